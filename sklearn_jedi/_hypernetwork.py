@@ -1,0 +1,90 @@
+"""Torch: from embeddings to reduced weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+
+class Hypernetwork(nn.Module):
+    """The affine map that EM found, plus a perceptron that starts at zero.
+
+    Training starts at the closed-form solution and can only improve on it. Changes are
+    in units of the standard deviation of the shared weights, so that one learning rate
+    suits recordings of any scale.
+
+    Parameters
+    ----------
+    A : array of shape (embedding_dim + 1, K, rank)
+        The affine map, as in `BilinearModel`.
+    hidden_layer_sizes : sequence of int
+        Widths of the perceptron's hidden layers; none means no perceptron.
+
+    References
+    ----------
+    .. [1] Ha, Dai and Le, "HyperNetworks", ICLR 2017.
+    """
+
+    start: torch.Tensor
+    unit: torch.Tensor
+
+    def __init__(self, A: np.ndarray, hidden_layer_sizes: Sequence[int]) -> None:
+        super().__init__()
+        n_axes, self.shape = len(A) - 1, A.shape[1:]
+        start = torch.tensor(A.copy(), dtype=torch.get_default_dtype())
+        self.register_buffer("start", start)
+        self.register_buffer("unit", start[0].std(correction=0).clamp_min(1e-6))
+        self.change = nn.Parameter(torch.zeros_like(start))
+        layers: list[nn.Module] = []
+        width = n_axes
+        for size in hidden_layer_sizes:
+            layers += [nn.Linear(width, size), nn.Tanh()]
+            width = size
+        self.perceptron = None
+        if layers:
+            last = nn.Linear(width, int(np.prod(self.shape)))
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+            self.perceptron = nn.Sequential(*layers, last)
+
+    def forward(self, embeddings: torch.Tensor) -> torch.Tensor:
+        """Reduced weights (..., K, rank) of embeddings (..., embedding_dim)."""
+        A = self.start + self.unit * self.change
+        weights = A[0] + torch.tensordot(embeddings, A[1:], 1)
+        if self.perceptron is not None:
+            change = self.perceptron(embeddings)
+            weights = weights + self.unit * change.unflatten(-1, self.shape)
+        return weights
+
+    @torch.no_grad()
+    def weights(
+        self, embeddings: np.ndarray, *, with_slopes: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Reduced weights in numpy, and their slopes where asked for.
+
+        Returns
+        -------
+        weights : array of shape (n, K, rank)
+        slopes : array of shape (n, embedding_dim, K, rank)
+            Derivatives by forward mode: one tangent per embedding axis goes through
+            the layers. Empty unless asked for.
+        """
+        c = torch.as_tensor(embeddings, dtype=self.start.dtype)
+        weights = self(c).numpy()
+        if not with_slopes:
+            return weights, np.empty(0)
+        A = self.start + self.unit * self.change
+        slopes = A[1:].expand(len(c), *A[1:].shape)
+        if self.perceptron is not None:
+            value, tangent = c, torch.eye(c.shape[1], dtype=c.dtype)
+            for layer in self.perceptron:
+                value = layer(value)
+                if isinstance(layer, nn.Linear):
+                    tangent = tangent @ layer.weight.T
+                else:
+                    tangent = tangent * (1 - value**2)[:, None]
+            slopes = slopes + self.unit * tangent.unflatten(-1, self.shape)
+        return weights, slopes.numpy()

@@ -1,0 +1,211 @@
+r"""From trials to the sufficient statistics of the closed-form fit.
+
+With `alpha = dt / tau`, the *drive* `y[t] = (r[t+1] - (1 - alpha) r[t]) / alpha` of a
+rate network is `J phi(r[t]) + b`: linear in the weights. Drives are reduced to `rank`
+directions `P`, features `phi(r)` to some more directions `Q`, both pooled over trials,
+so that `y = f A + noise` with `f = [Q^T (phi(r) - mean), 1]`. Given the moments
+`f^T f`, `f^T y`, `y^T y` of each trial, nothing later depends on its length. Averaged
+over windows (the weak, or integral, form) the equation still holds, and noise that does
+not build up averages out [1]_.
+
+References
+----------
+.. [1] Messenger and Bortz, "Weak SINDy for partial differential equations",
+   Journal of Computational Physics 443 (2021).
+.. [2] Halko, Martinsson and Tropp, "Finding structure with randomness: probabilistic
+   algorithms for constructing approximate matrix decompositions", SIAM Review 53
+   (2011).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from scipy import linalg
+
+from sklearn_jedi._nonlinearities import scaled_nonlinearity
+
+# Beyond this many neurons a randomised range finder, linear in their number, is
+# quicker than the Gram matrix, quadratic in it.
+_EXACT_NEURONS = 500
+_BLOCK_VALUES = 2**18
+
+
+class Basis(NamedTuple):
+    """What all trials share: the subspaces of the weights, in network units.
+
+    Attributes
+    ----------
+    P : array of shape (n_neurons, rank)
+        Orthonormal directions in which the recurrent drive acts.
+    Q : array of shape (n_neurons, n_directions)
+        Orthonormal directions of the features.
+    drive_mean, feature_mean : arrays of shape (n_neurons,)
+        Pooled means of drives and of features.
+    """
+
+    P: np.ndarray
+    Q: np.ndarray
+    drive_mean: np.ndarray
+    feature_mean: np.ndarray
+
+    def directions(self, n_directions: int) -> Basis:
+        """The basis with only the leading feature directions."""
+        return self._replace(Q=self.Q[:, :n_directions])
+
+
+class Moments(NamedTuple):
+    """Sufficient statistics of each trial, K = n_directions + 1.
+
+    Attributes
+    ----------
+    ff, fy, yy : arrays of shape (n_trials, K, K), (n_trials, K, rank) and \
+            (n_trials, rank, rank)
+    n_windows : array of shape (n_trials,)
+        Number of (overlapping) windows summed.
+    """
+
+    ff: np.ndarray
+    fy: np.ndarray
+    yy: np.ndarray
+    n_windows: np.ndarray
+
+    def directions(self, n_directions: int) -> Moments:
+        """The moments with only the leading feature directions (and the constant)."""
+        keep = np.r_[:n_directions, self.ff.shape[1] - 1]
+        ff = self.ff[:, keep[:, None], keep]
+        return Moments(ff, self.fy[:, keep], self.yy, self.n_windows)
+
+
+def find_basis(
+    X: np.ndarray, nonlinearity: str, gain: float, alpha: float, rank: int, n_dirs: int
+) -> Basis:
+    """Leading directions of what the drive adds to the activity, and of the features.
+
+    A free run can only leave the decay of its first state within the span of `P`, so
+    `P` are the principal components of `r[t] - (1 - alpha)^t r[0]`, the drive as the
+    neurons' own time constant filters it: recording noise weighs less there than in
+    the drive itself.
+    """
+    n_trials, n_timepoints, n_neurons = X.shape
+    totals = X.sum(0)
+    all_but_first, all_but_last = totals[1:].sum(0), totals[:-1].sum(0)
+    n_rows = n_trials * (n_timepoints - 1)
+    drive_mean = (all_but_first - (1 - alpha) * all_but_last) / (alpha * n_rows)
+    decay = (1 - alpha) ** np.arange(1, n_timepoints)[:, None]
+
+    def driven() -> Iterator[np.ndarray]:
+        for block in blocks(X):
+            yield block[:, 1:] - decay * block[:, :1] - (1 - decay) * drive_mean
+
+    def features() -> Iterator[np.ndarray]:
+        for block in blocks(X):
+            yield scaled_nonlinearity(nonlinearity, block[:, :-1], gain)
+
+    P, _ = _leading_directions(driven, rank, n_neurons, centre=False)
+    Q, feature_mean = _leading_directions(features, n_dirs, n_neurons, centre=True)
+    return Basis(P, Q, drive_mean, feature_mean)
+
+
+def blocks(X: np.ndarray) -> Iterator[np.ndarray]:
+    """Trials in blocks small enough that temporaries stay in the cache."""
+    size = max(1, _BLOCK_VALUES // (X.shape[1] * X.shape[2]))
+    for start in range(0, len(X), size):
+        yield X[start : start + size]
+
+
+def _leading_directions(
+    row_blocks: Callable[[], Iterator[np.ndarray]],
+    k: int,
+    n_neurons: int,
+    *,
+    centre: bool,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Orthonormal principal directions (n_neurons, k), and the mean of the rows.
+
+    From the Gram matrix, or for many neurons by block power iteration from a fixed
+    random start [2]_, whose cost is linear in the number of neurons.
+    """
+    width = min(n_neurons, k + 10)
+    exact = n_neurons <= _EXACT_NEURONS or width > n_neurons // 2
+    if exact:
+        start, n_passes = np.eye(n_neurons), 1
+    else:
+        start, n_passes = (
+            np.random.RandomState(0).standard_normal((n_neurons, width)),
+            5,
+        )
+    for _ in range(n_passes):
+        start = start if exact else np.linalg.qr(start)[0]
+        product, total, n_rows = np.zeros_like(start), np.zeros(n_neurons), 0
+        for block in row_blocks():
+            rows = block.reshape(-1, n_neurons)
+            product += rows.T @ (rows if exact else rows @ start)
+            total += rows.sum(0)
+            n_rows += len(rows)
+        mean = total / n_rows
+        if centre:
+            product -= n_rows * np.outer(mean, mean @ start)
+    projected = product if exact else start.T @ product
+    vectors = linalg.eigh(
+        0.5 * (projected + projected.T),
+        subset_by_index=(len(projected) - k, len(projected) - 1),
+    )[1][:, ::-1]
+    return (vectors if exact else start @ vectors).copy(), mean
+
+
+def project(
+    X: np.ndarray, basis: Basis, nonlinearity: str, gain: float, alpha: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Reduced drives (n_trials, n_steps, rank) and features (n_trials, n_steps, K)."""
+    states = X @ basis.P
+    drives = (states[:, 1:] - (1 - alpha) * states[:, :-1]) / alpha
+    drives -= basis.drive_mean @ basis.P
+    features = np.ones((*drives.shape[:2], basis.Q.shape[1] + 1))
+    start = 0
+    for block in blocks(X):
+        stop = start + len(block)
+        activity = scaled_nonlinearity(nonlinearity, block[:, :-1], gain)
+        features[start:stop, :, :-1] = activity @ basis.Q
+        start = stop
+    features[..., :-1] -= basis.feature_mean @ basis.Q
+    return drives, features
+
+
+def moving_average(series: np.ndarray, window: int) -> np.ndarray:
+    """Averages over `window` consecutive steps along axis 1."""
+    if window == 1:
+        return series
+    total = np.cumsum(series, axis=1)
+    total[:, window:] -= total[:, :-window].copy()
+    return total[:, window - 1 :] / window
+
+
+def trial_moments(
+    drives: np.ndarray,
+    features: np.ndarray,
+    window: int,
+    keep: np.ndarray | None = None,
+) -> Moments:
+    """Moments of each trial in the weak form, over windows of kept steps only.
+
+    Parameters
+    ----------
+    drives, features : arrays from `project`
+    window : int
+        Steps averaged before regressing; 1 is the equation as it stands.
+    keep : bool array of shape (n_trials, n_steps), default=None
+        Steps that may be used; None means all.
+    """
+    y = moving_average(drives, window)
+    f = moving_average(features, window)
+    count = np.full(len(y), y.shape[1], dtype=float)
+    if keep is not None:
+        whole = moving_average(keep[..., None].astype(float), window) > 1 - 0.5 / window
+        y = y * whole
+        f = f * whole
+        count = whole.sum((1, 2)).astype(float)
+    f_t = np.swapaxes(f, 1, 2)
+    return Moments(f_t @ f, f_t @ y, np.swapaxes(y, 1, 2) @ y, count)

@@ -1,0 +1,361 @@
+"""Training of the hypernetwork through skorch: objective, horizons, best state."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback, GradientNormClipping
+from skorch.helper import predefined_split
+from torch import nn
+from torch.utils.data import Dataset
+
+from sklearn_jedi._hypernetwork import Hypernetwork
+from sklearn_jedi._rollout import Reduction, free_run, split_state, to_torch
+
+# Weight of the standard normal prior on embeddings beside the relative squared error.
+_PRIOR_WEIGHT = 1e-3
+_SHORT_HORIZON = 20
+_MIN_BATCHES_PER_EPOCH = 4
+_LEARNING_RATE = 2e-3
+_PERCEPTRON_LEARNING_RATE = 6e-4
+
+
+class NonFiniteLossError(ValueError):
+    """The training loss became NaN or infinite."""
+
+
+class EmbeddedNetwork(nn.Module):
+    """An embedding per training trial, the hypernetwork, and the free run.
+
+    Parameters
+    ----------
+    hypernetwork : Hypernetwork
+    embeddings : array of shape (n_trials, embedding_dim)
+        First embeddings.
+    red : Reduction
+        The basis, in numpy.
+    """
+
+    def __init__(
+        self, hypernetwork: Hypernetwork, embeddings: np.ndarray, red: Reduction
+    ) -> None:
+        super().__init__()
+        self.hypernetwork = hypernetwork
+        self.embeddings = nn.Parameter(
+            torch.tensor(embeddings, dtype=torch.get_default_dtype())
+        )
+        self._red = red
+        self._reductions: dict[Any, Reduction] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_reductions": {}}
+
+    def forward(self, trial: torch.Tensor, states: torch.Tensor, n_steps: int) -> Any:
+        """Coordinates of free runs (n, n_steps, rank) and the embeddings (n, d)."""
+        key = (states.device, states.dtype)
+        if key not in self._reductions:
+            self._reductions[key] = to_torch(self._red, states.dtype, states.device)
+        embeddings = self.embeddings[trial]
+        path = free_run(
+            self._reductions[key], self.hypernetwork(embeddings), states, n_steps
+        )
+        return path, embeddings
+
+
+class Trials(Dataset):
+    """Training trials with the steps that are held out of the loss.
+
+    Attributes
+    ----------
+    X : tensor of shape (n_trials, n_timepoints, n_neurons)
+    targets : tensor of shape (n_trials, n_timepoints, rank)
+        Coordinates within the span of `P`.
+    held : bool tensor of shape (n_trials, n_timepoints - 1)
+        True for steps whose outcome is for validation.
+    horizon : int
+        Steps of a training window; set by `Horizons`.
+    """
+
+    def __init__(self, X: np.ndarray, red: Reduction, held: np.ndarray) -> None:
+        dtype = torch.get_default_dtype()
+        self.X = torch.as_tensor(X, dtype=dtype)
+        self.targets = torch.as_tensor(split_state(red, X)[0], dtype=dtype)
+        self.held = torch.as_tensor(held)
+        self.horizon = X.shape[1] - 1
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    def window(self, trial: torch.Tensor, start: torch.Tensor, n_steps: int) -> Any:
+        """A batch for the module, and its targets with the mask of scored steps."""
+        bins = start[:, None] + torch.arange(n_steps)
+        inputs = {
+            "trial": trial,
+            "states": self.X[trial, start],
+            "n_steps": torch.full_like(trial, n_steps),
+        }
+        rows = trial[:, None]
+        return inputs, (self.targets[rows, bins + 1], self.held[rows, bins])
+
+
+class WindowBatches:
+    """Random windows of the trials, all trials in random order before any comes again.
+
+    A batch holds the bins of `batch_size` trials whatever the horizon; an epoch is one
+    pass, or four batches where the data have fewer.
+    """
+
+    def __init__(self, dataset: Trials, batch_size: int) -> None:
+        self.dataset = dataset
+        self.batch_size = min(batch_size, len(dataset))
+
+    def __len__(self) -> int:
+        return max(_MIN_BATCHES_PER_EPOCH, -(-len(self.dataset) // self.batch_size))
+
+    def __iter__(self) -> Iterator[Any]:
+        data, horizon, size = self.dataset, self.dataset.horizon, self.batch_size
+        n_trials, n_steps = len(data), data.held.shape[1]
+        n_passes = -(-len(self) * size // n_trials)
+        order = torch.cat([torch.randperm(n_trials) for _ in range(n_passes)])
+        for trial in order[: len(self) * size].split(size):
+            trial = trial.repeat(n_steps // horizon)
+            start = torch.randint(0, n_steps - horizon + 1, trial.shape)
+            yield data.window(trial, start, horizon)
+
+
+class HeldOutBatches:
+    """Free runs from first bins of the trials that have held-out steps."""
+
+    def __init__(self, dataset: Trials, batch_size: int) -> None:
+        self.dataset = dataset
+        self.batch_size = batch_size
+
+    def __iter__(self) -> Iterator[Any]:
+        data = self.dataset
+        n_steps = data.held.shape[1]
+        trials = torch.nonzero(data.held.any(1))[:, 0]
+        for trial in trials.split(self.batch_size):
+            inputs, (targets, held) = data.window(
+                trial, torch.zeros_like(trial), n_steps
+            )
+            yield inputs, (targets, ~held)
+
+
+class JEDINet(NeuralNet):
+    """The skorch net behind `JEDIEstimator.net_`.
+
+    The loss is the squared error of the windows' free runs, relative to the variance
+    of the activity, plus the Gaussian prior on embeddings; held-out steps are masked.
+    """
+
+    def __init__(self, *args: Any, total_variance: float = 1.0, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.total_variance = total_variance
+
+    def infer(self, x: dict[str, torch.Tensor], **fit_params: Any) -> Any:
+        n_steps = int(x["n_steps"][0])
+        return self.module_(
+            x["trial"].to(self.device), x["states"].to(self.device), n_steps
+        )
+
+    def get_loss(
+        self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False
+    ) -> torch.Tensor:
+        path, embeddings = y_pred
+        targets, masked = (part.to(self.device) for part in y_true)
+        error = (((path - targets) ** 2).sum(-1) * ~masked).sum()
+        loss = error / ((~masked).sum().clamp_min(1) * self.total_variance)
+        if training:
+            loss = loss + _PRIOR_WEIGHT * (embeddings**2).mean()
+            if not torch.isfinite(loss):
+                raise NonFiniteLossError(
+                    "the training loss became NaN or infinite, most likely because "
+                    "activity is unbounded (nonlinearity other than 'tanh') or a "
+                    "callback changed the weights; the last finite model is kept. "
+                    "Set max_epochs=0 for the closed-form model, or a larger ridge"
+                )
+        return loss
+
+
+class Horizons(Callback):
+    """Windows first, then whole trials, each with one cycle of the learning rate.
+
+    References
+    ----------
+    .. [1] Smith and Topin, "Super-convergence: very fast training of neural networks
+       using large learning rates" (2019).
+    """
+
+    def on_train_begin(self, net: NeuralNet, X: Any = None, **kwargs: Any) -> None:
+        n_steps = X.held.shape[1]
+        short = max(1, min(_SHORT_HORIZON, n_steps // 2))
+        self.horizons_ = [short] * (net.max_epochs // 2)
+        self.horizons_ += [n_steps] * (net.max_epochs - len(self.horizons_))
+        self.rates_ = [group["lr"] for group in net.optimizer_.param_groups]
+        self.n_batches_ = len(WindowBatches(X, net.batch_size))
+        self.epoch_ = self.batch_ = 0
+
+    def on_epoch_begin(
+        self, net: NeuralNet, dataset_train: Any = None, **kwargs: Any
+    ) -> None:
+        horizon = self.horizons_[min(self.epoch_, len(self.horizons_) - 1)]
+        dataset_train.horizon = horizon
+        net.history.record("horizon", horizon)
+        self.batch_ = 0
+
+    def on_batch_begin(
+        self, net: NeuralNet, training: bool = False, **kwargs: Any
+    ) -> None:
+        if not training:
+            return
+        horizon = self.horizons_[min(self.epoch_, len(self.horizons_) - 1)]
+        first = self.horizons_.index(horizon)
+        n_epochs = self.horizons_.count(horizon)
+        done = (self.epoch_ - first + self.batch_ / self.n_batches_) / n_epochs
+        factor = _one_cycle(done)
+        for group, rate in zip(net.optimizer_.param_groups, self.rates_, strict=True):
+            group["lr"] = rate * factor
+        self.batch_ += 1
+
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        self.epoch_ += 1
+
+
+def _one_cycle(done: float, warm_up: float = 0.3) -> float:
+    """Cosine rise to 1 and fall to nearly 0."""
+    if done < warm_up:
+        return 0.04 + 0.96 * 0.5 * (1 - np.cos(np.pi * done / warm_up))
+    rest = min(1.0, (done - warm_up) / (1 - warm_up))
+    return 1e-3 + (1 - 1e-3) * 0.5 * (1 + np.cos(np.pi * rest))
+
+
+class KeepBest(Callback):
+    """Remember the state with the lowest error on the held-out windows.
+
+    The state before training, EM's, is the first candidate.
+
+    Attributes
+    ----------
+    best_epoch_ : int
+        Zero where training improved nothing.
+    best_loss_, start_loss_ : float
+    """
+
+    def on_train_begin(self, net: NeuralNet, X: Any = None, **kwargs: Any) -> None:
+        self.best_epoch_ = 0
+        losses = [
+            net.validation_step(b)["loss"].item() for b in HeldOutBatches(X, 10**9)
+        ]
+        self.start_loss_ = self.best_loss_ = losses[0] if losses else np.inf
+        self._keep(net)
+
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        loss = net.history[-1, "valid_loss"]
+        if np.isfinite(loss) and loss < self.best_loss_:
+            self.best_loss_ = loss
+            self.best_epoch_ = len(net.history)
+            self._keep(net)
+
+    def restore(self, net: NeuralNet) -> None:
+        net.module_.load_state_dict(self._state)
+
+    def _keep(self, net: NeuralNet) -> None:
+        self._state = copy.deepcopy(net.module_.state_dict())
+
+
+class Training(NamedTuple):
+    """What training leaves: the net in its best state.
+
+    Attributes
+    ----------
+    net : JEDINet
+        On the CPU.
+    best_epoch : int
+        Zero where nothing was better than EM.
+    error : NonFiniteLossError or None
+    """
+
+    net: JEDINet
+    best_epoch: int
+    error: NonFiniteLossError | None
+
+
+def train(
+    X: np.ndarray,
+    red: Reduction,
+    A: np.ndarray,
+    embeddings: np.ndarray,
+    held: np.ndarray,
+    *,
+    hidden_layer_sizes: tuple[int, ...],
+    max_epochs: int,
+    batch_size: int,
+    device: str,
+    callbacks: list | None,
+    seed: int,
+    verbose: int,
+) -> Training:
+    """Train from EM's solution and keep the best state on the held-out windows.
+
+    Parameters
+    ----------
+    X : array of shape (n_trials, n_timepoints, n_neurons)
+        Training trials in network units.
+    red : Reduction
+        In numpy.
+    A, embeddings : arrays
+        EM's affine map and posterior means.
+    held : bool array of shape (n_trials, n_timepoints - 1)
+        Steps to validate on.
+    """
+    with torch.random.fork_rng(devices=_cuda_devices(device)):
+        torch.manual_seed(seed)
+        module = EmbeddedNetwork(Hypernetwork(A, hidden_layer_sizes), embeddings, red)
+        data = Trials(X, red, held)
+        spread = data.targets - data.targets.mean((0, 1))
+        net = JEDINet(
+            module,
+            criterion=nn.MSELoss,
+            optimizer=torch.optim.Adam,
+            optimizer__param_groups=[
+                ("hypernetwork.perceptron*", {"lr": _PERCEPTRON_LEARNING_RATE})
+            ],
+            lr=_LEARNING_RATE,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            iterator_train=WindowBatches,
+            iterator_valid=HeldOutBatches,
+            train_split=predefined_split(data),
+            callbacks=[
+                ("horizons", Horizons()),
+                ("keep_best", KeepBest()),
+                ("clipping", GradientNormClipping(1.0)),
+                *copy.deepcopy(list(callbacks or [])),
+            ],
+            device=device,
+            verbose=verbose,
+            total_variance=float((spread**2).sum(-1).mean().clamp_min(1e-12)),
+        )
+        error = None
+        try:
+            net.fit(data, y=None)
+        except NonFiniteLossError as caught:
+            error = caught
+    keep_best = dict(net.callbacks_)["keep_best"]
+    keep_best.restore(net)
+    net.module_.to("cpu")
+    net.device = "cpu"
+    net.train_split = None  # holds the training data
+    return Training(net, keep_best.best_epoch_, error)
+
+
+def _cuda_devices(device: str) -> list[int]:
+    """The CUDA devices whose random state training touches."""
+    if not str(device).startswith("cuda"):
+        return []
+    return [torch.device(device).index or 0]

@@ -1,0 +1,63 @@
+"""Transfer functions and their derivatives, for numpy arrays and torch tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+__all__ = ["NONLINEARITIES", "Nonlinearity", "get_nonlinearity"]
+
+
+class Nonlinearity(NamedTuple):
+    """A transfer function `phi` of unit slope where it is steepest.
+
+    Attributes
+    ----------
+    value : callable
+        ``value(xp, x)`` returns `phi(x)`; `xp` is ``numpy`` or ``torch``.
+    slope : callable
+        ``slope(xp, x, y)`` returns `phi'(x)` given `y = phi(x)`, so that nothing
+        transcendental is computed twice.
+    """
+
+    value: Callable[[Any, Any], Any]
+    slope: Callable[[Any, Any, Any], Any]
+
+
+def _softplus(xp: Any, x: Any) -> Any:
+    # max(x, 0) + log(1 + exp(-|x|)) does not overflow
+    return 0.5 * (x + abs(x)) + xp.log1p(xp.exp(-abs(x)))
+
+
+NONLINEARITIES: dict[str, Nonlinearity] = {
+    "tanh": Nonlinearity(lambda xp, x: xp.tanh(x), lambda xp, x, y: 1 - y * y),
+    "relu": Nonlinearity(
+        lambda xp, x: 0.5 * (x + abs(x)), lambda xp, x, y: 1.0 * (x > 0)
+    ),
+    "softplus": Nonlinearity(_softplus, lambda xp, x, y: 1 - xp.exp(-y)),
+    "linear": Nonlinearity(lambda xp, x: x, lambda xp, x, y: xp.ones_like(x)),
+}
+
+
+def get_nonlinearity(name: str) -> Nonlinearity:
+    """Look a transfer function up by its name.
+
+    Raises
+    ------
+    ValueError
+        If there is no transfer function of that name.
+    """
+    if not isinstance(name, str) or name not in NONLINEARITIES:
+        raise ValueError(
+            f"nonlinearity must be one of {sorted(NONLINEARITIES)}; got {name!r}"
+        )
+    return NONLINEARITIES[name]
+
+
+def scaled_nonlinearity(
+    name: str, x: np.ndarray, gain: float | np.ndarray
+) -> np.ndarray:
+    """`phi(gain x) / gain`: saturates at `1 / gain`, with unit slope at zero."""
+    return get_nonlinearity(name).value(np, gain * x) / gain

@@ -1,0 +1,200 @@
+"""Settings of the closed-form fit, chosen on held-out windows of training trials."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from sklearn_jedi import _em, _moments
+from sklearn_jedi._rollout import free_run, reduction, rest_path, split_state
+
+# Enough trials to rank settings by; more would only cost time.
+_MAX_TRIALS = 24
+_EM_ITERATIONS = 5
+_GAINS = (1.0, 0.3)
+_WINDOWS = (1, 5, 15)
+_RIDGES = (1e-4, 1e-2, 1e-1, 1.0)
+
+
+class Settings(NamedTuple):
+    """Settings of the closed-form fit.
+
+    Attributes
+    ----------
+    gain : float
+        Argument scale of the transfer function, in 1 / network units.
+    window : int
+        Steps over which the equation is averaged before regressing.
+    n_directions : int
+        Feature directions (M).
+    ridge : float
+        Prior precision of the weights, in units of the mean square of a feature.
+    score : float
+        Free-run R^2 on the held-out windows; NaN where nothing was chosen.
+    """
+
+    gain: float
+    window: int
+    n_directions: int
+    ridge: float
+    score: float = np.nan
+
+
+def held_out_windows(n_trials: int, n_steps: int, every: int = 1) -> np.ndarray:
+    """Steps to hold out: a quarter of the trial in every `every`-th trial.
+
+    The windows lie in the second, third and last quarter in turn.
+
+    Returns
+    -------
+    bool array of shape (n_trials, n_steps)
+    """
+    length = max(1, n_steps // 4)
+    held = np.zeros((n_trials, n_steps), dtype=bool)
+    for i, trial in enumerate(range(0, n_trials, every)):
+        stop = n_steps - (2 - i % 3) * length
+        held[trial, stop - length : stop] = True
+    return held
+
+
+def choose_settings(
+    X: np.ndarray,
+    rank: int,
+    embedding_dim: int,
+    nonlinearity: str,
+    alpha: float,
+    *,
+    gain: float | str,
+    window: int | str,
+    ridge: float | str,
+    full_rank: bool,
+) -> tuple[Settings, _moments.Basis]:
+    """Coordinate search: window, ridge, directions, then gain.
+
+    Parameters
+    ----------
+    X : array of shape (n_trials, n_timepoints, n_neurons)
+        Training trials in network units.
+    gain, window, ridge : number or "auto"
+        A number is kept as it is.
+    full_rank : bool
+        Use every feature direction.
+
+    Returns
+    -------
+    settings : Settings
+    basis : Basis
+        Of all trials, at the chosen gain and number of directions.
+    """
+    n_trials, n_timepoints, n_neurons = X.shape
+    n_steps = n_timepoints - 1
+    given = Settings(
+        gain=1.0 if gain == "auto" else float(gain),
+        window=1 if window == "auto" else int(window),
+        n_directions=n_neurons if full_rank else min(2 * rank, n_neurons),
+        ridge=1e-2 if ridge == "auto" else float(ridge),
+    )
+    most_directions = n_neurons if full_rank else min(4 * rank, n_neurons)
+
+    @functools.cache
+    def basis_at(gain: float) -> _moments.Basis:
+        return _moments.find_basis(X, nonlinearity, gain, alpha, rank, most_directions)
+
+    if n_steps < 4:
+        return given, basis_at(given.gain).directions(given.n_directions)
+    chosen = (
+        np.linspace(0, n_trials - 1, min(n_trials, _MAX_TRIALS)).round().astype(int)
+    )
+    trial = _Trial(X[chosen], embedding_dim, nonlinearity, alpha, basis_at)
+    best = trial.scored(given)
+    if window == "auto":
+        windows = [w for w in _WINDOWS if w <= n_steps // 2]
+        best = trial.best(best, "window", windows)
+    if ridge == "auto":
+        best = trial.best(best, "ridge", _RIDGES)
+    if not full_rank:
+        best = trial.best(best, "n_directions", [min(rank, n_neurons), most_directions])
+    if gain == "auto":
+        best = trial.best(best, "gain", _GAINS)
+    if ridge == "auto" and not best.score > 0:
+        # rather hardly any weights than a free run that is worse than the mean
+        best = trial.best(best, "ridge", [1e1, 1e3, 1e6])
+    return best, basis_at(best.gain).directions(best.n_directions)
+
+
+class _Trial:
+    """Tries settings on one set of trials, remembering what it has seen."""
+
+    def __init__(
+        self,
+        X: np.ndarray,
+        embedding_dim: int,
+        nonlinearity: str,
+        alpha: float,
+        basis_at: Callable[[float], _moments.Basis],
+    ) -> None:
+        self.X = X
+        self.embedding_dim = embedding_dim
+        self.nonlinearity = nonlinearity
+        self.alpha = alpha
+        self.basis_at = basis_at
+        self.held = held_out_windows(len(X), X.shape[1] - 1)
+        self.targets = X[:, 1:][self.held]
+        self.total = ((self.targets - self.targets.mean(0)) ** 2).sum()
+        self._reduced: dict[float, tuple] = {}
+        self._moments: dict[tuple[float, int], tuple] = {}
+
+    def best(self, start: Settings, name: str, values: Sequence[float]) -> Settings:
+        """The best of `start` and its variants in one setting."""
+        variants = [
+            self.scored(Settings(**{**start._asdict(), name: value}))
+            for value in values
+            if value != getattr(start, name)
+        ]
+        return max([start, *variants], key=lambda s: s.score)
+
+    def scored(self, settings: Settings) -> Settings:
+        """The settings with their free-run R^2 on the held-out windows."""
+        gain, window = settings.gain, settings.window
+        if gain not in self._reduced:
+            basis = self.basis_at(gain)
+            series = _moments.project(
+                self.X, basis, self.nonlinearity, gain, self.alpha
+            )
+            self._reduced[gain] = (basis, *series, *self._split_targets(basis))
+        basis, drives, features, targets, floor = self._reduced[gain]
+        if (gain, window) not in self._moments:
+            self._moments[gain, window] = (
+                _moments.trial_moments(drives, features, window, ~self.held),
+                _em.serial_inflation(_em.trial_residuals(drives, features, window)),
+            )
+        moments, inflation = self._moments[gain, window]
+        moments = moments.directions(settings.n_directions)
+        model = _em.fit_bilinear(
+            moments,
+            self.embedding_dim,
+            ridge=settings.ridge,
+            inflation=inflation,
+            max_iter=_EM_ITERATIONS,
+        )
+        weights = model.weights(_em.posterior(moments, model)[0])
+        basis = basis.directions(settings.n_directions)
+        red = reduction(basis, self.alpha, self.nonlinearity, gain)
+        with np.errstate(over="ignore", invalid="ignore"):
+            path = free_run(red, weights, self.X[:, 0], self.X.shape[1] - 1)
+            error = floor + ((path[self.held] - targets) ** 2).sum()
+            score = 1 - error / self.total if self.total > 0 else 0.0
+        return settings._replace(score=score if np.isfinite(score) else -np.inf)
+
+    def _split_targets(self, basis: _moments.Basis) -> tuple[np.ndarray, float]:
+        """Held-out states within the span of `P`, and the error outside of it.
+
+        Outside, a free run decays in the same way whatever the weights.
+        """
+        red = reduction(basis, self.alpha, self.nonlinearity, 1.0)
+        rest = rest_path(red, self.X[:, 0], self.X.shape[1] - 1)[self.held]
+        within, outside = split_state(red, self.targets)
+        return within, ((outside - rest) ** 2).sum()

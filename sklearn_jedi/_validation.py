@@ -1,0 +1,127 @@
+"""The one gate for trials, and the checks of parameters."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import warnings
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_array
+from sklearn.utils.validation import validate_data
+
+_ARRAY_RULES: dict[str, Any] = {
+    "dtype": (np.float64, np.float32),
+    "allow_nd": True,
+    "ensure_all_finite": True,
+}
+
+
+def check_trials(estimator: Any, X: Any, *, reset: bool) -> np.ndarray:
+    """Validate trials and return them as (n_trials, n_timepoints, n_neurons).
+
+    Parameters
+    ----------
+    estimator : estimator
+        Where ``reset``, gets `n_features_in_` (time points), `n_timepoints_in_` and
+        `n_neurons_in_`; otherwise the trials are held against them.
+    X : array-like of shape (n_trials, n_timepoints, n_neurons) or \
+            (n_trials, n_timepoints)
+        Float32 and float64 are kept, other numbers become float64. A 2-D array is one
+        neuron, with a warning.
+    reset : bool
+        True in `fit`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the trials cannot be used; the message says what was given and what to do.
+    """
+    _refuse_ragged(X)
+    name = type(estimator).__name__
+    n_dims = np.ndim(X) if hasattr(X, "shape") or isinstance(X, (list, tuple)) else 2
+    if reset or (n_dims == 2 and getattr(estimator, "n_neurons_in_", None) == 1):
+        least = 2 if reset else 1
+        X = validate_data(
+            estimator, X, reset=reset, ensure_min_features=least, **_ARRAY_RULES
+        )
+    else:
+        X = check_array(X, estimator=estimator, input_name="X", **_ARRAY_RULES)
+    if X.ndim == 2:
+        warnings.warn(
+            f"{name} reads a 2-D X of shape {X.shape} as {X.shape[0]} trials of "
+            f"{X.shape[1]} time points of one neuron. For one trial of several "
+            "neurons pass X[np.newaxis] (1 trial x time x neurons).",
+            UserWarning,
+            stacklevel=3,
+        )
+        X = X[:, :, np.newaxis]
+    if X.ndim != 3:
+        raise ValueError(
+            f"X must have shape (n_trials, n_timepoints, n_neurons); got an array of "
+            f"{X.ndim} dimensions, {X.shape}"
+        )
+    if X.shape[1] < 2:
+        raise ValueError(
+            f"X has {X.shape[1]} time point(s) a trial; {name} needs at least 2. The "
+            "axes are (trials, time points, neurons)"
+        )
+    if X.shape[2] < 1:
+        raise ValueError(f"X has no neurons: its shape is {X.shape}")
+    if reset:
+        estimator.n_timepoints_in_ = X.shape[1]
+        estimator.n_neurons_in_ = X.shape[2]
+    elif X.shape[2] != estimator.n_neurons_in_:
+        raise ValueError(
+            f"X has {X.shape[2]} neurons, but {name} was fitted on "
+            f"{estimator.n_neurons_in_}: select the same units in both"
+        )
+    return X
+
+
+def _refuse_ragged(X: Any) -> None:
+    """Trials of different shapes, and arrays of such trials, with a clear message."""
+    if isinstance(X, (list, tuple)):
+        shapes = {np.shape(trial) for trial in X if hasattr(trial, "shape")}
+        if len(shapes) > 1:
+            raise ValueError(
+                "trials of different shapes are not supported: got "
+                f"{sorted(shapes)[:3]}. Cut all trials to the same window and select "
+                "the same units"
+            )
+    elif isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1:
+        raise ValueError(
+            f"X is a 1-D array of {len(X)} objects; stack the trials into one array "
+            "of shape (n_trials, n_timepoints, n_neurons) with np.stack"
+        )
+
+
+def check_integer(name: str, value: Any, low: int, *, none: bool = False) -> None:
+    """Raise unless value is an integer of at least `low` (or None where allowed)."""
+    if none and value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be an integer{_or_none(none)}; got {value!r}")
+    if value < low:
+        raise ValueError(
+            f"{name} must be at least {low}{_or_none(none)}; got {value!r}"
+        )
+
+
+def check_real(
+    name: str, value: Any, *, positive: bool = True, auto: bool = False
+) -> None:
+    """Raise unless value is a finite number, positive or at least zero (or "auto")."""
+    if auto and isinstance(value, str) and value == "auto":
+        return
+    allowed = ' or "auto"' if auto else ""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number{allowed}; got {value!r}")
+    if not math.isfinite(value) or value < 0 or (positive and value == 0):
+        bound = "positive" if positive else "zero or positive"
+        raise ValueError(f"{name} must be {bound} and finite{allowed}; got {value!r}")
+
+
+def _or_none(none: bool) -> str:
+    return " or None" if none else ""
