@@ -169,6 +169,17 @@ class LowRankRNN:
         """Recurrent weights, of shape (n_networks, n_neurons, n_neurons)."""
         return self.U @ np.swapaxes(self.V, 1, 2)
 
+    @property
+    def eigenvalues(self) -> np.ndarray:
+        """Eigenvalues of `J` other than the zeros of its null space.
+
+        Those of the `rank` x `rank` matrix `V^T U`, the largest magnitude first, of
+        shape (n_networks, rank), complex.
+        """
+        values = np.linalg.eigvals(np.swapaxes(self.V, 1, 2) @ self.U).astype(complex)
+        order = np.argsort(-np.abs(values), axis=1, kind="stable")
+        return np.take_along_axis(values, order, axis=1)
+
     def phi(self, r: ArrayLike) -> np.ndarray:
         """Transfer function, elementwise, in the units of the rates."""
         x = self.gain * (np.asarray(r, dtype=float) - self.offset)

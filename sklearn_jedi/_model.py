@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from sklearn_jedi._net import EmbeddedNetwork
 
 
+# Free runs that embeddings are inferred from, in time constants: longer ones predict
+# whole trials slightly better, shorter ones tell embeddings apart more sharply.
+_HORIZON_IN_TAU = 5
+
+
 @dataclass(frozen=True)
 class FittedModel:
     """Everything that inference needs; immutable.
@@ -194,5 +199,6 @@ def with_training(
     double = copy.deepcopy(module).double()
     double.requires_grad_(False)
     hypernetwork, embeddings = double.hypernetwork, double.embeddings.numpy()
-    noise = path_noise(model.reduction, hypernetwork, X, embeddings, X.shape[1] - 1)
+    horizon = min(X.shape[1] - 1, round(_HORIZON_IN_TAU / model.alpha))
+    noise = path_noise(model.reduction, hypernetwork, X, embeddings, horizon)
     return replace(model, hypernetwork=hypernetwork, path_noise=noise)

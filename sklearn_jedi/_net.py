@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -22,6 +23,9 @@ _PRIOR_WEIGHT = 1e-3
 _SHORT_HORIZON = 20
 _MIN_BATCHES_PER_EPOCH = 4
 _LEARNING_RATE = 2e-3
+# Training has to lower the error on held-out windows by this share.
+_WORTH_TRAINING = 0.05
+_VALUES_WORTH_THREADS = 200_000
 _PERCEPTRON_LEARNING_RATE = 6e-4
 
 
@@ -237,7 +241,8 @@ def _one_cycle(done: float, warm_up: float = 0.3) -> float:
 class KeepBest(Callback):
     """Remember the state with the lowest error on the held-out windows.
 
-    The state before training, EM's, is the first candidate.
+    The state before training, EM's, stays unless the error falls by a worthwhile share:
+    its embeddings have a closed form.
 
     Attributes
     ----------
@@ -256,7 +261,8 @@ class KeepBest(Callback):
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         loss = net.history[-1, "valid_loss"]
-        if np.isfinite(loss) and loss < self.best_loss_:
+        enough = min(self.best_loss_, (1 - _WORTH_TRAINING) * self.start_loss_)
+        if np.isfinite(loss) and loss < enough:
             self.best_loss_ = loss
             self.best_epoch_ = len(net.history)
             self._keep(net)
@@ -313,7 +319,11 @@ def train(
     held : bool array of shape (n_trials, n_timepoints - 1)
         Steps to validate on.
     """
-    with torch.random.fork_rng(devices=_cuda_devices(device)):
+    widest = min(batch_size, len(X)) * max(1, (X.shape[1] - 1) // _SHORT_HORIZON)
+    with (
+        torch.random.fork_rng(devices=_cuda_devices(device)),
+        _few_threads(widest * X.shape[2]),
+    ):
         torch.manual_seed(seed)
         module = EmbeddedNetwork(Hypernetwork(A, hidden_layer_sizes), embeddings, red)
         data = Trials(X, red, held)
@@ -352,6 +362,22 @@ def train(
     net.device = "cpu"
     net.train_split = None  # holds the training data
     return Training(net, keep_best.best_epoch_, error)
+
+
+@contextlib.contextmanager
+def _few_threads(n_values: int) -> Iterator[None]:
+    """One torch thread where a step is too small to share.
+
+    Two threads are no quicker then, and many times slower than one on a busy machine,
+    because each waits for the other at every step.
+    """
+    before = torch.get_num_threads()
+    if n_values < _VALUES_WORTH_THREADS:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _cuda_devices(device: str) -> list[int]:

@@ -15,8 +15,13 @@ from sklearn_jedi._rollout import free_run, reduction, rest_path, split_state
 _MAX_TRIALS = 24
 _EM_ITERATIONS = 5
 _GAINS = (1.0, 0.3)
+# From the least to the most bias in the weights.
 _WINDOWS = (1, 5, 15)
 _RIDGES = (1e-4, 1e-2, 1e-1, 1.0)
+_DIRECTIONS_PER_RANK = (4, 2, 1)
+_MIN_DIRECTIONS = 12
+# A more biased setting has to lower the error by this share.
+_WORTH_BIAS = 0.1
 
 
 class Settings(NamedTuple):
@@ -74,6 +79,10 @@ def choose_settings(
 ) -> tuple[Settings, _moments.Basis]:
     """Coordinate search: window, ridge, directions, then gain.
 
+    The free run hardly tells apart settings that bias the weights by different
+    degrees: averaging, shrinking and fewer directions all make eigenvalues smaller. So
+    the search starts at the least biased setting, and leaves it only where that pays.
+
     Parameters
     ----------
     X : array of shape (n_trials, n_timepoints, n_neurons)
@@ -91,17 +100,22 @@ def choose_settings(
     """
     n_trials, n_timepoints, n_neurons = X.shape
     n_steps = n_timepoints - 1
+    directions = [
+        min(n_neurons, max(times * rank, _MIN_DIRECTIONS * times // 4, rank))
+        for times in _DIRECTIONS_PER_RANK
+    ]
     given = Settings(
         gain=1.0 if gain == "auto" else float(gain),
         window=1 if window == "auto" else int(window),
-        n_directions=n_neurons if full_rank else min(2 * rank, n_neurons),
-        ridge=1e-2 if ridge == "auto" else float(ridge),
+        n_directions=n_neurons if full_rank else directions[0],
+        ridge=_RIDGES[0] if ridge == "auto" else float(ridge),
     )
-    most_directions = n_neurons if full_rank else min(4 * rank, n_neurons)
 
     @functools.cache
     def basis_at(gain: float) -> _moments.Basis:
-        return _moments.find_basis(X, nonlinearity, gain, alpha, rank, most_directions)
+        return _moments.find_basis(
+            X, nonlinearity, gain, alpha, rank, given.n_directions
+        )
 
     if n_steps < 4:
         return given, basis_at(given.gain).directions(given.n_directions)
@@ -116,7 +130,7 @@ def choose_settings(
     if ridge == "auto":
         best = trial.best(best, "ridge", _RIDGES)
     if not full_rank:
-        best = trial.best(best, "n_directions", [min(rank, n_neurons), most_directions])
+        best = trial.best(best, "n_directions", directions)
     if gain == "auto":
         best = trial.best(best, "gain", _GAINS)
     if ridge == "auto" and not best.score > 0:
@@ -148,13 +162,15 @@ class _Trial:
         self._moments: dict[tuple[float, int], tuple] = {}
 
     def best(self, start: Settings, name: str, values: Sequence[float]) -> Settings:
-        """The best of `start` and its variants in one setting."""
-        variants = [
-            self.scored(Settings(**{**start._asdict(), name: value}))
-            for value in values
-            if value != getattr(start, name)
-        ]
-        return max([start, *variants], key=lambda s: s.score)
+        """The first of `start` and its variants that no later one betters clearly."""
+        best = start
+        for value in values:
+            if value == getattr(start, name):
+                continue
+            variant = self.scored(Settings(**{**start._asdict(), name: value}))
+            if 1 - variant.score < (1 - _WORTH_BIAS) * (1 - best.score):
+                best = variant
+        return best
 
     def scored(self, settings: Settings) -> Settings:
         """The settings with their free-run R^2 on the held-out windows."""

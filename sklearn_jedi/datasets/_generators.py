@@ -163,7 +163,8 @@ def make_rotation_family(
     Returns
     -------
     X : array of shape (n_trials, n_timepoints, n_observed)
-        Activity, from a random phase on.
+        Activity, from normally distributed states in the plane on: the amplitude
+        differs between trials and settles on the cycle.
     y : array of shape (n_trials,)
         Index of the trial's frequency.
     networks : LowRankRNN of len(frequencies) networks
@@ -192,10 +193,9 @@ def make_rotation_family(
     networks = LowRankRNN(plane @ rotation, _repeat(plane / n_neurons, len(step)),
                           None, tau, dt)  # fmt: skip
 
-    phase = rng.uniform(0, 2 * np.pi, (len(step), n_trials_per_condition))
-    circle = activity_sd * np.stack([np.cos(phase), np.sin(phase)], axis=-1)
+    start = activity_sd * rng.standard_normal((len(step), n_trials_per_condition, 2))
     activity = networks.simulate(
-        circle @ plane.T, n_timepoints, noise=noise, random_state=rng
+        start @ plane.T, n_timepoints, noise=noise, random_state=rng
     )
     return _observe(activity, networks, observation_noise, fraction_observed, rng)
 

@@ -1,0 +1,1 @@
+"""Studies behind the figures in benchmarks/README.md, one script each."""

@@ -1,0 +1,23 @@
+"""Run every benchmark, one after the other: python -m benchmarks [--quick]."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+NAMES = (
+    "driven_teachers",
+    "backpropagation",
+    "rotation_spectra",
+    "held_out_frequency",
+    "motor_cortex",
+)
+
+for name in NAMES:
+    print(f"== {name}", flush=True)
+    start = time.perf_counter()
+    subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{name}", *sys.argv[1:]], check=True
+    )
+    print(f"({time.perf_counter() - start:.0f} s)\n", flush=True)

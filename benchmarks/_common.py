@@ -1,0 +1,92 @@
+"""Command line, tables and JSON of the benchmarks."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def arguments(description: str | None) -> argparse.Namespace:
+    """--seeds N and --quick, the same for every benchmark."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--seeds", type=int, default=5, help="number of seeds")
+    parser.add_argument(
+        "--quick", action="store_true", help="one seed and little data, for CI"
+    )
+    args = parser.parse_args()
+    if args.quick:
+        args.seeds = 1
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    return args
+
+
+def classifier() -> Pipeline:
+    """The classifier that reads conditions from embeddings everywhere."""
+    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+
+
+def timed(function: Callable[[], Any]) -> tuple[Any, float]:
+    """What a function returns, and the seconds it took."""
+    start = time.perf_counter()
+    value = function()
+    return value, time.perf_counter() - start
+
+
+def table(rows: Sequence[dict[str, Any]]) -> None:
+    """Print rows of the same keys."""
+    names = list(rows[0])
+    cells = [names] + [[_text(row[name]) for name in names] for row in rows]
+    widths = [max(len(line[k]) for line in cells) for k in range(len(names))]
+    for line in cells:
+        print("  ".join(cell.rjust(w) for cell, w in zip(line, widths, strict=True)))
+
+
+def _text(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def save(name: str, rows: Sequence[dict[str, Any]], summary: dict[str, Any]) -> None:
+    """Print the summary, and write rows and summary to results/NAME.json."""
+    print()
+    for key, value in summary.items():
+        print(f"{key}: {_text(value)}")
+    RESULTS.mkdir(exist_ok=True)
+    content = {
+        "summary": summary,
+        "rows": list(rows),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+    }
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps(content, indent=1, default=float) + "\n")
+    print(f"written: {path.parent.name}/{path.name}")
+
+
+def recordings() -> Path | None:
+    """The folder with the real recordings, or None with a line that says so."""
+    folder = os.environ.get("SKLEARN_JEDI_DATA")
+    if folder and Path(folder).is_dir():
+        return Path(folder)
+    print("skipped: SKLEARN_JEDI_DATA does not name the folder with the recordings")
+    return None
+
+
+def split(y: np.ndarray, n_train: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the first `n_train` trials of each condition, and of the others."""
+    rank = np.array([np.sum(y[:i] == y[i]) for i in range(len(y))])
+    return np.flatnonzero(rank < n_train), np.flatnonzero(rank >= n_train)

@@ -1,0 +1,41 @@
+"""What the displays share: the optional import, axes, colours by condition."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+def get_axes(ax: Any) -> Any:
+    """The axes given, or those of a new figure."""
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(
+            "plotting needs matplotlib: install it with the plot extra, "
+            "pip install 'sklearn-jedi[plot]'"
+        ) from error
+    if ax is None:
+        _, ax = plt.subplots(figsize=(4.5, 4.0), layout="constrained")
+    return ax
+
+
+def colour_groups(labels: ArrayLike | None, n: int) -> list[tuple[Any, Any, Any]]:
+    """(label, mask, colour) of each condition; one nameless group without labels."""
+    import matplotlib
+
+    if labels is None:
+        return [(None, np.ones(n, dtype=bool), "tab:blue")]
+    labels = np.asarray(labels)
+    if labels.shape != (n,):
+        raise ValueError(
+            f"labels must have shape ({n},), one per trial; got {labels.shape}"
+        )
+    groups = np.unique(labels)
+    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.92, len(groups)))
+    return [
+        (group, labels == group, colour)
+        for group, colour in zip(groups, colours, strict=True)
+    ]

@@ -1,0 +1,70 @@
+"""Embeddings of trials, coloured by condition."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sklearn_jedi.plotting._common import colour_groups, get_axes
+
+__all__ = ["EmbeddingDisplay"]
+
+
+class EmbeddingDisplay:
+    """Scatter plot of two embedding axes.
+
+    Parameters
+    ----------
+    embeddings : array of shape (n_trials, embedding_dim)
+        As `transform` returns them.
+    labels : array-like of shape (n_trials,), default=None
+        Condition of each trial.
+    title : str, default=None
+        Title of the legend.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Where `plot` drew.
+    """
+
+    def __init__(
+        self,
+        embeddings: ArrayLike,
+        labels: ArrayLike | None = None,
+        title: str | None = None,
+    ) -> None:
+        self.embeddings = np.asarray(embeddings)
+        self.labels = labels
+        self.title = title
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: ArrayLike,
+        labels: ArrayLike | None = None,
+        *,
+        title: str | None = None,
+        ax: Any = None,
+    ) -> EmbeddingDisplay:
+        """Infer the embeddings of trials with a fitted estimator, and plot them."""
+        return cls(estimator.transform(X), labels, title).plot(ax)
+
+    def plot(self, ax: Any = None, *, axes: tuple[int, int] = (0, 1)) -> Any:
+        """Draw two embedding axes; returns self."""
+        ax = get_axes(ax)
+        first, second = axes
+        n_axes = self.embeddings.shape[1]
+        for label, mask, colour in colour_groups(self.labels, len(self.embeddings)):
+            z = self.embeddings[mask]
+            y = z[:, second] if n_axes > second else np.zeros(len(z))
+            ax.plot(z[:, first], y, "o", ms=5, alpha=0.8, color=colour, label=label)
+        ax.set_xlabel(f"embedding axis {first + 1} (prior SD)")
+        ax.set_ylabel(f"embedding axis {second + 1} (prior SD)")
+        if self.labels is not None:
+            ax.legend(title=self.title, frameon=False, fontsize="small")
+        self.ax_ = ax
+        return self

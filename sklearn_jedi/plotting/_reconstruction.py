@@ -1,0 +1,78 @@
+"""A trial's activity beside the free run of its network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sklearn_jedi.plotting._common import get_axes
+
+__all__ = ["ReconstructionDisplay"]
+
+
+class ReconstructionDisplay:
+    """Recorded and reconstructed activity of the most variable neurons of one trial.
+
+    Parameters
+    ----------
+    activity, reconstruction : array-like of shape (n_timepoints, n_neurons)
+        One trial, in the units of the data.
+    dt : float, default=0.01
+        Time step in seconds.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Where `plot` drew.
+    """
+
+    def __init__(
+        self, activity: ArrayLike, reconstruction: ArrayLike, dt: float = 0.01
+    ) -> None:
+        self.activity = np.asarray(activity)
+        self.reconstruction = np.asarray(reconstruction)
+        self.dt = dt
+
+    @classmethod
+    def from_estimator(
+        cls, estimator: Any, X: ArrayLike, *, trial: int = 0, ax: Any = None
+    ) -> ReconstructionDisplay:
+        """Reconstruct one of the trials with a fitted estimator, and plot it."""
+        one = np.asarray(X)[trial][np.newaxis]
+        runs = estimator.reconstruct(one)
+        return cls(one[0], runs[0], estimator.dt).plot(ax)
+
+    def plot(self, ax: Any = None, *, n_neurons: int = 6) -> Any:
+        """Draw the traces one above the other; returns self."""
+        ax = get_axes(ax)
+        most = np.argsort(-self.activity.std(0))[:n_neurons]
+        time = self.dt * np.arange(len(self.activity))
+        spread = 1.1 * np.ptp(self.activity[:, most], axis=0).max()
+        for row, neuron in enumerate(most):
+            level = -row * (spread or 1.0)
+            centre = self.activity[:, neuron].mean()
+            ax.plot(
+                time,
+                self.activity[:, neuron] - centre + level,
+                color="0.6",
+                lw=3,
+                label=None if row else "recorded",
+            )
+            ax.plot(
+                time,
+                self.reconstruction[:, neuron] - centre + level,
+                color="tab:red",
+                lw=1.2,
+                label=None if row else "free run",
+            )
+        ax.set_yticks(
+            [-row * (spread or 1.0) for row in range(len(most))],
+            [f"neuron {neuron}" for neuron in most],
+        )
+        ax.set_xlabel("time (s)")
+        ax.legend(frameon=False, fontsize="small", loc="upper right", ncols=2)
+        ax.margins(y=0.12)
+        self.ax_ = ax
+        return self

@@ -1,0 +1,316 @@
+"""The gate: bad input is refused in words, before anything is trained."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from sklearn.exceptions import NotFittedError
+from skorch.callbacks import Callback
+
+from sklearn_jedi import JEDIEstimator
+from sklearn_jedi._validation import check_integer, check_real, check_trials
+
+
+class NoTraining(Callback):
+    def on_train_begin(self, net, **kwargs):
+        raise AssertionError("training began")
+
+
+def jedi(**params):
+    return JEDIEstimator(
+        **{"rank": 2, "embedding_dim": 2, "callbacks": [NoTraining()], **params}
+    )
+
+
+def trials(*shape):
+    return np.random.default_rng(0).standard_normal(shape or (4, 12, 3))
+
+
+def with_value(value):
+    X = trials()
+    X[1, 2, 1] = value
+    return X
+
+
+# --------------------------------------------------------------------------- trials
+
+
+BAD_TRIALS = {
+    "no trials": (trials(0, 12, 3), ValueError, "0 sample"),
+    "no time points": (trials(4, 0, 3), ValueError, "0 feature|time point"),
+    "one time point": (trials(4, 1, 3), ValueError, "1 feature|time point"),
+    "one time point of one neuron": (trials(4, 1), ValueError, "1 feature"),
+    "no neurons": (trials(4, 12, 0), ValueError, "no neurons"),
+    "infinite": (with_value(np.inf), ValueError, "infinity"),
+    "minus infinite": (with_value(-np.inf), ValueError, "infinity"),
+    "NaN": (with_value(np.nan), ValueError, "NaN"),
+    "one dimension": (trials(12), ValueError, "Expected 2D array, got 1D"),
+    "four dimensions": (trials(2, 4, 12, 3), ValueError, "4 dimensions"),
+    "a number": (3.0, ValueError, "scalar array"),
+    "None": (None, ValueError, "scalar array"),
+    "text": (np.full((4, 12, 3), "a"), ValueError, "could not convert|string"),
+    "objects": (
+        np.full((4, 12, 3), object()),
+        TypeError,
+        "must be a string or a real number|float\\(\\) argument",
+    ),
+    "complex": (trials() + 1j, ValueError, "[Cc]omplex"),
+    "ragged list": (
+        [trials(12, 3), trials(9, 3)],
+        ValueError,
+        r"different shapes .*\(9, 3\), \(12, 3\).*Cut all trials",
+    ),
+    "ragged neurons": (
+        (trials(12, 3), trials(12, 2)),
+        ValueError,
+        "select the same units",
+    ),
+    "ragged nested lists": (
+        [trials(12, 3).tolist(), trials(9, 3).tolist()],
+        ValueError,
+        "inhomogeneous|different shapes",
+    ),
+    "array of trials": (
+        np.array([trials(12, 3), trials(9, 3), None], dtype=object)[:2],
+        ValueError,
+        "np.stack",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("X", "error", "text"), BAD_TRIALS.values(), ids=BAD_TRIALS.keys()
+)
+def test_fit_refuses(X, error, text):
+    with pytest.raises(error, match=text):
+        jedi().fit(X)
+
+
+@pytest.fixture(scope="module")
+def on_three_neurons():
+    return JEDIEstimator(2, 2, max_epochs=0).fit(trials())
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in BAD_TRIALS if name != "one time point of one neuron"]
+)
+@pytest.mark.parametrize("method", ["transform", "score", "reconstruct", "forecast"])
+def test_a_fitted_model_refuses_the_same(on_three_neurons, name, method):
+    X, error, text = BAD_TRIALS[name]
+    args = (3,) if method == "forecast" else ()
+    with pytest.raises(error, match=text):
+        getattr(on_three_neurons, method)(X, *args)
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["transform", "score", "reconstruct", "initial_states", "embedding_posterior"],
+)
+def test_another_number_of_neurons_is_refused(em_fitted, method):
+    with pytest.raises(
+        ValueError, match=r"X has 12 neurons.*fitted on 20.*select the same units"
+    ):
+        getattr(em_fitted, method)(trials(4, 40, 12))
+
+
+def test_a_2d_array_for_several_neurons_is_refused(em_fitted):
+    with pytest.raises(ValueError, match="X has 1 neurons.*fitted on 20"):
+        em_fitted.transform(trials(40, 20))
+
+
+def test_another_number_of_time_points_is_refused_for_2d():
+    one = JEDIEstimator(max_epochs=0).fit(trials(6, 12))
+    with pytest.raises(ValueError, match="X has 9 features, but .* expecting 12"):
+        one.transform(trials(6, 9))
+
+
+@pytest.mark.parametrize(
+    ("method", "args"),
+    [
+        ("transform", ()),
+        ("score", ()),
+        ("reconstruct", ()),
+        ("forecast", (2,)),
+        ("initial_states", ()),
+        ("embedding_posterior", ()),
+        ("dynamics", ()),
+    ],
+)
+def test_an_unfitted_model_says_so(method, args):
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        getattr(JEDIEstimator(), method)(trials(), *args)
+
+
+def test_a_failed_fit_leaves_an_unfitted_model():
+    estimator = jedi(rank=0)
+    with pytest.raises(ValueError, match="rank"):
+        estimator.fit(trials())
+    with pytest.raises(NotFittedError):
+        estimator.transform(trials())
+
+
+# -------------------------------------------------------------------------- parameters
+
+
+@pytest.mark.parametrize(
+    ("params", "error", "text"),
+    [
+        ({"rank": 0}, ValueError, "rank must be at least 1 or None; got 0"),
+        ({"rank": 2.0}, TypeError, "rank must be an integer or None; got 2.0"),
+        ({"rank": "full"}, TypeError, "rank must be an integer or None; got 'full'"),
+        ({"rank": True}, TypeError, "rank must be an integer"),
+        ({"embedding_dim": 0}, ValueError, "embedding_dim must be at least 1; got 0"),
+        ({"embedding_dim": None}, TypeError, "embedding_dim must be an integer"),
+        ({"max_epochs": -1}, ValueError, "max_epochs must be at least 0; got -1"),
+        ({"max_epochs": 1.5}, TypeError, "max_epochs must be an integer; got 1.5"),
+        ({"batch_size": 0}, ValueError, "batch_size must be at least 1; got 0"),
+        ({"batch_size": "all"}, TypeError, "batch_size must be an integer"),
+        ({"verbose": -1}, ValueError, "verbose must be at least 0; got -1"),
+        ({"dt": 0}, ValueError, "dt must be positive and finite; got 0"),
+        ({"dt": -0.01}, ValueError, "dt must be positive"),
+        ({"dt": "10 ms"}, TypeError, "dt must be a number; got '10 ms'"),
+        ({"tau": np.inf}, ValueError, "tau must be positive and finite; got inf"),
+        ({"tau": np.nan}, ValueError, "tau must be positive and finite; got nan"),
+        ({"dt": 0.2}, ValueError, r"dt must not exceed tau; got dt=0.2 s.*seconds"),
+        ({"gain": 0.0}, ValueError, 'gain must be positive and finite or "auto"'),
+        ({"gain": "big"}, TypeError, "gain must be a number or \"auto\"; got 'big'"),
+        ({"gain": None}, TypeError, "gain must be a number"),
+        ({"ridge": -1e-3}, ValueError, "ridge must be zero or positive"),
+        ({"ridge": [1.0]}, TypeError, "ridge must be a number"),
+        ({"window": 0}, ValueError, "window must be at least 1; got 0"),
+        ({"window": 2.5}, TypeError, "window must be an integer"),
+        ({"window": "long"}, TypeError, "window must be an integer"),
+        ({"window": 12}, ValueError, "window=12 exceeds the 11 steps .* 12 time"),
+        ({"nonlinearity": "sine"}, ValueError, "nonlinearity must be one of .*'sine'"),
+        ({"nonlinearity": np.tanh}, ValueError, "nonlinearity must be one of"),
+        ({"observation": "poisson"}, ValueError, "observation must be \"state\""),
+        ({"hidden_layer_sizes": (8, 0)}, ValueError, "hidden_layer_sizes must be"),
+        ({"hidden_layer_sizes": (8.0,)}, TypeError, "hidden_layer_sizes must be"),
+        ({"hidden_layer_sizes": 64}, TypeError, "hidden_layer_sizes"),
+        ({"random_state": "zero"}, ValueError, "cannot be used to seed"),
+        ({"device": "gpu"}, (ValueError, TypeError), "device"),
+        ({"callbacks": 3}, TypeError, "callbacks"),
+    ],
+    ids=lambda value: "-".join(f"{k}={v}" for k, v in value.items())
+    if isinstance(value, dict)
+    else "",
+)
+def test_parameters_out_of_range_are_named(params, error, text):
+    with pytest.raises(error, match=text):
+        jedi(**params).fit(trials())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU to train on")
+def test_a_gpu_that_is_not_there_is_named():
+    with pytest.raises(ValueError, match=r"device='cuda' .* finds no GPU; use .*cpu"):
+        jedi(device="cuda").fit(trials())
+
+
+@pytest.mark.parametrize("n_steps", [0, -1, 2.0, "two", None])
+def test_forecast_needs_a_whole_number_of_steps(em_fitted, rotations, n_steps):
+    with pytest.raises((TypeError, ValueError), match="n_steps must be"):
+        em_fitted.forecast(rotations[0], n_steps)
+
+
+@pytest.mark.parametrize(
+    ("Z", "text"),
+    [
+        (np.zeros((3, 4)), r"shape \(n_networks, 2\).*got \(3, 4\)"),
+        (np.zeros(2), r"shape \(n_networks, 2\).*got \(2,\)"),
+        (np.full((1, 2), np.nan), "NaN or infinity"),
+    ],
+)
+def test_dynamics_needs_embeddings(em_fitted, Z, text):
+    with pytest.raises(ValueError, match=text):
+        em_fitted.dynamics(Z)
+
+
+@pytest.mark.parametrize("value", [1, np.int64(1), np.int8(1)])
+def test_integers_of_numpy_are_integers(value):
+    check_integer("n", value, 1)
+    check_real("x", value)
+    check_real("x", np.float32(value))
+
+
+# ---------------------------------------------------------------------- property tests
+
+
+_VALUES = st.floats(allow_nan=True, allow_infinity=True, width=32)
+_DTYPES = st.sampled_from(["f4", "f8", "i4", "u1", "b1", "c16", "O", "U3"])
+
+
+@st.composite
+def arrays(draw):
+    """Anything that might be passed as trials: most of it small and finite."""
+    shape = draw(hnp.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=6))
+    dtype = np.dtype(draw(_DTYPES))
+    if dtype.kind == "f":
+        scale = draw(st.sampled_from([1e-30, 1e-3, 1.0, 1e3, 1e12]))
+        wild = draw(st.booleans())
+        elements = _VALUES if wild else st.floats(-1, 1, width=32)
+        return (draw(hnp.arrays(dtype, shape, elements=elements)) * scale).astype(dtype)
+    elements = st.just("a") if dtype.kind in "OU" else None
+    return draw(hnp.arrays(dtype, shape, elements=elements))
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # overflow of the multiplication
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(arrays())
+def test_any_array_passes_the_gate_whole_or_is_refused(X):
+    estimator = JEDIEstimator()
+    try:
+        checked = check_trials(estimator, X, reset=True)
+    except (ValueError, TypeError) as error:
+        assert len(str(error)) > 10
+        return
+    assert checked.dtype == (np.float32 if X.dtype == np.float32 else np.float64)
+    assert np.isfinite(checked).all()
+    np.testing.assert_array_equal(checked.reshape(X.shape), X)
+    assert estimator.n_timepoints_in_ == estimator.n_features_in_ == X.shape[1]
+    assert estimator.n_neurons_in_ == checked.shape[2]
+    np.testing.assert_array_equal(check_trials(estimator, X, reset=False), checked)
+
+
+finite_trials = hnp.arrays(
+    st.sampled_from([np.float32, np.float64]),
+    hnp.array_shapes(min_dims=3, max_dims=3, min_side=2, max_side=7),
+    elements=st.floats(-1, 1, width=16),
+)
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(
+    X=finite_trials,
+    scale=st.sampled_from([1e-6, 1.0, 100.0]),
+    offset=st.sampled_from([0.0, 5.0]),
+    rank=st.sampled_from([1, 3, None]),
+    nonlinearity=st.sampled_from(["tanh", "linear", "relu", "softplus"]),
+)
+def test_any_finite_trials_are_fitted(X, scale, offset, rank, nonlinearity):
+    X = X * X.dtype.type(scale) + X.dtype.type(offset)
+    jedi = JEDIEstimator(rank, 2, nonlinearity=nonlinearity, max_epochs=0)
+    Z = jedi.fit_transform(X)
+    assert Z.shape == (len(X), 2)
+    assert Z.dtype == X.dtype
+    assert np.isfinite(Z).all()
+    np.testing.assert_allclose(jedi.transform(X), Z, atol=1e-5)
+    networks = jedi.dynamics(Z)
+    assert networks.rank == (X.shape[2] if rank is None else min(rank, X.shape[2]))
+    runs = jedi.reconstruct(X)
+    assert runs.shape == X.shape
+    assert np.isfinite(runs).all()
+    assert (jedi.noise_variance_ >= 0).all()
+
+
+@settings(max_examples=8, deadline=None, derandomize=True)
+@given(X=finite_trials, nonlinearity=st.sampled_from(["tanh", "relu"]))
+def test_any_finite_trials_can_be_trained_on(X, nonlinearity):
+    jedi = JEDIEstimator(
+        2, 2, nonlinearity=nonlinearity, max_epochs=2, hidden_layer_sizes=(4,)
+    )
+    Z = jedi.fit_transform(X)
+    assert Z.shape == (len(X), 2)
+    assert np.isfinite(Z).all()
+    assert np.isfinite(jedi.reconstruct(X)).all()
