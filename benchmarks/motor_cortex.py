@@ -33,8 +33,10 @@ def main() -> None:
         return
     X, epoch, direction = preparation_and_movement(folder)
     rows = []
-    for rank, dim in ((10, 8),) if args.quick else ((5, 4), (10, 8), (15, 8), (20, 8)):
-        for name, epochs in (("EM", 0), ("trained", 25)):
+    ranks = ((5, 4),) if args.quick else ((5, 4), (10, 8), (15, 8), (20, 8))
+    fits = (("EM", 0),) if args.quick else (("EM", 0), ("trained", 25))
+    for rank, dim in ranks:
+        for name, epochs in fits:
             for seed in range(args.seeds if epochs else 1):
                 jedi = JEDIEstimator(rank, dim, max_epochs=epochs, random_state=seed)
                 _, seconds = timed(lambda: jedi.fit(X))  # noqa: B023
@@ -60,7 +62,7 @@ def main() -> None:
     table(rows)
     summary = {}
     for rank in sorted({row["rank"] for row in rows}):
-        for name in ("EM", "trained"):
+        for name, _ in fits:
             of = [r for r in rows if r["rank"] == rank and r["fit"] == name]
             for key in ("R2_in_sample", "R2_left_out", "epoch_read"):
                 summary[f"rank {rank}, {name}: worst {key}"] = min(r[key] for r in of)

@@ -145,25 +145,26 @@ def trial_residuals(
 ) -> np.ndarray:
     """Residuals of a regression of each trial by itself, shrunk to the pooled one."""
     moments = trial_moments(drives, features, window)
-    weights = _per_trial(moments, np.zeros(1), 1e-6)[1]
+    weights = _per_trial(moments, 0.0, 1e-6)[1]
     return moving_average(drives, window) - moving_average(features, window) @ weights
 
 
-def _solve_psd(matrix: np.ndarray, rhs: np.ndarray) -> np.ndarray:
-    """Solve with a symmetric matrix made positive definite by rounding-size jitter."""
-    size = len(matrix)
-    jitter = 1e-10 * max(np.trace(matrix) / size, np.finfo(float).tiny)
+def _solve_psd(matrix: np.ndarray, rhs: np.ndarray, penalty: float) -> np.ndarray:
+    """Ridge regression; rounding-size jitter keeps the matrix positive definite."""
+    jitter = 1e-10 * max(np.trace(matrix) / len(matrix), np.finfo(float).tiny)
+    regular = matrix.copy()
+    regular.flat[:: len(matrix) + 1] += penalty + jitter
     return linalg.solve(
-        matrix + jitter * np.eye(size), rhs, assume_a="pos", check_finite=False
+        regular, rhs, assume_a="pos", overwrite_a=True, check_finite=False
     )
 
 
 def _per_trial(
-    moments: Moments, penalty: np.ndarray | float, shrink: float
+    moments: Moments, penalty: float, shrink: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pooled regression, and one regression per trial shrunk towards it."""
     ff, fy = moments.ff.sum(0), moments.fy.sum(0)
-    pooled = _solve_psd(ff + np.atleast_1d(penalty)[0] * np.eye(len(ff)), fy)
+    pooled = _solve_psd(ff, fy, penalty)
     towards = shrink * ff / len(moments.ff)
     towards = towards + 1e-10 * max(np.trace(ff), np.finfo(float).tiny) * np.eye(
         len(ff)
@@ -228,10 +229,10 @@ def _m_step(
     gram = second.reshape(n_trials, -1).T @ moments.ff.reshape(n_trials, -1)
     gram = gram.reshape(size, size, K, K).transpose(0, 2, 1, 3).reshape(size * K, -1)
     rhs = (c.T @ moments.fy.reshape(n_trials, -1)).reshape(size * K, rank)
-    A = _solve_psd(gram + penalty * np.eye(size * K), rhs)
+    A = _solve_psd(gram, rhs, penalty)
     cross = rhs.T @ A
     yy = moments.yy.sum(0)
-    scatter = yy - cross - cross.T + A.T @ gram @ A
+    scatter = yy - cross - cross.T + A.T @ (gram @ A)
     noise = _shrink(scatter, moments.n_windows.sum(), yy)
     return BilinearModel(A.reshape(size, K, rank), noise, inflation, n_iter)
 

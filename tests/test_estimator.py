@@ -351,7 +351,9 @@ def test_axes_beyond_the_data_stay_at_the_prior(rotations):
     X = rotations[0][::8]
     assert len(X) == 3
     jedi = small(embedding_dim=4)
-    with pytest.warns(UserWarning, match="2 of 4 embedding axes .* lower embedding_dim"):
+    with pytest.warns(
+        UserWarning, match="2 of 4 embedding axes .* lower embedding_dim"
+    ):
         jedi.fit(X)
     mean, cov = jedi.embedding_posterior(X)
     assert mean.shape == (3, 4)

@@ -37,13 +37,14 @@ def hypernetwork():
 
 @pytest.fixture(scope="module")
 def trials(red, hypernetwork):
-    """Noisy free runs of known embeddings, in full states."""
+    """Free runs of known embeddings from known states, recorded with noise."""
     rng = np.random.default_rng(2)
     c = rng.standard_normal((6, N_AXES))
     states = rng.standard_normal((6, N_NEURONS))
     kappa = free_run(red, hypernetwork.weights(c)[0], states, 25)
-    X = np.concatenate([states[:, None], kappa @ red.P.T], axis=1)
-    return X + 0.05 * rng.standard_normal(X.shape), c
+    later = kappa @ red.P.T
+    later += 0.05 * rng.standard_normal(later.shape)
+    return np.concatenate([states[:, None], later], axis=1), c
 
 
 NOISE = PathNoise(np.array([[0.02, 0.005], [0.005, 0.01]]), 2.0, horizon=25)

@@ -185,7 +185,7 @@ def test_a_failed_fit_leaves_an_unfitted_model():
         ({"window": 12}, ValueError, "window=12 exceeds the 11 steps .* 12 time"),
         ({"nonlinearity": "sine"}, ValueError, "nonlinearity must be one of .*'sine'"),
         ({"nonlinearity": np.tanh}, ValueError, "nonlinearity must be one of"),
-        ({"observation": "poisson"}, ValueError, "observation must be \"state\""),
+        ({"observation": "poisson"}, ValueError, 'observation must be "state"'),
         ({"hidden_layer_sizes": (8, 0)}, ValueError, "hidden_layer_sizes must be"),
         ({"hidden_layer_sizes": (8.0,)}, TypeError, "hidden_layer_sizes must be"),
         ({"hidden_layer_sizes": 64}, TypeError, "hidden_layer_sizes"),
@@ -193,9 +193,11 @@ def test_a_failed_fit_leaves_an_unfitted_model():
         ({"device": "gpu"}, (ValueError, TypeError), "device"),
         ({"callbacks": 3}, TypeError, "callbacks"),
     ],
-    ids=lambda value: "-".join(f"{k}={v}" for k, v in value.items())
-    if isinstance(value, dict)
-    else "",
+    ids=lambda value: (
+        "-".join(f"{k}={v}" for k, v in value.items())
+        if isinstance(value, dict)
+        else ""
+    ),
 )
 def test_parameters_out_of_range_are_named(params, error, text):
     with pytest.raises(error, match=text):

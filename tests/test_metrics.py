@@ -1,0 +1,78 @@
+"""R^2 by hand, and the forecast scorer."""
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import cross_val_score
+
+from sklearn_jedi import JEDIEstimator
+from sklearn_jedi.metrics import ForecastScorer, trajectory_r2
+
+
+def test_r2_by_hand():
+    X = np.array([[[1.0, 10.0], [3.0, 10.0]]])
+    predicted = np.array([[[1.0, 11.0], [2.0, 10.0]]])
+    # SSE = 1 + 1; SST = 1 + 1 about the means 2 and 10
+    assert trajectory_r2(X, predicted) == pytest.approx(0.0)
+    # pooled over neurons: a neuron without variance still adds its error
+    assert trajectory_r2(X, X + [0.0, 0.5]) == pytest.approx(1 - 0.5 / 2)
+
+
+def test_r2_is_about_each_neurons_own_mean(rng):
+    X = rng.standard_normal((3, 4, 2)) + [0, 100]
+    means = np.broadcast_to(X.mean((0, 1)), X.shape)
+    assert trajectory_r2(X, means) == pytest.approx(0, abs=1e-12)
+    assert trajectory_r2(X, np.full_like(X, X.mean())) < -1000
+
+
+@pytest.mark.parametrize(("error", "r2"), [(0.0, 1.0), (0.1, 0.0)])
+def test_r2_of_activity_that_does_not_vary(error, r2):
+    X = np.ones((2, 3, 4))
+    assert trajectory_r2(X, X + error) == r2
+
+
+def test_r2_of_float32_is_summed_in_float64():
+    X = np.full((1, 1000, 1), 1e4, dtype=np.float32)
+    X[0, ::2] += 1
+    assert trajectory_r2(X, np.full_like(X, 10000.5)) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (2, 3, 5), (1, 3, 4)])
+def test_r2_needs_two_arrays_of_trials(shape):
+    with pytest.raises(ValueError, match=r"same shape .*\(2, 3, 4\) and"):
+        trajectory_r2(np.zeros((2, 3, 4)), np.zeros(shape))
+
+
+def test_forecast_scorer_is_the_r2_of_forecast(fitted, rotations):
+    X = rotations[0][::5]
+    expected = trajectory_r2(X[:, 15:], fitted.forecast(X[:, :15], 25))
+    assert ForecastScorer(15)(fitted, X) == pytest.approx(expected, abs=1e-12)
+    assert expected > 0.9
+
+
+def test_forecast_scorer_in_cross_validation(rotations):
+    X = rotations[0]
+    jedi = JEDIEstimator(2, 2, max_epochs=0)
+    scorer = ForecastScorer(15)
+    scores = cross_val_score(jedi, X, scoring=scorer, cv=3, error_score="raise")
+    held_out = np.arange(8)
+    expected = scorer(clone(jedi).fit(np.delete(X, held_out, axis=0)), X[held_out])
+    assert scores.shape == (3,)
+    assert scores[0] == pytest.approx(expected, abs=1e-10)
+
+
+def test_forecast_scorer_of_one_neuron(rotations):
+    X = rotations[0][:, :, 0]
+    jedi = JEDIEstimator(1, 1, max_epochs=0).fit(X)
+    expected = trajectory_r2(X[:, 30:, None], jedi.forecast(X[:, :30, np.newaxis], 10))
+    assert ForecastScorer(30)(jedi, X) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("n_given", [1, 40, 50])
+def test_forecast_scorer_needs_a_beginning_and_a_rest(em_fitted, rotations, n_given):
+    with pytest.raises(ValueError, match="less than the 40 time points"):
+        ForecastScorer(n_given)(em_fitted, rotations[0])
+
+
+def test_forecast_scorer_names_itself():
+    assert repr(ForecastScorer(5)) == "ForecastScorer(n_given=5)"

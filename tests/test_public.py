@@ -1,0 +1,51 @@
+"""What can be imported, and what an import costs."""
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+PUBLIC = {
+    "sklearn_jedi": {"JEDIEstimator", "LowRankRNN"},
+    "sklearn_jedi.datasets": {
+        "make_attractor_family",
+        "make_driven_teachers",
+        "make_rotation_family",
+    },
+    "sklearn_jedi.metrics": {"ForecastScorer", "trajectory_r2"},
+}
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_public_names(module):
+    imported = importlib.import_module(module)
+    assert set(imported.__all__) >= PUBLIC[module]
+    for name in imported.__all__:
+        assert getattr(imported, name).__doc__
+
+
+def test_version():
+    import sklearn_jedi
+
+    assert all(part.isdigit() for part in sklearn_jedi.__version__.split(".")[:2])
+
+
+@pytest.mark.parametrize("library", ["torch", "skorch", "matplotlib", "pandas"])
+@pytest.mark.parametrize("use", ["", "JEDIEstimator(max_epochs=0).fit(X).score(X)"])
+def test_heavy_libraries_are_imported_only_where_needed(library, use):
+    if use and library == "pandas":
+        pytest.skip("scikit-learn itself may import pandas in fit")
+    code = f"""
+import sys
+import numpy as np
+from sklearn_jedi import JEDIEstimator
+import sklearn_jedi.datasets, sklearn_jedi.metrics
+X = np.random.default_rng(0).standard_normal((5, 10, 3))
+{use}
+assert {library!r} not in sys.modules, {library!r}
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,56 @@
+"""Which data are left alone, and what becomes of the others."""
+
+import numpy as np
+import pytest
+
+from sklearn_jedi._scaling import choose_scaling
+
+
+@pytest.fixture
+def X(rng):
+    """Pooled standard deviation 1, neurons from weak to strong."""
+    X = rng.standard_normal((8, 20, 4))
+    X = (X - X.mean((0, 1))) / X.std((0, 1))
+    return X * np.sqrt([0.1, 0.4, 1.0, 2.5])
+
+
+@pytest.mark.parametrize("factor", [0.31, 1.0, 2.9])
+def test_unit_scale_data_are_left_alone(X, factor):
+    X = factor * X + 4
+    scaling = choose_scaling(X)
+    assert scaling.is_identity
+    np.testing.assert_array_equal(scaling.offset, np.zeros(4))
+    np.testing.assert_array_equal(scaling.scale, np.ones(4))
+    np.testing.assert_array_equal(scaling.to_network(X), X)
+
+
+@pytest.mark.parametrize("factor", [1e-3, 0.29, 3.1, 30.0])
+def test_other_data_are_centred_and_softly_normalised(X, factor):
+    data = factor * X + 10
+    scaling = choose_scaling(data)
+    assert not scaling.is_identity
+    scaled = scaling.to_network(data)
+    np.testing.assert_allclose(scaled.mean((0, 1)), 0, atol=1e-12)
+    sd = scaled.std((0, 1))
+    assert np.sqrt(np.mean(sd**2)) == pytest.approx(1)
+    # a neuron of standard deviation s ends in proportion to s / (s + mean s)
+    before = X.std((0, 1))
+    soft = before / (before + before.mean())
+    np.testing.assert_allclose(sd / sd[0], soft / soft[0], rtol=1e-9)
+    np.testing.assert_allclose(scaling.to_data(scaled), data, rtol=1e-10)
+
+
+def test_constant_neurons_do_not_divide_by_zero(X):
+    X = 30 * X
+    X[:, :, 0] = 5.0
+    scaling = choose_scaling(X)
+    assert (scaling.scale > 0).all()
+    np.testing.assert_allclose(scaling.to_network(X)[:, :, 0], 0, atol=1e-12)
+
+
+def test_to_network_is_a_contiguous_float64_copy(X):
+    for data in (X.astype(np.float32), X[:, ::-1], 30 * X):
+        network = choose_scaling(data).to_network(data)
+        assert network.dtype == np.float64
+        assert network.flags.c_contiguous
+        assert not np.shares_memory(network, data)

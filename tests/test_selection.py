@@ -1,0 +1,79 @@
+"""Settings chosen on held-out windows."""
+
+import numpy as np
+import pytest
+
+from sklearn_jedi._selection import choose_settings, held_out_windows
+from sklearn_jedi.datasets import make_rotation_family
+
+
+def choose(X, **given):
+    given = {"gain": "auto", "window": "auto", "ridge": "auto"} | given
+    full_rank = given.pop("full_rank", False)
+    return choose_settings(X, 2, 2, "tanh", 0.1, **given, full_rank=full_rank)
+
+
+def test_held_out_windows_take_turns():
+    held = held_out_windows(7, 12, every=2)
+    expected = {0: range(3, 6), 2: range(6, 9), 4: range(9, 12), 6: range(3, 6)}
+    for trial in range(7):
+        assert np.flatnonzero(held[trial]).tolist() == list(expected.get(trial, []))
+
+
+@pytest.mark.parametrize("n_steps", range(1, 12))
+def test_held_out_windows_are_a_quarter_and_leave_the_first_step(n_steps):
+    held = held_out_windows(6, n_steps)
+    assert (held.sum(1) == max(1, n_steps // 4)).all()
+    if n_steps >= 4:
+        assert not held[:, 0].any()
+
+
+def test_given_numbers_are_kept(rotations):
+    settings, _ = choose(rotations[0], gain=0.7, window=3, ridge=0.02)
+    assert (settings.gain, settings.window, settings.ridge) == (0.7, 3, 0.02)
+    assert settings.score > 0.9
+
+
+def test_too_few_steps_to_choose_on(rotations):
+    settings, basis = choose(rotations[0][:, :4])
+    assert np.isnan(settings.score)
+    assert settings.window == 1
+    assert basis.Q.shape == (20, settings.n_directions)
+
+
+def test_full_rank_uses_every_direction(rotations):
+    settings, basis = choose(rotations[0][:, :, :6], full_rank=True)
+    assert settings.n_directions == 6
+    assert basis.Q.shape == (6, 6)
+
+
+def test_there_are_at_least_as_many_feature_directions_as_ranks(rotations):
+    settings, basis = choose(rotations[0])
+    assert settings.n_directions >= 2
+    assert basis.P.shape == (20, 2)
+    assert basis.Q.shape == (20, settings.n_directions)
+
+
+def test_recording_noise_is_averaged_over_longer_windows():
+    clean, noisy = (
+        make_rotation_family(
+            8, n_neurons=20, noise=0.0, observation_noise=sd, random_state=0
+        )[0]
+        for sd in (0.0, 0.5)
+    )
+    assert choose(clean)[0].window < choose(noisy)[0].window
+
+
+def test_no_setting_runs_away_on_noise(rng):
+    X = rng.standard_normal((12, 30, 5))
+    settings, _ = choose(X)
+    # the share of the first bin that decays with the time constant stays
+    assert settings.score > -1.1 * np.mean(0.9 ** (2 * np.arange(1, 30)))
+
+
+def test_the_choice_is_deterministic(rotations):
+    X = rotations[0]
+    first, basis = choose(X)
+    again, same_basis = choose(X)
+    assert first == again
+    np.testing.assert_array_equal(basis.Q, same_basis.Q)
