@@ -21,6 +21,7 @@ from sklearn_jedi._model import FittedModel, fit_closed_form, with_training
 from sklearn_jedi._nonlinearities import get_nonlinearity
 from sklearn_jedi._scaling import choose_scaling
 from sklearn_jedi._selection import choose_settings, held_out_windows
+from sklearn_jedi._threads import few_threads
 from sklearn_jedi._validation import check_integer, check_real, check_trials
 from sklearn_jedi.metrics import trajectory_r2
 
@@ -211,6 +212,13 @@ class JEDIEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         """
         trials = check_trials(self, X, reset=True)
         self._check_parameters(trials.shape)
+        with few_threads(trials.shape[2]):
+            error = self._fit(trials)
+        if error is not None:
+            raise error
+        return self
+
+    def _fit(self, trials: np.ndarray) -> Exception | None:
         n_trials, n_timepoints, n_neurons = trials.shape
         self.rank_ = n_neurons if self.rank is None else min(self.rank, n_neurons)
         scaling = choose_scaling(trials)
@@ -253,9 +261,7 @@ class JEDIEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         self._model = model
         self.embeddings_ = embeddings.astype(trials.dtype, copy=False)
         self.noise_variance_ = model.one_step_variance(network_units, embeddings)
-        if error is not None:
-            raise error
-        return self
+        return error
 
     def _train(
         self, model: FittedModel, X: np.ndarray, embeddings: np.ndarray
@@ -491,7 +497,7 @@ class JEDIEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
                 f"{n_trials} trials and stay at the prior (zero); lower embedding_dim, "
                 "or fit more trials",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
 
 

@@ -16,6 +16,7 @@ from sklearn_jedi._low_rank_rnn import LowRankRNN
 from sklearn_jedi._rollout import Reduction, reduction
 from sklearn_jedi._scaling import Scaling
 from sklearn_jedi._selection import Settings
+from sklearn_jedi._threads import few_threads
 
 if TYPE_CHECKING:
     from sklearn_jedi._hypernetwork import Hypernetwork
@@ -74,7 +75,10 @@ class FittedModel:
         In closed form under EM's affine map; from there by Levenberg-Marquardt where
         training changed the network.
         """
-        X = self.scaling.to_network(X)
+        with few_threads(X.shape[2]):
+            return self._infer(self.scaling.to_network(X))
+
+    def _infer(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         args = (self.nonlinearity, self.settings.gain, self.alpha)
         drives, features = _moments.project(X, self.basis, *args)
         window = min(self.settings.window, drives.shape[1])
@@ -91,7 +95,7 @@ class FittedModel:
                 "converge; the best found are returned. Activity that the model "
                 "explains poorly, or chaotic dynamics, can cause this",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         return mean, cov
 

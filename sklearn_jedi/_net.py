@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ from torch.utils.data import Dataset
 
 from sklearn_jedi._hypernetwork import Hypernetwork
 from sklearn_jedi._rollout import Reduction, free_run, split_state, to_torch
+from sklearn_jedi._threads import few_threads
 
 # Weight of the standard normal prior on embeddings beside the relative squared error.
 _PRIOR_WEIGHT = 1e-3
@@ -25,7 +25,6 @@ _MIN_BATCHES_PER_EPOCH = 4
 _LEARNING_RATE = 2e-3
 # Training has to lower the error on held-out windows by this share.
 _WORTH_TRAINING = 0.05
-_VALUES_WORTH_THREADS = 200_000
 _PERCEPTRON_LEARNING_RATE = 6e-4
 
 
@@ -319,10 +318,9 @@ def train(
     held : bool array of shape (n_trials, n_timepoints - 1)
         Steps to validate on.
     """
-    widest = min(batch_size, len(X)) * max(1, (X.shape[1] - 1) // _SHORT_HORIZON)
     with (
         torch.random.fork_rng(devices=_cuda_devices(device)),
-        _few_threads(widest * X.shape[2]),
+        few_threads(X.shape[2]),
     ):
         torch.manual_seed(seed)
         module = EmbeddedNetwork(Hypernetwork(A, hidden_layer_sizes), embeddings, red)
@@ -362,22 +360,6 @@ def train(
     net.device = "cpu"
     net.train_split = None  # holds the training data
     return Training(net, keep_best.best_epoch_, error)
-
-
-@contextlib.contextmanager
-def _few_threads(n_values: int) -> Iterator[None]:
-    """One torch thread where a step is too small to share.
-
-    Two threads are no quicker then, and many times slower than one on a busy machine,
-    because each waits for the other at every step.
-    """
-    before = torch.get_num_threads()
-    if n_values < _VALUES_WORTH_THREADS:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _cuda_devices(device: str) -> list[int]:

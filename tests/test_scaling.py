@@ -30,7 +30,7 @@ def test_other_data_are_centred_and_softly_normalised(X, factor):
     scaling = choose_scaling(data)
     assert not scaling.is_identity
     scaled = scaling.to_network(data)
-    np.testing.assert_allclose(scaled.mean((0, 1)), 0, atol=1e-12)
+    np.testing.assert_allclose(scaled.mean((0, 1)), 0, atol=1e-9)
     sd = scaled.std((0, 1))
     assert np.sqrt(np.mean(sd**2)) == pytest.approx(1)
     # a neuron of standard deviation s ends in proportion to s / (s + mean s)

@@ -1,0 +1,47 @@
+"""Motor cortex: preparation and movement of eight reaches, condition averages."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import LeaveOneGroupOut, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sklearn_jedi import JEDIEstimator
+
+
+@pytest.fixture(scope="module")
+def reaches(real_data):
+    """Rates in Hz, epoch and direction of each trial: 16 x 41 bins x 141 neurons."""
+    with np.load(real_data / "hatsopoulos2007.npz") as recording:
+        rates, time = recording["rates"], recording["time_ms"]
+    epochs = [
+        rates[:, (time >= a) & (time <= b)] for a, b in [(-600, -200), (-150, 250)]
+    ]
+    X = np.concatenate(epochs).astype(np.float64)
+    return X, np.repeat([0, 1], 8), np.tile(np.arange(8), 2)
+
+
+@pytest.fixture(scope="module")
+def jedi():
+    return JEDIEstimator(rank=20, embedding_dim=8, max_epochs=0)
+
+
+def test_reaches_are_reproduced(reaches, jedi):
+    X, _, _ = reaches
+    assert X.shape == (16, 41, 141)
+    jedi.fit(X)
+    assert jedi.score(X) > 0.9
+    # rates in Hz are not of unit scale
+    assert (jedi.scale_ != 1).all()
+    # the mean rate of the reconstruction, in Hz, is that of the recording
+    np.testing.assert_allclose(jedi.reconstruct(X).mean(), X.mean(), rtol=0.02)
+
+
+def test_preparation_and_movement_of_a_left_out_direction(reaches, jedi):
+    X, epoch, direction = reaches
+    pipe = make_pipeline(jedi, StandardScaler(), LogisticRegression())
+    scores = cross_val_score(
+        pipe, X, epoch, groups=direction, cv=LeaveOneGroupOut(), error_score="raise"
+    )
+    np.testing.assert_array_equal(scores, np.ones(8))
