@@ -22,7 +22,12 @@ from sklearn_jedi._nonlinearities import get_nonlinearity
 from sklearn_jedi._scaling import choose_scaling
 from sklearn_jedi._selection import choose_settings, held_out_windows
 from sklearn_jedi._threads import few_threads
-from sklearn_jedi._validation import check_integer, check_real, check_trials
+from sklearn_jedi._validation import (
+    check_integer,
+    check_real,
+    check_sequence,
+    check_trials,
+)
 from sklearn_jedi.metrics import trajectory_r2
 
 __all__ = ["JEDIEstimator"]
@@ -181,6 +186,9 @@ class JEDIEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_model")
 
     @property
     def _n_features_out(self) -> int:
@@ -462,15 +470,24 @@ class JEDIEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         if self.observation != "state":
             raise ValueError(f'observation must be "state"; got {self.observation!r}')
         if self.window != "auto":
-            check_integer("window", self.window, 1)
+            check_integer("window", self.window, 1, auto=True)
             if int(self.window) > shape[1] - 1:
                 raise ValueError(
                     f"window={self.window} exceeds the {shape[1] - 1} steps of a trial "
                     f"of {shape[1]} time points"
                 )
+        check_sequence("hidden_layer_sizes", self.hidden_layer_sizes, "(64, 64)")
         for size in self.hidden_layer_sizes:
             check_integer("hidden_layer_sizes", size, 1)
-        if self.max_epochs > 0 and str(self.device).startswith("cuda"):
+        if self.callbacks is not None:
+            check_sequence("callbacks", self.callbacks, "[EarlyStopping()]")
+        check_random_state(self.random_state)
+        kind, _, number = str(self.device).partition(":")
+        if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
+            raise ValueError(
+                f'device must be "cpu", "cuda" or "cuda:N"; got {self.device!r}'
+            )
+        if self.max_epochs > 0 and kind == "cuda":
             import torch
 
             if not torch.cuda.is_available():

@@ -12,9 +12,10 @@ from torch import nn
 class Hypernetwork(nn.Module):
     """The affine map that EM found, plus a perceptron that starts at zero.
 
-    Training starts at the closed-form solution and can only improve on it. Changes are
-    in units of the standard deviation of the shared weights, so that one learning rate
-    suits recordings of any scale.
+    Axes that the data do not support (zero in `A`) have no effect, so that embeddings
+    stay at the prior there. Training starts at the closed-form solution and can only
+    improve on it. Changes are in units of the standard deviation of the shared weights,
+    so that one learning rate suits recordings of any scale.
 
     Parameters
     ----------
@@ -30,6 +31,7 @@ class Hypernetwork(nn.Module):
 
     start: torch.Tensor
     unit: torch.Tensor
+    supported: torch.Tensor
 
     def __init__(self, A: np.ndarray, hidden_layer_sizes: Sequence[int]) -> None:
         super().__init__()
@@ -37,6 +39,7 @@ class Hypernetwork(nn.Module):
         start = torch.tensor(A.copy(), dtype=torch.get_default_dtype())
         self.register_buffer("start", start)
         self.register_buffer("unit", start[0].std(correction=0).clamp_min(1e-6))
+        self.register_buffer("supported", start[1:].flatten(1).any(1).to(start))
         self.change = nn.Parameter(torch.zeros_like(start))
         layers: list[nn.Module] = []
         width = n_axes
@@ -53,6 +56,7 @@ class Hypernetwork(nn.Module):
     def forward(self, embeddings: torch.Tensor) -> torch.Tensor:
         """Reduced weights (..., K, rank) of embeddings (..., embedding_dim)."""
         A = self.start + self.unit * self.change
+        embeddings = embeddings * self.supported
         weights = A[0] + torch.tensordot(embeddings, A[1:], 1)
         if self.perceptron is not None:
             change = self.perceptron(embeddings)
@@ -79,7 +83,7 @@ class Hypernetwork(nn.Module):
         A = self.start + self.unit * self.change
         slopes = A[1:].expand(len(c), *A[1:].shape)
         if self.perceptron is not None:
-            value, tangent = c, torch.eye(c.shape[1], dtype=c.dtype)
+            value, tangent = c * self.supported, torch.eye(c.shape[1], dtype=c.dtype)
             for layer in self.perceptron:
                 value = layer(value)
                 if isinstance(layer, nn.Linear):
@@ -87,4 +91,5 @@ class Hypernetwork(nn.Module):
                 else:
                     tangent = tangent * (1 - value**2)[:, None]
             slopes = slopes + self.unit * tangent.unflatten(-1, self.shape)
+        slopes = slopes * self.supported[:, None, None]
         return weights, slopes.numpy()

@@ -30,6 +30,8 @@ from sklearn_jedi._nonlinearities import scaled_nonlinearity
 # Beyond this many neurons a randomised range finder, linear in their number, is
 # quicker than the Gram matrix, quadratic in it.
 _EXACT_NEURONS = 500
+_POWER_ITERATIONS = 4
+# Values of a block of trials: few enough that temporaries stay in the cache.
 _BLOCK_VALUES = 2**18
 
 
@@ -128,32 +130,45 @@ def _leading_directions(
     From the Gram matrix, or for many neurons by block power iteration from a fixed
     random start [2]_, whose cost is linear in the number of neurons.
     """
-    width = min(n_neurons, k + 10)
-    exact = n_neurons <= _EXACT_NEURONS or width > n_neurons // 2
-    if exact:
-        start, n_passes = np.eye(n_neurons), 1
-    else:
-        start, n_passes = (
-            np.random.RandomState(0).standard_normal((n_neurons, width)),
-            5,
-        )
-    for _ in range(n_passes):
-        start = start if exact else np.linalg.qr(start)[0]
-        product, total, n_rows = np.zeros_like(start), np.zeros(n_neurons), 0
-        for block in row_blocks():
-            rows = block.reshape(-1, n_neurons)
-            product += rows.T @ (rows if exact else rows @ start)
-            total += rows.sum(0)
-            n_rows += len(rows)
-        mean = total / n_rows
-        if centre:
-            product -= n_rows * np.outer(mean, mean @ start)
-    projected = product if exact else start.T @ product
-    vectors = linalg.eigh(
-        0.5 * (projected + projected.T),
-        subset_by_index=(len(projected) - k, len(projected) - 1),
-    )[1][:, ::-1]
-    return (vectors if exact else start @ vectors).copy(), mean
+    width = k + 10
+    if n_neurons <= _EXACT_NEURONS or width > n_neurons // 2:
+        gram, mean = _gram_times(row_blocks, None, n_neurons, centre)
+        return _top_eigenvectors(gram, k), mean
+    block = np.random.RandomState(0).standard_normal((n_neurons, width))
+    for _ in range(_POWER_ITERATIONS):
+        product, _ = _gram_times(row_blocks, block, n_neurons, centre)
+        block = np.linalg.qr(product)[0]
+    product, mean = _gram_times(row_blocks, block, n_neurons, centre)
+    return block @ _top_eigenvectors(block.T @ product, k), mean
+
+
+def _gram_times(
+    row_blocks: Callable[[], Iterator[np.ndarray]],
+    matrix: np.ndarray | None,
+    n_neurons: int,
+    centre: bool,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Gram matrix of the rows times a matrix (None: itself), and their mean."""
+    width = n_neurons if matrix is None else matrix.shape[1]
+    product, total, n_rows = np.zeros((n_neurons, width)), np.zeros(n_neurons), 0
+    for block in row_blocks():
+        rows = block.reshape(-1, n_neurons)
+        product += rows.T @ (rows if matrix is None else rows @ matrix)
+        total += rows.sum(0)
+        n_rows += len(rows)
+    mean = total / n_rows
+    if centre:
+        along = mean if matrix is None else mean @ matrix
+        product -= n_rows * np.outer(mean, along)
+    return product, mean
+
+
+def _top_eigenvectors(matrix: np.ndarray, k: int) -> np.ndarray:
+    """The k eigenvectors of a symmetric matrix with the largest eigenvalues."""
+    last = len(matrix) - 1
+    return linalg.eigh(0.5 * (matrix + matrix.T), subset_by_index=(last - k + 1, last))[
+        1
+    ][:, ::-1].copy()
 
 
 def project(

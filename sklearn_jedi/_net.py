@@ -250,6 +250,8 @@ class KeepBest(Callback):
     best_loss_, start_loss_ : float
     """
 
+    _state: dict[str, torch.Tensor]
+
     def on_train_begin(self, net: NeuralNet, X: Any = None, **kwargs: Any) -> None:
         self.best_epoch_ = 0
         losses = [
@@ -268,6 +270,7 @@ class KeepBest(Callback):
 
     def restore(self, net: NeuralNet) -> None:
         net.module_.load_state_dict(self._state)
+        self._state = {}
 
     def _keep(self, net: NeuralNet) -> None:
         self._state = copy.deepcopy(net.module_.state_dict())

@@ -8,6 +8,7 @@ import numpy as np
 
 # Pooled standard deviations that a saturating transfer function takes as they are.
 _UNIT_SCALE = (0.3, 3.0)
+_LARGEST = 1e100
 
 
 class Scaling(NamedTuple):
@@ -41,12 +42,23 @@ def choose_scaling(X: np.ndarray) -> Scaling:
     deviation over neurons, so that weak neurons are not blown up to the size of strong
     ones [1]_, and then by one number that makes the pooled standard deviation 1.
 
+    Raises
+    ------
+    ValueError
+        If values are so large that their squares overflow.
+
     References
     ----------
     .. [1] Churchland et al., "Neural population dynamics during reaching", Nature 487
        (2012).
     """
     n_neurons = X.shape[2]
+    largest = float(np.abs(X).max())
+    if not largest < _LARGEST:
+        raise ValueError(
+            f"X has values as large as {largest:.3g}, whose squares overflow; "
+            "give the activity in a smaller unit"
+        )
     mean = X.mean((0, 1), dtype=np.float64)
     sd = X.std((0, 1), dtype=np.float64)
     pooled = np.sqrt(np.mean(sd**2))

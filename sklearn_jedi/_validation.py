@@ -97,15 +97,27 @@ def _refuse_ragged(X: Any) -> None:
         )
 
 
-def check_integer(name: str, value: Any, low: int, *, none: bool = False) -> None:
-    """Raise unless value is an integer of at least `low` (or None where allowed)."""
+def check_integer(
+    name: str, value: Any, low: int, *, none: bool = False, auto: bool = False
+) -> None:
+    """Raise unless value is an integer of at least `low` (or None where allowed).
+
+    `auto` only mentions that "auto" would be allowed, too.
+    """
     if none and value is None:
         return
+    also = (" or None" if none else "") + (' or "auto"' if auto else "")
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} must be an integer{_or_none(none)}; got {value!r}")
+        raise TypeError(f"{name} must be an integer{also}; got {value!r}")
     if value < low:
-        raise ValueError(
-            f"{name} must be at least {low}{_or_none(none)}; got {value!r}"
+        raise ValueError(f"{name} must be at least {low}{also}; got {value!r}")
+
+
+def check_sequence(name: str, value: Any, example: str) -> None:
+    """Raise unless value is a list or tuple."""
+    if not isinstance(value, (list, tuple)):
+        raise TypeError(
+            f"{name} must be a list or tuple, such as {example}; got {value!r}"
         )
 
 
@@ -121,7 +133,3 @@ def check_real(
     if not math.isfinite(value) or value < 0 or (positive and value == 0):
         bound = "positive" if positive else "zero or positive"
         raise ValueError(f"{name} must be {bound} and finite{allowed}; got {value!r}")
-
-
-def _or_none(none: bool) -> str:
-    return " or None" if none else ""

@@ -26,7 +26,7 @@ from sklearn_jedi.datasets import make_rotation_family
 
 SKLEARN = parse_version(parse_version(sklearn.__version__).base_version)
 # What scikit-learn has for a transformer without special tags.
-N_CHECKS = 47 if SKLEARN >= parse_version("1.9") else 40
+N_CHECKS = 47 if parse_version("1.9") <= SKLEARN else 40
 
 
 class ThreeChannels(JEDIEstimator):

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from skorch.callbacks import Callback
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from skorch.callbacks import Callback
 
 from sklearn_jedi import JEDIEstimator
 from sklearn_jedi.datasets import make_driven_teachers, make_rotation_family

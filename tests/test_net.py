@@ -198,7 +198,8 @@ def test_the_start_is_kept_where_nothing_is_better(problem):
 def test_a_nan_loss_is_never_the_best(problem):
     net = run(problem, max_epochs=1).net
     keep_best = KeepBest()
-    keep_best.best_loss_, keep_best.best_epoch_ = 1.0, 0
+    keep_best.start_loss_ = keep_best.best_loss_ = 1.0
+    keep_best.best_epoch_ = 0
     net.history.record("valid_loss", np.nan)
     keep_best.on_epoch_end(net)
     assert keep_best.best_epoch_ == 0

@@ -179,7 +179,7 @@ def test_a_failed_fit_leaves_an_unfitted_model():
         ({"gain": None}, TypeError, "gain must be a number"),
         ({"ridge": -1e-3}, ValueError, "ridge must be zero or positive"),
         ({"ridge": [1.0]}, TypeError, "ridge must be a number"),
-        ({"window": 0}, ValueError, "window must be at least 1; got 0"),
+        ({"window": 0}, ValueError, 'window must be at least 1 or "auto"; got 0'),
         ({"window": 2.5}, TypeError, "window must be an integer"),
         ({"window": "long"}, TypeError, "window must be an integer"),
         ({"window": 12}, ValueError, "window=12 exceeds the 11 steps .* 12 time"),
