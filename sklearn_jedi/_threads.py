@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 from threadpoolctl import threadpool_limits
 
-# Up to this many neurons one thread was as quick as two on an idle machine.
-_NEURONS_WORTH_THREADS = 500
+# Up to here one thread is about as quick as two on an idle machine.
+_NEURONS_WORTH_THREADS = 2000
 
 
 @contextlib.contextmanager
