@@ -218,6 +218,8 @@ class JEDIEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             If X or a parameter cannot be used, before anything is fitted. Also if the
             training loss stops being finite: the last finite model is then kept.
         """
+        if hasattr(self, "_model"):
+            del self._model  # a refit that fails must not leave half an old model
         trials = check_trials(self, X, reset=True)
         self._check_parameters(trials.shape)
         with few_threads(trials.shape[2]):

@@ -105,8 +105,8 @@ def infer_embeddings(
     start : array of shape (n_trials, embedding_dim)
         Where to start.
     max_iter, tol : int, float
-        A trial is done when its next step would raise the log posterior by less
-        than `tol`.
+        A trial is done when a full step would raise the log posterior by less than
+        `tol`.
 
     Returns
     -------
@@ -237,8 +237,9 @@ def _levenberg_marquardt(
         ] * np.eye(c.shape[1])
         step = np.linalg.solve(damped, g[..., None])[..., 0]
         expected = (g * step).sum(1) - 0.5 * np.einsum("ni,nij,nj->n", step, H, step)
-        done = expected < tol
-        c[trials[done]] += step[done]
+        # half the Newton decrement: what an undamped step would gain
+        newton = np.linalg.solve(H, g[..., None])[..., 0]
+        done = 0.5 * (g * newton).sum(1) < tol
         active[trials[done]] = False
         trials, step, expected = trials[~done], step[~done], expected[~done]
         if len(trials) == 0:

@@ -55,7 +55,7 @@ class Basis(NamedTuple):
 
     def directions(self, n_directions: int) -> Basis:
         """The basis with only the leading feature directions."""
-        return self._replace(Q=self.Q[:, :n_directions])
+        return self._replace(Q=self.Q[:, :n_directions].copy())
 
 
 class Moments(NamedTuple):

@@ -5,7 +5,6 @@ import pickle
 import joblib
 import numpy as np
 import pytest
-import sklearn
 import torch
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
@@ -18,15 +17,13 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
-from sklearn.utils.fixes import parse_version
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_jedi import JEDIEstimator
 from sklearn_jedi.datasets import make_rotation_family
 
-SKLEARN = parse_version(parse_version(sklearn.__version__).base_version)
-# What scikit-learn has for a transformer without special tags.
-N_CHECKS = 47 if parse_version("1.9") <= SKLEARN else 40
+# What scikit-learn 1.6 to 1.9 have for a transformer without special tags.
+N_CHECKS = 47
 
 
 class ThreeChannels(JEDIEstimator):
@@ -48,11 +45,11 @@ class ThreeChannels(JEDIEstimator):
         return self
 
     def transform(self, X):
-        sklearn.utils.validation.check_is_fitted(self)
+        check_is_fitted(self)
         return super().transform(self._stack(X))
 
     def score(self, X, y=None):
-        sklearn.utils.validation.check_is_fitted(self)
+        check_is_fitted(self)
         return super().score(self._stack(X), y)
 
 
@@ -144,9 +141,11 @@ def test_em_needs_no_seed(rotations):
 
 def test_global_random_states_stay_untouched(rotations, jedi):
     X = rotations[0]
-    numpy_before, torch_before = np.random.get_state(), torch.get_rng_state()
+    numpy_before = np.random.get_state()  # noqa: NPY002
+    torch_before = torch.get_rng_state()
     jedi.fit(X).transform(X)
-    for before, after in zip(numpy_before, np.random.get_state(), strict=True):
+    numpy_after = np.random.get_state()  # noqa: NPY002
+    for before, after in zip(numpy_before, numpy_after, strict=True):
         np.testing.assert_array_equal(before, after)
     assert torch.equal(torch_before, torch.get_rng_state())
 

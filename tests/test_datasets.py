@@ -37,9 +37,10 @@ def test_seed_decides(make):
 
 
 def test_the_global_random_state_is_left_alone(make):
-    before = np.random.get_state()[1].copy()
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
     make(2, **SMALL, random_state=0)
-    np.testing.assert_array_equal(np.random.get_state()[1], before)
+    after = np.random.get_state()[1]  # noqa: NPY002
+    np.testing.assert_array_equal(after, before)
 
 
 def test_a_fraction_of_the_neurons_is_recorded(make):
@@ -67,16 +68,16 @@ def test_observation_noise_is_added_to_the_same_activity(make):
     assert abs(neighbours) < 0.02 * 0.09 * 2
 
 
+AUTONOMOUS = [make_attractor_family, make_rotation_family]
+
+
+@pytest.mark.parametrize("make", AUTONOMOUS, ids=lambda f: f.__name__)
 def test_autonomous_families_run_by_themselves(make):
-    if make is make_driven_teachers:
-        pytest.skip("its activity depends on the inputs too")
     X, y, networks = make(3, **SMALL, noise=0.0, random_state=0)
     np.testing.assert_allclose(networks[y].simulate(X[:, 0], 12), X, atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    "make", [make_attractor_family, make_rotation_family], ids=lambda f: f.__name__
-)
+@pytest.mark.parametrize("make", AUTONOMOUS, ids=lambda f: f.__name__)
 def test_process_noise_is_that_of_every_step(make):
     X, y, networks = make(5, n_timepoints=50, n_neurons=40, noise=0.1, random_state=0)
     error = X[:, 1:] - networks[y].step(X[:, :-1])

@@ -1,13 +1,16 @@
 """What JEDIEstimator finds, returns and leaves alone."""
 
+import functools
+
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback
 
-from sklearn_jedi import JEDIEstimator
+from sklearn_jedi import JEDIEstimator, _model
 from sklearn_jedi.datasets import make_driven_teachers, make_rotation_family
 from sklearn_jedi.metrics import trajectory_r2
 
@@ -171,6 +174,14 @@ def test_two_bins_say_less_about_an_embedding_than_forty(fitted, rotations):
         for part in (X[:, :2], X)
     ]
     assert spread[1] < 0.5 * spread[0]
+
+
+def test_trials_that_do_not_converge_are_reported(trained, rotations, monkeypatch):
+    impatient = functools.partial(_model.infer_embeddings, max_iter=0)
+    monkeypatch.setattr(_model, "infer_embeddings", impatient)
+    with pytest.warns(ConvergenceWarning, match="5 of 5 trials did not converge"):
+        Z = trained.transform(rotations[0][:5])
+    assert np.isfinite(Z).all()
 
 
 # ------------------------------------------------------------------------------- units

@@ -15,11 +15,11 @@ def test_r2_by_hand():
     # SSE = 1 + 1; SST = 1 + 1 about the means 2 and 10
     assert trajectory_r2(X, predicted) == pytest.approx(0.0)
     # pooled over neurons: a neuron without variance still adds its error
-    assert trajectory_r2(X, X + [0.0, 0.5]) == pytest.approx(1 - 0.5 / 2)
+    assert trajectory_r2(X, X + np.array([0.0, 0.5])) == pytest.approx(1 - 0.5 / 2)
 
 
 def test_r2_is_about_each_neurons_own_mean(rng):
-    X = rng.standard_normal((3, 4, 2)) + [0, 100]
+    X = rng.standard_normal((3, 4, 2)) + np.array([0, 100])
     means = np.broadcast_to(X.mean((0, 1)), X.shape)
     assert trajectory_r2(X, means) == pytest.approx(0, abs=1e-12)
     assert trajectory_r2(X, np.full_like(X, X.mean())) < -1000

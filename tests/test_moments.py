@@ -104,17 +104,18 @@ def test_drive_directions_span_the_outputs_of_a_low_rank_network(rng):
 
 def test_many_neurons_get_the_same_directions_from_a_random_start(rng, monkeypatch):
     latent = rng.standard_normal((6, 30, 4)) * [4, 3, 2, 1]
-    X = latent @ rng.standard_normal((4, 520)) / 10
+    X = latent @ rng.standard_normal((4, 60)) / 10
     X += 0.01 * rng.standard_normal(X.shape)
     args = (X, "tanh", 1.0, 0.2, 3, 4)
-    randomised = find_basis(*args)
-    monkeypatch.setattr(_moments, "_EXACT_NEURONS", 1000)
     exact = find_basis(*args)
+    monkeypatch.setattr(_moments, "_EXACT_NEURONS", 50)
+    randomised = find_basis(*args)
     for name in ("P", "Q"):
         overlap = getattr(exact, name).T @ getattr(randomised, name)
         np.testing.assert_allclose(np.linalg.svd(overlap)[1], 1, atol=1e-4)
     np.testing.assert_allclose(randomised.feature_mean, exact.feature_mean, atol=1e-12)
-    np.testing.assert_array_equal(find_basis(*args).P, exact.P)
+    assert not np.array_equal(randomised.P, exact.P)
+    np.testing.assert_array_equal(find_basis(*args).P, randomised.P)
 
 
 def test_blocks_hold_every_trial_in_order(rng, monkeypatch):

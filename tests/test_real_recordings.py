@@ -15,9 +15,8 @@ def reaches(real_data):
     """Rates in Hz, epoch and direction of each trial: 16 x 40 bins x 141 neurons."""
     with np.load(real_data / "hatsopoulos2007.npz") as recording:
         rates, time = recording["rates"], recording["time_ms"]
-    epochs = [
-        rates[:, (time >= a) & (time <= b)] for a, b in [(-600, -200), (-150, 250)]
-    ]
+    windows = [(-600, -200), (-150, 250)]
+    epochs = [rates[:, (time >= start) & (time < stop)] for start, stop in windows]
     X = np.concatenate(epochs).astype(np.float64)
     return X, np.repeat([0, 1], 8), np.tile(np.arange(8), 2)
 

@@ -54,3 +54,8 @@ def test_to_network_is_a_contiguous_float64_copy(X):
         assert network.dtype == np.float64
         assert network.flags.c_contiguous
         assert not np.shares_memory(network, data)
+
+
+def test_values_whose_squares_overflow_are_refused(X):
+    with pytest.raises(ValueError, match=r"as large as .*smaller unit"):
+        choose_scaling(1e160 * X)

@@ -116,13 +116,13 @@ def test_another_number_of_neurons_is_refused(em_fitted, method):
 
 
 def test_a_2d_array_for_several_neurons_is_refused(em_fitted):
-    with pytest.raises(ValueError, match="X has 1 neurons.*fitted on 20"):
+    with pytest.raises(ValueError, match=r"X has 1 neuron.*fitted on 20"):
         em_fitted.transform(trials(40, 20))
 
 
 def test_another_number_of_time_points_is_refused_for_2d():
     one = JEDIEstimator(max_epochs=0).fit(trials(6, 12))
-    with pytest.raises(ValueError, match="X has 9 features, but .* expecting 12"):
+    with pytest.raises(ValueError, match=r"X has 9 features, but .* expecting 12"):
         one.transform(trials(6, 9))
 
 
@@ -264,8 +264,7 @@ def test_any_array_passes_the_gate_whole_or_is_refused(X):
     estimator = JEDIEstimator()
     try:
         checked = check_trials(estimator, X, reset=True)
-    except (ValueError, TypeError) as error:
-        assert len(str(error)) > 10
+    except (ValueError, TypeError):
         return
     assert checked.dtype == (np.float32 if X.dtype == np.float32 else np.float64)
     assert np.isfinite(checked).all()
