@@ -20,6 +20,8 @@ _WINDOWS = (1, 5, 15)
 _RIDGES = (1e-4, 1e-2, 1e-1, 1.0)
 _DIRECTIONS_PER_RANK = (4, 2, 1)
 _MIN_DIRECTIONS = 12
+# Where a regression has as many unknowns as samples, the least ridge is this.
+_RIDGE_WHEN_SATURATED = 0.1
 # A more biased setting has to lower the error by this share.
 _WORTH_BIAS = 0.1
 
@@ -108,8 +110,13 @@ def choose_settings(
         gain=1.0 if gain == "auto" else float(gain),
         window=1 if window == "auto" else int(window),
         n_directions=n_neurons if full_rank else directions[0],
-        ridge=_RIDGES[0] if ridge == "auto" else float(ridge),
+        ridge=1.0 if ridge == "auto" else float(ridge),
     )
+    unknowns = (embedding_dim + 1) * (given.n_directions + 1)
+    least = _RIDGE_WHEN_SATURATED * (unknowns / (n_trials * n_steps)) ** 2
+    ridges = [max(least, _RIDGES[0]), *(r for r in _RIDGES[1:] if r > least)]
+    if ridge == "auto":
+        given = given._replace(ridge=ridges[0])
 
     @functools.cache
     def basis_at(gain: float) -> _moments.Basis:
@@ -128,7 +135,7 @@ def choose_settings(
         windows = [w for w in _WINDOWS if w <= n_steps // 2]
         best = trial.best(best, "window", windows)
     if ridge == "auto":
-        best = trial.best(best, "ridge", _RIDGES)
+        best = trial.best(best, "ridge", ridges)
     if not full_rank:
         best = trial.best(best, "n_directions", directions)
     if gain == "auto":

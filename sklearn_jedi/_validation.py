@@ -74,8 +74,8 @@ def check_trials(estimator: Any, X: Any, *, reset: bool) -> np.ndarray:
         estimator.n_neurons_in_ = X.shape[2]
     elif X.shape[2] != estimator.n_neurons_in_:
         raise ValueError(
-            f"X has {X.shape[2]} neuron{'s' * (X.shape[2] != 1)}, but {name} was fitted on "
-            f"{estimator.n_neurons_in_}: select the same units in both"
+            f"X has {X.shape[2]} neuron{'s' * (X.shape[2] != 1)}, but {name} was "
+            f"fitted on {estimator.n_neurons_in_}: select the same units in both"
         )
     return X
 
