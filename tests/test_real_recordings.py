@@ -34,7 +34,7 @@ def test_reaches_are_reproduced(reaches, jedi):
     # rates in Hz are not of unit scale
     assert (jedi.scale_ != 1).all()
     # the mean rate of the reconstruction, in Hz, is that of the recording
-    np.testing.assert_allclose(jedi.reconstruct(X).mean(), X.mean(), rtol=0.02)
+    np.testing.assert_allclose(jedi.reconstruct(X).mean(), X.mean(), rtol=0.05)
 
 
 def test_preparation_and_movement_of_a_left_out_direction(reaches, jedi):
