@@ -4,8 +4,8 @@ Both fit the same architecture (hypernetwork of an affine map and a 64-64 percep
 rank 5, embedding 4, shared bases of 20 feature directions) to driven teachers, 144
 trials x 100 x 200. The learning rate of backpropagation (Adam, batches of 48 trials,
 gradient norm clipped at 1, constant rate) is the best of 1e-3, 3e-3, 1e-2, 3e-2 after a
-fifth of the time, on seed 0. Its plateau is the first time its R^2 is within 0.005 of its best.
-Asked for: EM (median of three fits) at least 200 times sooner at that R^2.
+fifth of the time, on seed 0. Its plateau is the first time its R^2 is within 0.005 of
+its best. Asked for: EM (median of three fits) at least 200 times sooner at that R^2.
 """
 
 from __future__ import annotations
