@@ -176,12 +176,13 @@ def _per_trial(
 def _start(moments: Moments, embedding_dim: int, penalty: float) -> np.ndarray:
     """Whitened principal components of per-trial regressions: the first embeddings.
 
-    Each regression is shrunk to the pooled one, the more the fewer windows a trial has
-    for its K unknowns; differences are measured by what they do to the drive, in units
-    of its residuals.
+    Each regression is shrunk to the pooled one, by a tenth of an average trial, or more
+    where a trial has fewer windows than twice its K unknowns; differences are measured
+    by what they do to the drive, in units of its residuals.
     """
     n_trials, n_features = len(moments.fy), moments.ff.shape[1]
-    shrink = max(0.1, 2 * n_features / max(moments.n_windows.mean(), 1.0))
+    per_window = 2 * n_features / max(moments.n_windows.mean(), 1.0)
+    shrink = per_window if per_window > 1 else 0.1
     pooled, own = _per_trial(moments, penalty, shrink)
     noise = _noise_cov(moments, pooled)
     ff = moments.ff.sum(0) / moments.n_windows.sum()

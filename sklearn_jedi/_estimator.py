@@ -254,7 +254,7 @@ class JEDIEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             self.tau,
             self.dt,
         )
-        self._report(scaling.is_identity, settings)
+        self._report(trials.shape, scaling.is_identity, settings)
         self._warn_of_empty_axes(model.bilinear.A, n_trials)
         self.offset_, self.scale_ = scaling.offset, scaling.scale
         self.gain_, self.window_, self.n_directions_, self.ridge_ = settings[:4]
@@ -464,6 +464,13 @@ class JEDIEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         check_real("gain", self.gain, auto=True)
         check_real("ridge", self.ridge, positive=False, auto=True)
         get_nonlinearity(self.nonlinearity)
+        if self.dt > 1:
+            warnings.warn(
+                f"dt={self.dt} is read as {self.dt} s; for {self.dt} ms pass "
+                f"{self.dt / 1000:g}",
+                UserWarning,
+                stacklevel=3,
+            )
         if self.dt > self.tau:
             raise ValueError(
                 f"dt must not exceed tau; got dt={self.dt} s and tau={self.tau} s. "
@@ -498,11 +505,12 @@ class JEDIEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
                     'use device="cpu"'
                 )
 
-    def _report(self, is_identity: bool, settings: Any) -> None:
+    def _report(self, shape: tuple[int, ...], is_identity: bool, settings: Any) -> None:
         if self.verbose:
+            sizes = "{} trials x {} time points x {} neurons".format(*shape)
             units = "left as they are" if is_identity else "centred, soft-normalised"
             print(
-                f"JEDIEstimator: data {units}; gain={settings.gain:g}, "
+                f"JEDIEstimator: {sizes}, {units}; gain={settings.gain:g}, "
                 f"window={settings.window}, ridge={settings.ridge:g}, "
                 f"{settings.n_directions} feature directions "
                 f"(R^2 on held-out windows {settings.score:.3f})"

@@ -51,8 +51,9 @@ def check_trials(estimator: Any, X: Any, *, reset: bool) -> np.ndarray:
     if X.ndim == 2:
         warnings.warn(
             f"{name} reads a 2-D X of shape {X.shape} as {X.shape[0]} trials of "
-            f"{X.shape[1]} time points of one neuron. For one trial of several "
-            "neurons pass X[np.newaxis] (1 trial x time x neurons).",
+            f"{X.shape[1]} time points of one neuron. For several neurons pass trials "
+            "x time x neurons: an array, a list of (time x neurons) arrays or "
+            "DataFrames, or X[np.newaxis] for one trial.",
             UserWarning,
             stacklevel=3,
         )
@@ -76,6 +77,12 @@ def check_trials(estimator: Any, X: Any, *, reset: bool) -> np.ndarray:
         raise ValueError(
             f"X has {X.shape[2]} neuron{'s' * (X.shape[2] != 1)}, but {name} was "
             f"fitted on {estimator.n_neurons_in_}: select the same units in both"
+            + (
+                ". Axis 1 has that many entries: are the axes swapped? They are "
+                "(trials, time points, neurons)"
+                if X.shape[1] == estimator.n_neurons_in_
+                else ""
+            )
         )
     return X
 

@@ -299,7 +299,7 @@ def test_a_loss_that_turns_nan_is_named_and_leaves_the_last_finite_model(
 def test_verbose_says_what_was_chosen(rotations, capsys):
     jedi = small(verbose=1, max_epochs=2).fit(rotations[0])
     printed = capsys.readouterr().out
-    assert "data left as they are" in printed
+    assert "neurons, left as they are" in printed
     assert f"window={jedi.window_}" in printed
     assert "valid_loss" in printed
     small(max_epochs=2).fit(rotations[0])

@@ -71,7 +71,7 @@ class SpectrumDisplay:
         height = min(1.1 * max(np.abs(values.imag).max(), 0.5), radius)
         imag = np.linspace(-height, height, 201)
         edge = 1 - radius + np.sqrt(np.maximum(radius**2 - imag**2, 0))
-        ax.plot(edge, imag, "k--", lw=1, label="edge of stability")
+        ax.plot(edge, imag, "k--", lw=1, label=r"edge of stability ($\phi' = 1$)")
         ax.set_xlabel(r"Re $\lambda(J)$ (no unit)")
         ax.set_ylabel(r"Im $\lambda(J)$ (no unit)")
         ax.legend(title=self.title, frameon=False, fontsize="small")
