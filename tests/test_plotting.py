@@ -9,9 +9,9 @@ import pytest
 
 matplotlib.use("Agg")
 
-from sklearn_jedi import JEDIEstimator, LowRankRNN  # noqa: E402
-from sklearn_jedi.datasets import make_rotation_family  # noqa: E402
-from sklearn_jedi.plotting import (  # noqa: E402
+from sklearn_jedi import JEDIEstimator, LowRankRNN
+from sklearn_jedi.datasets import make_rotation_family
+from sklearn_jedi.plotting import (
     EmbeddingDisplay,
     ReconstructionDisplay,
     SpectrumDisplay,
