@@ -18,16 +18,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_jedi._low_rank_rnn import LowRankRNN
 from sklearn_jedi._model import FittedModel, fit_closed_form, with_training
-from sklearn_jedi._nonlinearities import get_nonlinearity
+from sklearn_jedi._parameters import check_integer, check_parameters
 from sklearn_jedi._scaling import choose_scaling
 from sklearn_jedi._selection import choose_settings, held_out_windows
 from sklearn_jedi._threads import few_threads
-from sklearn_jedi._validation import (
-    check_integer,
-    check_real,
-    check_sequence,
-    check_trials,
-)
+from sklearn_jedi._validation import check_trials
 from sklearn_jedi.metrics import trajectory_r2
 
 __all__ = ["JEDIEstimator"]
@@ -221,7 +216,7 @@ class JEDIEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         if hasattr(self, "_model"):
             del self._model  # a refit that fails must not leave half an old model
         trials = check_trials(self, X, reset=True)
-        self._check_parameters(trials.shape)
+        check_parameters(self, trials.shape[1])
         with few_threads(trials.shape[2]):
             error = self._fit(trials)
         if error is not None:
@@ -452,58 +447,6 @@ class JEDIEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             networks = self._model.networks(embeddings[batch])
             runs[batch] = networks.simulate(states[batch], n_timepoints)
         return runs
-
-    def _check_parameters(self, shape: tuple[int, ...]) -> None:
-        check_integer("rank", self.rank, 1, none=True)
-        check_integer("embedding_dim", self.embedding_dim, 1)
-        check_integer("max_epochs", self.max_epochs, 0)
-        check_integer("batch_size", self.batch_size, 1)
-        check_integer("verbose", self.verbose, 0)
-        check_real("dt", self.dt)
-        check_real("tau", self.tau)
-        check_real("gain", self.gain, auto=True)
-        check_real("ridge", self.ridge, positive=False, auto=True)
-        get_nonlinearity(self.nonlinearity)
-        if self.dt > 1:
-            warnings.warn(
-                f"dt={self.dt} is read as {self.dt} s; for {self.dt} ms pass "
-                f"{self.dt / 1000:g}",
-                UserWarning,
-                stacklevel=3,
-            )
-        if self.dt > self.tau:
-            raise ValueError(
-                f"dt must not exceed tau; got dt={self.dt} s and tau={self.tau} s. "
-                "Both are in seconds: 10 ms is 0.01"
-            )
-        if self.observation != "state":
-            raise ValueError(f'observation must be "state"; got {self.observation!r}')
-        if self.window != "auto":
-            check_integer("window", self.window, 1, auto=True)
-            if int(self.window) > shape[1] - 1:
-                raise ValueError(
-                    f"window={self.window} exceeds the {shape[1] - 1} steps of a trial "
-                    f"of {shape[1]} time points"
-                )
-        check_sequence("hidden_layer_sizes", self.hidden_layer_sizes, "(64, 64)")
-        for size in self.hidden_layer_sizes:
-            check_integer("hidden_layer_sizes", size, 1)
-        if self.callbacks is not None:
-            check_sequence("callbacks", self.callbacks, "[EarlyStopping()]")
-        check_random_state(self.random_state)
-        kind, _, number = str(self.device).partition(":")
-        if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
-            raise ValueError(
-                f'device must be "cpu", "cuda" or "cuda:N"; got {self.device!r}'
-            )
-        if self.max_epochs > 0 and kind == "cuda":
-            import torch
-
-            if not torch.cuda.is_available():
-                raise ValueError(
-                    f"device={self.device!r} was asked for, but torch finds no GPU; "
-                    'use device="cpu"'
-                )
 
     def _report(self, shape: tuple[int, ...], is_identity: bool, settings: Any) -> None:
         if self.verbose:

@@ -10,7 +10,8 @@ from sklearn.exceptions import NotFittedError
 from skorch.callbacks import Callback
 
 from sklearn_jedi import JEDIEstimator
-from sklearn_jedi._validation import check_integer, check_real, check_trials
+from sklearn_jedi._parameters import check_integer, check_real
+from sklearn_jedi._validation import check_trials
 
 
 class NoTraining(Callback):

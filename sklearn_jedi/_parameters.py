@@ -1,0 +1,110 @@
+"""Checks of the parameters of estimators."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import warnings
+from typing import Any
+
+from sklearn.utils import check_random_state
+
+from sklearn_jedi._nonlinearities import get_nonlinearity
+
+
+def check_parameters(estimator: Any, n_timepoints: int) -> None:
+    """Check the parameters of a `JEDIEstimator`, for trials of `n_timepoints`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a parameter cannot be used; the message names it and says what can.
+    """
+    check_integer("rank", estimator.rank, 1, none=True)
+    check_integer("embedding_dim", estimator.embedding_dim, 1)
+    check_integer("max_epochs", estimator.max_epochs, 0)
+    check_integer("batch_size", estimator.batch_size, 1)
+    check_integer("verbose", estimator.verbose, 0)
+    check_real("dt", estimator.dt)
+    check_real("tau", estimator.tau)
+    check_real("gain", estimator.gain, auto=True)
+    check_real("ridge", estimator.ridge, positive=False, auto=True)
+    get_nonlinearity(estimator.nonlinearity)
+    dt, tau, steps = estimator.dt, estimator.tau, n_timepoints - 1
+    if dt > 1:
+        warnings.warn(
+            f"dt={dt} is read as {dt} s; for {dt} ms pass {dt / 1000:g}",
+            UserWarning,
+            stacklevel=4,
+        )
+    if dt > tau:
+        raise ValueError(
+            f"dt must not exceed tau; got dt={dt} s and tau={tau} s. "
+            "Both are in seconds: 10 ms is 0.01"
+        )
+    if estimator.observation != "state":
+        raise ValueError(f'observation must be "state"; got {estimator.observation!r}')
+    if estimator.window != "auto":
+        check_integer("window", estimator.window, 1, auto=True)
+        if int(estimator.window) > steps:
+            raise ValueError(
+                f"window={estimator.window} exceeds the {steps} steps of a trial of "
+                f"{n_timepoints} time points"
+            )
+    check_sequence("hidden_layer_sizes", estimator.hidden_layer_sizes, "(64, 64)")
+    for size in estimator.hidden_layer_sizes:
+        check_integer("hidden_layer_sizes", size, 1)
+    if estimator.callbacks is not None:
+        check_sequence("callbacks", estimator.callbacks, "[EarlyStopping()]")
+    check_random_state(estimator.random_state)
+    kind, _, number = str(estimator.device).partition(":")
+    if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
+        raise ValueError(
+            f'device must be "cpu", "cuda" or "cuda:N"; got {estimator.device!r}'
+        )
+    if estimator.max_epochs > 0 and kind == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise ValueError(
+                f"device={estimator.device!r} was asked for, but torch finds no GPU; "
+                'use device="cpu"'
+            )
+
+
+def check_integer(
+    name: str, value: Any, low: int, *, none: bool = False, auto: bool = False
+) -> None:
+    """Raise unless value is an integer of at least `low` (or None where allowed).
+
+    `auto` only mentions that "auto" would be allowed, too.
+    """
+    if none and value is None:
+        return
+    also = (" or None" if none else "") + (' or "auto"' if auto else "")
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be an integer{also}; got {value!r}")
+    if value < low:
+        raise ValueError(f"{name} must be at least {low}{also}; got {value!r}")
+
+
+def check_sequence(name: str, value: Any, example: str) -> None:
+    """Raise unless value is a list or tuple."""
+    if not isinstance(value, (list, tuple)):
+        raise TypeError(
+            f"{name} must be a list or tuple, such as {example}; got {value!r}"
+        )
+
+
+def check_real(
+    name: str, value: Any, *, positive: bool = True, auto: bool = False
+) -> None:
+    """Raise unless value is a finite number, positive or at least zero (or "auto")."""
+    if auto and isinstance(value, str) and value == "auto":
+        return
+    allowed = ' or "auto"' if auto else ""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number{allowed}; got {value!r}")
+    if not math.isfinite(value) or value < 0 or (positive and value == 0):
+        bound = "positive" if positive else "zero or positive"
+        raise ValueError(f"{name} must be {bound} and finite{allowed}; got {value!r}")
