@@ -40,10 +40,10 @@ def classifier() -> Pipeline:
     return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
 
 
-def timed(function: Callable[[], Any]) -> tuple[Any, float]:
+def timed(function: Callable[..., Any], *args: Any) -> tuple[Any, float]:
     """What a function returns, and the seconds it took."""
     start = time.perf_counter()
-    value = function()
+    value = function(*args)
     return value, time.perf_counter() - start
 
 

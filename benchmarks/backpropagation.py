@@ -100,11 +100,9 @@ def main() -> None:
     rows, curves = [], []
     for seed in range(args.seeds):
         X = make_driven_teachers(8 if args.quick else 24, random_state=seed, **size)[0]
-        repeats = [timed(lambda: JEDIEstimator(max_epochs=0).fit(X)) for _ in range(3)]  # noqa: B023
+        repeats = [timed(JEDIEstimator(max_epochs=0).fit, X) for _ in range(3)]
         em, em_seconds = repeats[0][0], float(np.median([t for _, t in repeats]))
-        trained, trained_seconds = timed(
-            lambda: JEDIEstimator(random_state=seed).fit(X)  # noqa: B023
-        )
+        trained, trained_seconds = timed(JEDIEstimator(random_state=seed).fit, X)
         curve = backpropagate(X, seconds, rate, seed)
         best = max(r2 for _, r2 in curve)
         plateau = next(t for t, r2 in curve if r2 >= best - 0.005)

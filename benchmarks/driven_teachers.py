@@ -28,8 +28,8 @@ def main() -> None:
         hundred = X[np.arange(100) % len(X)]
         for name, epochs in (("EM", 0), ("trained", 25)):
             jedi = JEDIEstimator(max_epochs=epochs, random_state=seed)
-            _, seconds = timed(lambda: jedi.fit(X_train))  # noqa: B023
-            _, transform_seconds = timed(lambda: jedi.transform(X_train))  # noqa: B023
+            _, seconds = timed(jedi.fit, X_train)
+            _, transform_seconds = timed(jedi.transform, X_train)
             Z = jedi.transform(X_test)
             alone = np.concatenate([jedi.transform(x[None]) for x in hundred[:10]])
             rows.append(

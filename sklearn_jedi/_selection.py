@@ -106,47 +106,44 @@ def choose_settings(
         min(n_neurons, max(times * rank, _MIN_DIRECTIONS * times // 4, rank))
         for times in _DIRECTIONS_PER_RANK
     ]
-    given = Settings(
-        gain=1.0 if gain == "auto" else float(gain),
-        window=1 if window == "auto" else int(window),
-        n_directions=n_neurons if full_rank else directions[0],
-        ridge=1.0 if ridge == "auto" else float(ridge),
-    )
-    unknowns = (embedding_dim + 1) * (given.n_directions + 1)
+    n_directions = n_neurons if full_rank else directions[0]
+    unknowns = (embedding_dim + 1) * (n_directions + 1)
     least = _RIDGE_WHEN_SATURATED * (unknowns / (n_trials * n_steps)) ** 2
     ridges = [max(least, _RIDGES[0]), *(r for r in _RIDGES[1:] if r > least)]
-    if ridge == "auto":
-        given = given._replace(ridge=ridges[0])
+    given = Settings(
+        gain=_GAINS[0] if gain == "auto" else float(gain),
+        window=_WINDOWS[0] if window == "auto" else int(window),
+        n_directions=n_directions,
+        ridge=ridges[0] if ridge == "auto" else float(ridge),
+    )
 
     @functools.cache
     def basis_at(gain: float) -> _moments.Basis:
-        return _moments.find_basis(
-            X, nonlinearity, gain, alpha, rank, given.n_directions
-        )
+        return _moments.find_basis(X, nonlinearity, gain, alpha, rank, n_directions)
 
     if n_steps < 4:
-        return given, basis_at(given.gain).directions(given.n_directions)
+        return given, basis_at(given.gain)
     chosen = (
         np.linspace(0, n_trials - 1, min(n_trials, _MAX_TRIALS)).round().astype(int)
     )
-    trial = _Trial(X[chosen], embedding_dim, nonlinearity, alpha, basis_at)
-    best = trial.scored(given)
+    search = _Search(X[chosen], embedding_dim, nonlinearity, alpha, basis_at)
+    best = search.scored(given)
     if window == "auto":
         windows = [w for w in _WINDOWS if w <= n_steps // 2]
-        best = trial.best(best, "window", windows)
+        best = search.best(best, "window", windows)
     if ridge == "auto":
-        best = trial.best(best, "ridge", ridges)
+        best = search.best(best, "ridge", ridges)
     if not full_rank:
-        best = trial.best(best, "n_directions", directions)
+        best = search.best(best, "n_directions", directions)
     if gain == "auto":
-        best = trial.best(best, "gain", _GAINS)
+        best = search.best(best, "gain", _GAINS)
     if ridge == "auto" and not best.score > 0:
         # rather hardly any weights than a free run that is worse than the mean
-        best = trial.best(best, "ridge", [1e1, 1e3, 1e6])
+        best = search.best(best, "ridge", [1e1, 1e3, 1e6])
     return best, basis_at(best.gain).directions(best.n_directions)
 
 
-class _Trial:
+class _Search:
     """Tries settings on one set of trials, remembering what it has seen."""
 
     def __init__(

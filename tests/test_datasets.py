@@ -37,9 +37,9 @@ def test_seed_decides(make):
 
 
 def test_the_global_random_state_is_left_alone(make):
-    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    before = np.random.get_state()[1].copy()  # noqa: NPY002 (the legacy global state is what is tested)
     make(2, **SMALL, random_state=0)
-    after = np.random.get_state()[1]  # noqa: NPY002
+    after = np.random.get_state()[1]  # noqa: NPY002 (the legacy global state is what is tested)
     np.testing.assert_array_equal(after, before)
 
 
