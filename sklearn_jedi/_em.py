@@ -14,12 +14,22 @@ References
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
 from scipy import linalg
 
-from sklearn_jedi._moments import Moments, moving_average, trial_moments
+from sklearn_jedi._moments import (
+    Moments,
+    moving_average,
+    trial_moments,
+    whole_windows,
+)
+
+# Passes over a recording whose moments do not fit in memory, after EM on a part.
+_PASSES = 3
 
 
 class BilinearModel(NamedTuple):
@@ -42,9 +52,102 @@ class BilinearModel(NamedTuple):
     inflation: float
     n_iter: int
 
+    @property
+    def n_axes(self) -> int:
+        return len(self.A) - 1
+
     def weights(self, embeddings: np.ndarray) -> np.ndarray:
         """Reduced weights of shape (n_trials, K, rank)."""
         return self.A[0] + np.tensordot(embeddings, self.A[1:], 1)
+
+    def weights_and_slopes(
+        self, embeddings: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The same, and derivatives of shape (n_trials, embedding_dim, K, rank)."""
+        slopes = np.broadcast_to(self.A[1:], (len(embeddings), *self.A[1:].shape))
+        return self.weights(embeddings), slopes
+
+
+class Pooled(NamedTuple):
+    """What the M step needs of all trials; sums of it are sums over trials.
+
+    With `c = [1, embedding]`:
+
+    Attributes
+    ----------
+    second : array of shape (embedding_dim + 1, embedding_dim + 1)
+        Sum of `E[c c^T]` over trials.
+    gram : array of shape (embedding_dim + 1, embedding_dim + 1, K, K)
+        Sum of `E[c c^T] f^T f`.
+    cross : array of shape (embedding_dim + 1, K, rank)
+        Sum of `E[c] f^T y`.
+    yy : array of shape (rank, rank)
+    n_windows : float
+    """
+
+    second: np.ndarray
+    gram: np.ndarray
+    cross: np.ndarray
+    yy: np.ndarray
+    n_windows: float
+
+    def plus(self, other: Pooled) -> Pooled:
+        return Pooled(
+            self.second + other.second,
+            self.gram + other.gram,
+            self.cross + other.cross,
+            self.yy + other.yy,
+            self.n_windows + other.n_windows,
+        )
+
+    def times(self, factor: float) -> Pooled:
+        return Pooled(
+            factor * self.second,
+            factor * self.gram,
+            factor * self.cross,
+            factor * self.yy,
+            factor * self.n_windows,
+        )
+
+    def transformed(self, T: np.ndarray) -> Pooled:
+        """The same for embeddings `T c`."""
+        gram = np.tensordot(T, np.tensordot(T, self.gram, 1), ([1], [1]))
+        return self._replace(
+            second=T @ self.second @ T.T,
+            gram=np.swapaxes(gram, 0, 1),
+            cross=np.tensordot(T, self.cross, 1),
+        )
+
+
+def pool(moments: Moments, mean: np.ndarray, cov: np.ndarray | None = None) -> Pooled:
+    """Sum trials up, given the first two moments of their embeddings."""
+    n_trials, K, rank = moments.fy.shape
+    c = np.column_stack([np.ones(n_trials), mean])
+    size = c.shape[1]
+    second = c[:, :, None] * c[:, None, :]
+    if cov is not None:
+        second[:, 1:, 1:] += cov
+    gram = second.reshape(n_trials, -1).T @ moments.ff.reshape(n_trials, -1)
+    cross = c.T @ moments.fy.reshape(n_trials, -1)
+    return Pooled(
+        second.sum(0),
+        gram.reshape(size, size, K, K),
+        cross.reshape(size, K, rank),
+        moments.yy.sum(0),
+        float(moments.n_windows.sum()),
+    )
+
+
+def whitening(pooled: Pooled) -> np.ndarray:
+    """`T` that makes embeddings `T c` standard normal over trials."""
+    second = pooled.second / pooled.second[0, 0]
+    centre = second[0, 1:]
+    spread = second[1:, 1:] - np.outer(centre, centre)
+    root = np.linalg.cholesky(spread + 1e-12 * np.eye(len(spread)))
+    inverse = np.linalg.inv(root)
+    T = np.eye(len(second))
+    T[1:, 0], T[1:, 1:] = -inverse @ centre, inverse
+    return T
 
 
 def fit_bilinear(
@@ -53,6 +156,7 @@ def fit_bilinear(
     *,
     ridge: float,
     inflation: float,
+    everything: Callable[[], Iterable[Moments]] | None = None,
     max_iter: int = 20,
     tol: float = 1e-2,
 ) -> BilinearModel:
@@ -61,34 +165,44 @@ def fit_bilinear(
     Parameters
     ----------
     moments : Moments
+        Of all trials, or of as many as fit in memory.
     embedding_dim : int
         Axes that the data cannot support come out as zero maps.
     ridge : float
         Prior precision of the weights, in units of the mean square of a feature.
     inflation : float
         Serially correlated windows that count as one independent one.
+    everything : callable, default=None
+        Returns the moments of all trials in pieces; EM then ends with passes over them.
     max_iter, tol : int, float
         EM stops when no embedding moves by more than `tol` prior standard deviations
         (root mean square), or after `max_iter` rounds.
     """
-    n_trials, K, rank = moments.fy.shape
+    K, rank = moments.fy.shape[1:]
     penalty = ridge * max(np.trace(moments.ff.sum(0)) / K, np.finfo(float).tiny)
     embeddings = _start(moments, embedding_dim, penalty)
     n_axes = embeddings.shape[1]
-    cov = np.zeros((n_trials, n_axes, n_axes))
+    model = solve(pool(moments, embeddings), penalty, inflation)
     n_iter = 0
-    while True:
-        model = _m_step(moments, embeddings, cov, penalty, inflation, n_iter)
-        if n_axes == 0 or n_iter == max_iter:
-            break
+    while n_axes and n_iter < max_iter:
         n_iter += 1
-        before = embeddings
-        embeddings, cov = posterior(moments, model)
-        model, embeddings, cov = _whiten(model, embeddings, cov)
+        mean, cov = posterior(moments, model)
+        pooled = pool(moments, mean, cov)
+        T = whitening(pooled)
+        model = solve(pooled.transformed(T), penalty, inflation)
+        before, embeddings = embeddings, mean @ T[1:, 1:].T + T[1:, 0]
         if np.sqrt(np.mean((embeddings - before) ** 2)) < tol:
             break
+    if everything is not None and n_axes:
+        for _ in range(_PASSES):
+            n_iter += 1
+            parts = (pool(part, *posterior(part, model)) for part in everything())
+            pooled = functools.reduce(Pooled.plus, parts)
+            pooled = pooled.transformed(whitening(pooled))
+            share = pooled.n_windows / moments.n_windows.sum()
+            model = solve(pooled, share * penalty, inflation)
     A = np.zeros((embedding_dim + 1, K, rank))
-    A[: n_axes + 1] = _fix_gauge(moments, model)
+    A[: n_axes + 1] = fix_gauge(moments.ff.sum(0), model.A, model.noise_cov)
     return model._replace(A=A, n_iter=n_iter)
 
 
@@ -113,12 +227,14 @@ def posterior(moments: Moments, model: BilinearModel) -> tuple[np.ndarray, np.nd
     return (cov @ rhs[..., None])[..., 0], cov
 
 
-def serial_inflation(residuals: np.ndarray) -> float:
+def serial_inflation(residuals: np.ndarray, keep: np.ndarray) -> float:
     """Integrated autocorrelation time of residuals, in steps, at least one.
 
     Parameters
     ----------
     residuals : array of shape (n_trials, n_steps, n_dims)
+        Zero where not kept.
+    keep : bool array of shape (n_trials, n_steps)
 
     References
     ----------
@@ -128,25 +244,32 @@ def serial_inflation(residuals: np.ndarray) -> float:
     n_steps = residuals.shape[1]
     scale = np.sqrt(np.mean(residuals**2, axis=(0, 1)))
     r = residuals / np.where(scale > 0, scale, 1.0)
-    variance = np.mean(r**2)
+    variance = np.sum(r**2) / max(keep.sum(), 1)
     if variance == 0:
         return 1.0
     time = 1.0
     for lag in range(1, n_steps):
-        correlation = np.sum(r[:, lag:] * r[:, :-lag]) / (r.size * variance)
+        n_pairs = max((keep[:, lag:] & keep[:, :-lag]).sum(), 1)
+        covariance = np.sum(r[:, lag:] * r[:, :-lag]) / n_pairs
+        correlation = covariance / variance * (n_steps - lag) / n_steps
         if correlation < 0.05:
             break
         time += 2 * correlation
     return float(time)
 
 
-def trial_residuals(
-    drives: np.ndarray, features: np.ndarray, window: int
-) -> np.ndarray:
-    """Residuals of a regression of each trial by itself, shrunk to the pooled one."""
-    moments = trial_moments(drives, features, window)
-    weights = _per_trial(moments, 0.0, 1e-6)[1]
-    return moving_average(drives, window) - moving_average(features, window) @ weights
+def step_inflation(
+    drives: np.ndarray, features: np.ndarray, window: int, keep: np.ndarray
+) -> float:
+    """Serial inflation of the residuals of the averaged equation.
+
+    The residuals are those of a regression of each trial by itself, shrunk to the
+    pooled one.
+    """
+    weights = _per_trial(trial_moments(drives, features, window, keep), 0.0, 1e-6)[1]
+    whole = whole_windows(keep, window)
+    y, f = moving_average(drives, window), moving_average(features, window)
+    return serial_inflation((y - f @ weights) * whole[..., None], whole)
 
 
 def _solve_psd(matrix: np.ndarray, rhs: np.ndarray, penalty: float) -> np.ndarray:
@@ -185,7 +308,7 @@ def _start(moments: Moments, embedding_dim: int, penalty: float) -> np.ndarray:
     shrink = per_window if per_window > 1 else 0.1
     pooled, own = _per_trial(moments, penalty, shrink)
     noise = _noise_cov(moments, pooled)
-    ff = moments.ff.sum(0) / moments.n_windows.sum()
+    ff = moments.ff.sum(0) / max(moments.n_windows.sum(), 1.0)
     values, vectors = linalg.eigh(ff)
     root = np.sqrt(np.maximum(values, 0))[:, None] * vectors.T
     precision_root = np.linalg.cholesky(np.linalg.inv(noise))
@@ -201,12 +324,13 @@ def _noise_cov(moments: Moments, A: np.ndarray) -> np.ndarray:
     """Residual covariance of one regression for all trials."""
     ff, fy, yy = moments.ff.sum(0), moments.fy.sum(0), moments.yy.sum(0)
     cross = fy.T @ A
-    return _shrink(yy - cross - cross.T + A.T @ ff @ A, moments.n_windows.sum(), yy)
+    scatter = yy - cross - cross.T + A.T @ ff @ A
+    return _shrink(scatter, moments.n_windows.sum(), yy)
 
 
 def _shrink(scatter: np.ndarray, count: float, total: np.ndarray) -> np.ndarray:
     """Covariance from a scatter matrix, shrunk to a sphere where data are few."""
-    rank = len(scatter)
+    rank, count = len(scatter), max(count, 1.0)
     floor = 1e-8 * np.trace(total) / (rank * count) + np.finfo(float).tiny ** 0.5
     level = max(np.trace(scatter) / (rank * count), 0.0)
     share = min(1.0, rank / count)
@@ -215,58 +339,38 @@ def _shrink(scatter: np.ndarray, count: float, total: np.ndarray) -> np.ndarray:
     return cov
 
 
-def _m_step(
-    moments: Moments,
-    embeddings: np.ndarray,
-    cov: np.ndarray,
-    penalty: float,
-    inflation: float,
-    n_iter: int,
-) -> BilinearModel:
-    """One pooled regression for all `A_j`, with `E[c c^T]`, and the noise."""
-    n_trials, K, rank = moments.fy.shape
-    c = np.column_stack([np.ones(n_trials), embeddings])
-    size = c.shape[1]
-    second = c[:, :, None] * c[:, None, :]
-    second[:, 1:, 1:] += cov
-    gram = second.reshape(n_trials, -1).T @ moments.ff.reshape(n_trials, -1)
-    gram = gram.reshape(size, size, K, K).transpose(0, 2, 1, 3).reshape(size * K, -1)
-    rhs = (c.T @ moments.fy.reshape(n_trials, -1)).reshape(size * K, rank)
+def solve(pooled: Pooled, penalty: float, inflation: float = 1.0) -> BilinearModel:
+    """The M step: one pooled regression for all `A_j`, and the noise."""
+    size, K, rank = pooled.cross.shape
+    gram = pooled.gram.transpose(0, 2, 1, 3).reshape(size * K, size * K)
+    rhs = pooled.cross.reshape(size * K, rank)
     A = _solve_psd(gram, rhs, penalty)
     cross = rhs.T @ A
-    yy = moments.yy.sum(0)
-    scatter = yy - cross - cross.T + A.T @ (gram @ A)
-    noise = _shrink(scatter, moments.n_windows.sum(), yy)
-    return BilinearModel(A.reshape(size, K, rank), noise, inflation, n_iter)
+    scatter = pooled.yy - cross - cross.T + A.T @ (gram @ A)
+    noise = _shrink(scatter, pooled.n_windows, pooled.yy)
+    return BilinearModel(A.reshape(size, K, rank), noise, inflation, 0)
 
 
-def _whiten(
-    model: BilinearModel, mean: np.ndarray, cov: np.ndarray
-) -> tuple[BilinearModel, np.ndarray, np.ndarray]:
-    """Make the embeddings standard normal over trials; the mean moves into `A_0`."""
-    n_axes = mean.shape[1]
-    centre = mean.mean(0)
-    A = model.A.copy()
-    A[0] += np.tensordot(centre, A[1:], 1)
-    mean = mean - centre
-    spread = mean.T @ mean / len(mean) + cov.mean(0)
-    root = np.linalg.cholesky(spread + 1e-12 * np.eye(n_axes))
-    A[1:] = np.tensordot(root.T, A[1:], 1)
-    inverse = np.linalg.inv(root)
-    return model._replace(A=A), mean @ inverse.T, inverse @ cov @ inverse.T
+def fix_gauge(ff: np.ndarray, A: np.ndarray, noise_cov: np.ndarray) -> np.ndarray:
+    """Order the axes by explained drive and fix their signs, so that refits compare.
 
-
-def _fix_gauge(moments: Moments, model: BilinearModel) -> np.ndarray:
-    """Order the axes by explained drive and fix their signs, so that refits compare."""
-    n_axes = len(model.A) - 1
+    Parameters
+    ----------
+    ff : array of shape (K, K)
+        Second moments of the features over all trials.
+    A : array of shape (embedding_dim + 1, K, rank)
+    noise_cov : array of shape (rank, rank)
+    """
+    n_axes = len(A) - 1
     if n_axes == 0:
-        return model.A
-    weighted = model.A[1:] @ np.linalg.inv(model.noise_cov)
-    filtered = moments.ff.sum(0) @ model.A[1:]
-    explained = np.tensordot(filtered, weighted, ([1, 2], [1, 2]))
+        return A
+    filtered = ff @ A[1:]
+    explained = np.tensordot(
+        filtered, A[1:] @ np.linalg.inv(noise_cov), ([1, 2], [1, 2])
+    )
     vectors = linalg.eigh(0.5 * (explained + explained.T))[1][:, ::-1]
-    axes = np.tensordot(vectors.T, model.A[1:], 1)
+    axes = np.tensordot(vectors.T, A[1:], 1)
     flat = axes.reshape(n_axes, -1)
     largest = flat[np.arange(n_axes), np.abs(flat).argmax(1)]
     axes *= np.where(largest < 0, -1.0, 1.0)[:, None, None]
-    return np.concatenate([model.A[:1], axes])
+    return np.concatenate([A[:1], axes])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,21 +16,28 @@ from sklearn.base import (
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_jedi import _predictions
 from sklearn_jedi._low_rank_rnn import LowRankRNN
-from sklearn_jedi._model import FittedModel, fit_closed_form, with_training
+from sklearn_jedi._model import (
+    Model,
+    StateModel,
+    fit_closed_form,
+    state_trials,
+    with_step_noise,
+    with_training,
+)
+from sklearn_jedi._noisy_model import fit_noisy
+from sklearn_jedi._observation import choose_observation
 from sklearn_jedi._parameters import check_integer, check_parameters
-from sklearn_jedi._scaling import choose_scaling
-from sklearn_jedi._selection import choose_settings, held_out_windows
+from sklearn_jedi._scaling import Scaling, choose_scaling
+from sklearn_jedi._selection import Settings, choose_settings, default_settings
 from sklearn_jedi._threads import few_threads
-from sklearn_jedi._validation import check_trials
-from sklearn_jedi.metrics import trajectory_r2
+from sklearn_jedi._trials import Trials
+from sklearn_jedi._validation import Summary, check_counts, check_trials
 
 __all__ = ["JEDIEstimator"]
 
-# Networks simulated at once: their weights, not the data, would fill the memory.
-_NETWORKS_AT_ONCE = 256
-# One trial in so many has a held-out window while training.
-_HELD_OUT_EVERY = 4
+_FEWEST_POINTS_TO_TRAIN = 5
 
 
 class JEDIEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -65,9 +72,14 @@ class JEDIEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         Duration of a time point in seconds; at most `tau`.
     tau : float, default=0.1
         Time constant of the neurons in seconds.
-    observation : {"state"}, default="state"
-        How neurons relate to the network. "state": recorded activity is the state of
-        the network's units, as published.
+    observation : {"auto", "state", "noisy", "poisson"}, default="auto"
+        How recordings relate to the network. "state": they are the state of its units,
+        as published. "noisy": state plus Gaussian noise of each neuron; states are
+        inferred together with the embedding (raw single trials; square roots of spike
+        counts). "poisson": spike counts, whose expectation is the exponential of the
+        state. "auto" is "noisy" where white noise makes up more than a tenth of the
+        variance, or where some neurons are missing in bins that others have;
+        otherwise "state" (see `observation_`).
     gain : float or "auto", default="auto"
         Argument scale of `phi`: `phi(gain r) / gain` in network units; small values
         make the network linear. "auto" is 1 for data of unit scale (pooled standard
@@ -77,23 +89,27 @@ class JEDIEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     window : int or "auto", default="auto"
         Time points over which the network's equation is summed before the closed-form
         regression: more suits noisier recordings. "auto" is chosen on held-out windows
-        of the training trials.
+        of the training trials. For noisy recordings the standard deviation, in time
+        points, of the kernel that EM starts from; "auto" predicts each bin best from
+        the others around it.
     ridge : float or "auto", default="auto"
         Prior precision of the weights in the closed-form fit, in units of the mean
-        square of a feature. "auto" is chosen like `window`.
+        square of a feature. "auto" is chosen like `window`; 0.01 for noisy recordings.
     max_epochs : int, default=25
         Epochs of training; 0 stops after EM. Training is skipped where trials have
-        fewer than 5 time points.
+        fewer than 5 time points, and for "noisy" and "poisson".
     batch_size : int, default=32
-        Trials (or as many bins in windows) per gradient step.
+        Trials (or as many bins in windows) per gradient step, and trials held in
+        memory at once.
     device : str, default="cpu"
         Where torch trains: "cpu", "cuda" or "cuda:N". The fitted model is on the CPU.
     callbacks : list of skorch callbacks or None, default=None
-        Called while training; they are copied, not modified.
+        Called while training, such as skorch's Checkpoint and EarlyStopping; they are
+        copied, not modified.
     random_state : int, RandomState instance or None, default=None
         Draws the perceptron and the training windows. EM does not depend on it.
     verbose : int, default=0
-        1 prints what was chosen and a line an epoch.
+        1 prints what was chosen, and the progress of EM and of training.
 
     Attributes
     ----------
@@ -106,19 +122,26 @@ class JEDIEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     offset_, scale_ : arrays of shape (n_neurons,)
         Network units are `(x - offset_) / scale_`; 0 and 1 where the data were left as
         they are. In data units.
+    observation_ : str
+        "state", "noisy" or "poisson": the one used.
     noise_variance_ : array of shape (n_neurons,)
-        Variance of one-step prediction errors on the training trials, in squared data
-        units.
+        In squared data units. "state": of one-step prediction errors on the training
+        trials. "noisy": of the observation noise. "poisson": of the counts, which is
+        their mean.
     net_ : skorch.NeuralNet or None
         The trained net in its best state; None where nothing was trained.
     history_ : list
         skorch's history of training; empty where nothing was trained.
     n_iter_ : int
         EM rounds.
+    interrupted_ : bool
+        Whether Ctrl-C ended the fit early; what had been learned is kept.
     best_epoch_ : int
         The epoch whose network was kept; 0 is EM's.
-    n_features_in_, n_timepoints_in_ : int
-        Time points a trial.
+    n_features_in_ : int
+        Time points of the longest trial.
+    n_timepoints_in_ : int or array of shape (n_trials,)
+        Time points a trial; where trials differ, of each.
     n_neurons_in_ : int
         Number of neurons.
 
@@ -148,7 +171,7 @@ class JEDIEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         nonlinearity: str = "tanh",
         dt: float = 0.01,
         tau: float = 0.1,
-        observation: str = "state",
+        observation: str = "auto",
         gain: float | str = "auto",
         window: int | str = "auto",
         ridge: float | str = "auto",
@@ -179,6 +202,7 @@ class JEDIEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
@@ -191,17 +215,24 @@ class JEDIEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
     # --------------------------------------------------------------------------- fit
 
-    def fit(self, X: ArrayLike, y: Any = None) -> JEDIEstimator:
+    def fit(
+        self, X: ArrayLike, y: Any = None, *, conditions: ArrayLike | None = None
+    ) -> JEDIEstimator:
         """Fit the model to trials.
 
         Parameters
         ----------
         X : array-like of shape (n_trials, n_timepoints, n_neurons) or \
-                (n_trials, n_timepoints)
-            Firing rates or any activity; at least 2 time points. A 2-D array is read
-            as one neuron, with a warning.
+                (n_trials, n_timepoints), or list of arrays (n_timepoints_i, n_neurons)
+            Firing rates, counts or any activity; at least 2 time points a trial. NaN
+            where nothing was recorded: a trial ends with its last value. A 2-D array is
+            read as one neuron, with a warning. Arrays on disk (numpy.memmap, zarr,
+            h5py) are read in pieces of `batch_size` trials.
         y : None
             Ignored.
+        conditions : array-like of shape (n_trials,), default=None
+            Trials with the same label share an embedding, and are held in memory
+            together; None: each trial has its own.
 
         Returns
         -------
@@ -215,21 +246,62 @@ class JEDIEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         """
         if hasattr(self, "_model"):
             del self._model  # a refit that fails must not leave half an old model
-        trials = check_trials(self, X, reset=True)
-        check_parameters(self, trials.shape[1])
-        with few_threads(trials.shape[2]):
-            error = self._fit(trials)
+        trials, summary = check_trials(self, X, reset=True, conditions=conditions)
+        check_parameters(self, trials.n_timepoints)
+        with few_threads(trials.n_neurons):
+            error = self._fit(trials, summary)
+        if self.interrupted_:
+            warnings.warn(
+                "the fit was interrupted: what had been learned until then is kept "
+                f"(EM round {self.n_iter_}, epoch {len(self.history_)} of "
+                f"{self.max_epochs})",
+                UserWarning,
+                stacklevel=2,
+            )
         if error is not None:
             raise error
         return self
 
-    def _fit(self, trials: np.ndarray) -> Exception | None:
-        n_trials, n_timepoints, n_neurons = trials.shape
+    def _fit(self, trials: Trials, summary: Summary) -> Exception | None:
+        n_neurons = trials.n_neurons
         self.rank_ = n_neurons if self.rank is None else min(self.rank, n_neurons)
-        scaling = choose_scaling(trials)
-        network_units = scaling.to_network(trials)
+        scaling = choose_scaling(summary.mean, summary.sd)
+        if self.observation == "auto":
+            self.observation_ = choose_observation(
+                trials.in_units(scaling),
+                scaling.to_network(summary.mean),
+                summary.partial_bins,
+            )
+        else:
+            self.observation_ = self.observation
+        self.net_: Any = None
+        self.history_: list[dict[str, Any]] = []
+        self.best_epoch_ = 0
+        self.interrupted_ = False
+        error, model = None, None
+        if self.observation_ == "state":
+            model, error = self._fit_state(trials, summary, scaling)
+        else:
+            model = self._fit_noisy(trials, summary, scaling)
+        self.offset_, self.scale_ = model.scaling.offset, model.scaling.scale
+        self.gain_, self.window_, self.n_directions_, self.ridge_ = model.settings[:4]
+        self.n_iter_ = model.bilinear.n_iter
+        self._warn_of_empty_axes(model.bilinear.A, trials.n_groups)
+        prepared = model.prepare(trials, summary.first_whole)
+        mean = _predictions.embeddings(model, prepared)[0]
+        if isinstance(model, StateModel):
+            model = with_step_noise(model, prepared, mean)
+        self._model = model
+        self.embeddings_ = mean.astype(trials.dtype, copy=False)
+        self.noise_variance_ = model.noise_variance()
+        return error
+
+    def _fit_state(
+        self, trials: Trials, summary: Summary, scaling: Scaling
+    ) -> tuple[Model, Exception | None]:
+        prepared = state_trials(trials, scaling, summary.first_whole)
         settings, basis = choose_settings(
-            network_units,
+            prepared,
             self.rank_,
             self.embedding_dim,
             self.nonlinearity,
@@ -239,8 +311,9 @@ class JEDIEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             ridge=self.ridge,
             full_rank=self.rank is None,
         )
-        model, embeddings = fit_closed_form(
-            network_units,
+        self._report(trials, scaling, settings)
+        model = fit_closed_form(
+            prepared,
             scaling,
             settings,
             basis,
@@ -249,36 +322,22 @@ class JEDIEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             self.tau,
             self.dt,
         )
-        self._report(trials.shape, scaling.is_identity, settings)
-        self._warn_of_empty_axes(model.bilinear.A, n_trials)
-        self.offset_, self.scale_ = scaling.offset, scaling.scale
-        self.gain_, self.window_, self.n_directions_, self.ridge_ = settings[:4]
-        self.n_iter_ = model.bilinear.n_iter
-
-        error = None
-        self.net_: Any = None
-        self.history_: list[dict[str, Any]] = []
-        self.best_epoch_ = 0
-        if self.max_epochs > 0 and n_timepoints >= 5:
-            model, error = self._train(model, network_units, embeddings)
-        if self.best_epoch_:
-            embeddings = model.infer(trials)[0]
-        self._model = model
-        self.embeddings_ = embeddings.astype(trials.dtype, copy=False)
-        self.noise_variance_ = model.one_step_variance(network_units, embeddings)
-        return error
+        if self.max_epochs == 0 or prepared.n_timepoints < _FEWEST_POINTS_TO_TRAIN:
+            return model, None
+        return self._train(model, prepared)
 
     def _train(
-        self, model: FittedModel, X: np.ndarray, embeddings: np.ndarray
-    ) -> tuple[FittedModel, Exception | None]:
+        self, model: StateModel, trials: Trials
+    ) -> tuple[Model, Exception | None]:
         from sklearn_jedi._net import train
 
+        embeddings = np.zeros((trials.n_groups, self.embedding_dim))
+        embeddings[trials.groups] = _predictions.embeddings(model, trials)[0]
         training = train(
-            X,
+            trials,
             model.reduction,
             model.bilinear.A,
             embeddings,
-            held_out_windows(len(X), X.shape[1] - 1, _HELD_OUT_EVERY),
             hidden_layer_sizes=tuple(self.hidden_layer_sizes),
             max_epochs=self.max_epochs,
             batch_size=self.batch_size,
@@ -289,56 +348,100 @@ class JEDIEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         )
         self.net_, self.history_ = training.net, training.net.history
         self.best_epoch_ = training.best_epoch
+        self.interrupted_ = training.interrupted
         if training.best_epoch:
-            model = with_training(model, training.net.module_, X)
+            model = with_training(model, training.net.module_, trials)
         return model, training.error
+
+    def _fit_noisy(self, trials: Trials, summary: Summary, scaling: Scaling) -> Model:
+        poisson = self.observation_ == "poisson"
+        if poisson:
+            check_counts(summary)
+        settings = default_settings(
+            self.rank_,
+            trials.n_neurons,
+            gain=self.gain,
+            window=self.window,
+            ridge=self.ridge,
+        )
+        self._report(trials, scaling, settings)
+        model, self.interrupted_ = fit_noisy(
+            trials,
+            scaling,
+            summary.mean,
+            settings,
+            self.rank_,
+            self.embedding_dim,
+            self.nonlinearity,
+            self.tau,
+            self.dt,
+            poisson=poisson,
+            report=self._report_round,
+        )
+        return model
 
     # ------------------------------------------------------------ embeddings of trials
 
-    def fit_transform(self, X: ArrayLike, y: Any = None) -> np.ndarray:
+    def fit_transform(
+        self, X: ArrayLike, y: Any = None, *, conditions: ArrayLike | None = None
+    ) -> np.ndarray:
         """Fit, and return the embeddings of the same trials; see `fit`, `transform`."""
-        return self.fit(X, y).embeddings_
+        return self.fit(X, y, conditions=conditions).embeddings_
 
-    def transform(self, X: ArrayLike) -> np.ndarray:
+    def transform(
+        self, X: ArrayLike, *, conditions: ArrayLike | None = None
+    ) -> np.ndarray:
         """Infer the embedding of each trial: the posterior mode.
 
         Parameters
         ----------
-        X : array-like of shape (n_trials, n_timepoints, n_neurons)
-            Trials of the neurons of `fit`, of any length of at least 2 time points.
+        X : array-like of shape (n_trials, n_timepoints, n_neurons) or list of \
+                arrays of shape (n_timepoints_i, n_neurons)
+            Trials of the neurons of `fit`, of any length of at least 2 time points; NaN
+            where nothing was recorded.
+        conditions : array-like of shape (n_trials,), default=None
+            Trials with the same label share an embedding; None: each has its own.
 
         Returns
         -------
         array of shape (n_trials, embedding_dim)
         """
-        check_is_fitted(self)
-        trials = check_trials(self, X, reset=False)
-        return self._model.infer(trials)[0].astype(trials.dtype, copy=False)
+        return self.embedding_posterior(X, conditions=conditions)[0]
 
-    def embedding_posterior(self, X: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    def embedding_posterior(
+        self, X: ArrayLike, *, conditions: ArrayLike | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Gaussian approximation of the posterior of each trial's embedding.
 
         Parameters
         ----------
-        X : array-like of shape (n_trials, n_timepoints, n_neurons)
+        X : array-like of shape (n_trials, n_timepoints, n_neurons) or list of \
+                arrays of shape (n_timepoints_i, n_neurons)
+        conditions : array-like of shape (n_trials,), default=None
+            Trials with the same label share an embedding; None: each has its own.
 
         Returns
         -------
         mean : array of shape (n_trials, embedding_dim)
             ``transform(X)``.
         cov : array of shape (n_trials, embedding_dim, embedding_dim)
-            Inverse Hessian of the same objective at the mean, the noise corrected for
-            serial correlation.
+            Inverse Hessian of the same objective at the mean. With "state", the noise
+            is corrected for serial correlation; otherwise the states are integrated
+            out.
         """
-        check_is_fitted(self)
-        trials = check_trials(self, X, reset=False)
-        mean, cov = self._model.infer(trials)
+        trials = self._trials(X, conditions)
+        with few_threads(trials.n_neurons):
+            mean, cov = _predictions.embeddings(self._model, trials)
         return mean.astype(trials.dtype), cov.astype(trials.dtype)
 
     # ------------------------------------------------------------ networks and activity
 
     def dynamics(self, Z: ArrayLike) -> LowRankRNN:
-        """The networks of embeddings, one each, in the units of the recorded neurons.
+        """The networks of embeddings, one each, of one unit per recorded neuron.
+
+        Their activity is in the units of the data: with "state" it is the recorded
+        activity, with "noisy" the recorded activity without its noise, with "poisson"
+        the logarithm of the expected count per time point.
 
         Parameters
         ----------
@@ -351,7 +454,7 @@ class JEDIEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         """
         check_is_fitted(self)
         embeddings = np.asarray(Z, dtype=np.float64)
-        n_axes = len(self._model.bilinear.A) - 1
+        n_axes = self._model.bilinear.n_axes
         if embeddings.ndim != 2 or embeddings.shape[1] != n_axes:
             raise ValueError(
                 f"Z must have shape (n_networks, {n_axes}), as transform returns it; "
@@ -361,116 +464,162 @@ class JEDIEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             raise ValueError("Z contains NaN or infinity")
         return self._model.networks(embeddings)
 
-    def initial_states(self, X: ArrayLike) -> np.ndarray:
-        """State of the network at each trial's first time point, in data units.
+    def initial_states(
+        self, X: ArrayLike, *, conditions: ArrayLike | None = None
+    ) -> np.ndarray:
+        """State of the network where each trial begins, in the units of `dynamics`.
 
-        With ``observation="state"`` this is the recorded first time point.
+        With "state" this is the first time point at which all neurons were recorded;
+        otherwise it is inferred from the whole trial.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_trials, n_timepoints, n_neurons) or list of \
+                arrays of shape (n_timepoints_i, n_neurons)
+        conditions : array-like of shape (n_trials,), default=None
+            Trials with the same label share an embedding; None: each has its own.
 
         Returns
         -------
         array of shape (n_trials, n_neurons)
         """
-        check_is_fitted(self)
-        return check_trials(self, X, reset=False)[:, 0].copy()
+        trials = self._trials(X, conditions)
+        with few_threads(trials.n_neurons):
+            states = _predictions.initial_states(self._model, trials)
+        return states.astype(trials.dtype, copy=False)
 
-    def reconstruct(self, X: ArrayLike) -> np.ndarray:
+    def reconstruct(
+        self, X: ArrayLike, *, conditions: ArrayLike | None = None
+    ) -> np.ndarray | list[np.ndarray]:
         """Free run of each trial's network from the trial's initial state.
 
         Parameters
         ----------
-        X : array-like of shape (n_trials, n_timepoints, n_neurons)
+        X : array-like of shape (n_trials, n_timepoints, n_neurons) or list of \
+                arrays of shape (n_timepoints_i, n_neurons)
             Trials whose embeddings are inferred.
+        conditions : array-like of shape (n_trials,), default=None
+            Trials with the same label share an embedding; None: each has its own.
 
         Returns
         -------
-        array of the shape of X
-            The first time point is copied from X.
+        array of the shape of X, or list of arrays
+            Expected recordings, also where X has gaps; NaN after a trial's end. With
+            "state" the first time point recorded from all neurons is copied from X, and
+            what comes before is NaN.
         """
-        check_is_fitted(self)
-        trials = check_trials(self, X, reset=False)
-        runs = self._free_runs(trials, trials[:, 0], trials.shape[1])
-        return runs.reshape(np.shape(X)).astype(trials.dtype, copy=False)
+        trials = self._trials(X, conditions)
+        if isinstance(trials.source, list):
+            runs: Any = [np.full(x.shape, np.nan, trials.dtype) for x in trials.source]
+        else:
+            runs = np.full(trials.source.shape, np.nan, trials.dtype)
+        with few_threads(trials.n_neurons):
+            _predictions.reconstruct(self._model, trials, runs)
+        return runs[..., 0] if np.ndim(X) == 2 else runs
 
-    def forecast(self, X: ArrayLike, n_steps: int) -> np.ndarray:
-        """Continue trials: infer embeddings from what is given, then run on.
+    def forecast(
+        self,
+        X: ArrayLike,
+        n_steps: int,
+        *,
+        return_std: bool = False,
+        conditions: ArrayLike | None = None,
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        """Continue trials: infer embeddings and states from what is given, then run on.
 
         Parameters
         ----------
-        X : array-like of shape (n_trials, n_timepoints, n_neurons)
+        X : array-like of shape (n_trials, n_timepoints, n_neurons) or list of \
+                arrays of shape (n_timepoints_i, n_neurons)
             The beginnings of trials, at least 2 time points.
         n_steps : int
             Time points to add.
+        return_std : bool, default=False
+            Return predictive standard deviations, too.
+        conditions : array-like of shape (n_trials,), default=None
+            Trials with the same label share an embedding; None: each has its own.
 
         Returns
         -------
-        array of shape (n_trials, n_steps, n_neurons)
-            The new time points only; 2-D where X is.
+        mean : array of shape (n_trials, n_steps, n_neurons)
+            Expected recordings at the new time points; 2-D where X is.
+        std : array of the same shape
+            Only with `return_std`: standard deviations of recordings there, from the
+            posterior of state and embedding, the noise of each step and, unless
+            "state", that of the recording. In data units.
         """
         check_is_fitted(self)
         check_integer("n_steps", n_steps, 1)
-        trials = check_trials(self, X, reset=False)
-        runs = self._free_runs(trials, trials[:, -1], n_steps + 1)[:, 1:]
+        trials = self._trials(X, conditions)
+        with few_threads(trials.n_neurons):
+            ahead = _predictions.forecast(
+                self._model, trials, n_steps, with_std=return_std
+            )
+        parts = [part for part in ahead if part is not None]
+        parts = [part.astype(trials.dtype, copy=False) for part in parts]
         if np.ndim(X) == 2:
-            runs = runs[..., 0]
-        return runs.astype(trials.dtype, copy=False)
+            parts = [part[..., 0] for part in parts]
+        return (parts[0], parts[1]) if return_std else parts[0]
 
-    def score(self, X: ArrayLike, y: Any = None) -> float:
+    def score(
+        self, X: ArrayLike, y: Any = None, *, conditions: ArrayLike | None = None
+    ) -> float:
         """R^2 of the free runs, embeddings inferred from the trials given.
 
         `1 - SSE / SST`, pooled over trials, time and neurons, SST about each neuron's
-        mean over these trials; the first time point, copied from the data, does not
-        count.
+        mean over these trials. Bins that are missing, or copied from the data (with
+        "state" the first of each trial) do not count. What is scored are recordings:
+        with noise no model reaches 1.
 
         Parameters
         ----------
-        X : array-like of shape (n_trials, n_timepoints, n_neurons)
+        X : array-like of shape (n_trials, n_timepoints, n_neurons) or list of \
+                arrays of shape (n_timepoints_i, n_neurons)
         y : None
             Ignored.
+        conditions : array-like of shape (n_trials,), default=None
+            Trials with the same label share an embedding; None: each has its own.
 
         Returns
         -------
         float
         """
-        check_is_fitted(self)
-        trials = check_trials(self, X, reset=False)
-        runs = self._free_runs(trials, trials[:, 0], trials.shape[1])
-        return trajectory_r2(trials[:, 1:], runs[:, 1:])
+        trials = self._trials(X, conditions)
+        n_copied = 1 if self.observation_ == "state" else 0
+        with few_threads(trials.n_neurons):
+            return _predictions.score(self._model, trials, n_copied)
 
     # ------------------------------------------------------------------------- helpers
 
-    def _free_runs(
-        self, trials: np.ndarray, states: np.ndarray, n_timepoints: int
-    ) -> np.ndarray:
-        embeddings = self._model.infer(trials)[0]
-        runs = np.empty((len(trials), n_timepoints, trials.shape[2]))
-        for batch in _batches(len(trials)):
-            networks = self._model.networks(embeddings[batch])
-            runs[batch] = networks.simulate(states[batch], n_timepoints)
-        return runs
+    def _trials(self, X: ArrayLike, conditions: ArrayLike | None) -> Trials:
+        """Trials as the fitted model takes them."""
+        check_is_fitted(self)
+        trials, summary = check_trials(self, X, reset=False, conditions=conditions)
+        if self.observation_ == "poisson":
+            check_counts(summary)
+        return self._model.prepare(trials, summary.first_whole)
 
-    def _report(self, shape: tuple[int, ...], is_identity: bool, settings: Any) -> None:
+    def _report(self, trials: Trials, scaling: Scaling, settings: Settings) -> None:
         if self.verbose:
-            sizes = "{} trials x {} time points x {} neurons".format(*shape)
-            units = "left as they are" if is_identity else "centred, soft-normalised"
+            left = scaling.is_identity or self.observation_ == "poisson"
             print(
-                f"JEDIEstimator: {sizes}, {units}; gain={settings.gain:g}, "
-                f"window={settings.window}, ridge={settings.ridge:g}, "
-                f"{settings.n_directions} feature directions "
-                f"(R^2 on held-out windows {settings.score:.3f})"
+                f"JEDIEstimator: {len(trials)} trials x {trials.n_timepoints} time "
+                f"points x {trials.n_neurons} neurons, "
+                f"{'left as they are' if left else 'centred, soft-normalised'}; "
+                f"observation={self.observation_!r}, {settings.describe()}"
             )
 
-    def _warn_of_empty_axes(self, A: np.ndarray, n_trials: int) -> None:
+    def _report_round(self, n_iter: int, moved: float) -> None:
+        if self.verbose:
+            print(f"EM round {n_iter}: embeddings moved by {moved:.3f} prior SD")
+
+    def _warn_of_empty_axes(self, A: np.ndarray, n_groups: int) -> None:
         n_empty = int((~A[1:].any((1, 2))).sum())
         if n_empty:
             warnings.warn(
                 f"{n_empty} of {self.embedding_dim} embedding axes cannot be told from "
-                f"{n_trials} trials and stay at the prior (zero); lower embedding_dim, "
+                f"{n_groups} trials and stay at the prior (zero); lower embedding_dim, "
                 "or fit more trials",
                 UserWarning,
                 stacklevel=4,
             )
-
-
-def _batches(n: int) -> Iterator[slice]:
-    for start in range(0, n, _NETWORKS_AT_ONCE):
-        yield slice(start, start + _NETWORKS_AT_ONCE)

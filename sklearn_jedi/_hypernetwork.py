@@ -35,14 +35,14 @@ class Hypernetwork(nn.Module):
 
     def __init__(self, A: np.ndarray, hidden_layer_sizes: Sequence[int]) -> None:
         super().__init__()
-        n_axes, self.shape = len(A) - 1, A.shape[1:]
+        self.n_axes, self.shape = len(A) - 1, A.shape[1:]
         start = torch.tensor(A.copy(), dtype=torch.get_default_dtype())
         self.register_buffer("start", start)
         self.register_buffer("unit", start[0].std(correction=0).clamp_min(1e-6))
         self.register_buffer("supported", start[1:].flatten(1).any(1).to(start))
         self.change = nn.Parameter(torch.zeros_like(start))
         layers: list[nn.Module] = []
-        width = n_axes
+        width = self.n_axes
         for size in hidden_layer_sizes:
             layers += [nn.Linear(width, size), nn.Tanh()]
             width = size
@@ -64,22 +64,19 @@ class Hypernetwork(nn.Module):
         return weights
 
     @torch.no_grad()
-    def weights(
-        self, embeddings: np.ndarray, *, with_slopes: bool = False
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Reduced weights in numpy, and their slopes where asked for.
+    def weights(self, embeddings: np.ndarray) -> np.ndarray:
+        """Reduced weights of shape (n, K, rank), in numpy."""
+        return self(torch.as_tensor(embeddings, dtype=self.start.dtype)).numpy()
 
-        Returns
-        -------
-        weights : array of shape (n, K, rank)
-        slopes : array of shape (n, embedding_dim, K, rank)
-            Derivatives by forward mode: one tangent per embedding axis goes through
-            the layers. Empty unless asked for.
+    @torch.no_grad()
+    def weights_and_slopes(
+        self, embeddings: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The same, and derivatives of shape (n, embedding_dim, K, rank).
+
+        By forward mode: one tangent per embedding axis goes through the layers.
         """
         c = torch.as_tensor(embeddings, dtype=self.start.dtype)
-        weights = self(c).numpy()
-        if not with_slopes:
-            return weights, np.empty(0)
         A = self.start + self.unit * self.change
         slopes = A[1:].expand(len(c), *A[1:].shape)
         if self.perceptron is not None:
@@ -92,4 +89,4 @@ class Hypernetwork(nn.Module):
                     tangent = tangent * (1 - value**2)[:, None]
             slopes = slopes + self.unit * tangent.unflatten(-1, self.shape)
         slopes = slopes * self.supported[:, None, None]
-        return weights, slopes.numpy()
+        return self(c).numpy(), slopes.numpy()

@@ -22,31 +22,36 @@ import numpy as np
 
 from sklearn_jedi._em import serial_inflation
 from sklearn_jedi._rollout import Reduction, free_run, split_state
+from sklearn_jedi._trials import Block
 
 if TYPE_CHECKING:
     from sklearn_jedi._hypernetwork import Hypernetwork
 
-# Trials optimised together: many enough to hide the overhead of a torch call, few
-# enough that the sensitivities stay in the cache.
-_BATCH = 96
-
 
 class Windows(NamedTuple):
-    """Free runs that cover each trial, from recorded states.
+    """Free runs that cover the trials of a block, from recorded states.
 
     Attributes
     ----------
-    starts : array of shape (n_windows,)
-        First bins.
-    length : int
-        Steps of each run.
-    fresh : bool array of shape (n_windows, length)
-        False where a bin was scored by an earlier window already.
+    trial, start : int arrays of shape (n_windows,)
+        Ordered by trial.
+    scored : bool array of shape (n_windows, n_steps)
+        Steps to whole bins that no earlier window scored.
     """
 
-    starts: np.ndarray
-    length: int
-    fresh: np.ndarray
+    trial: np.ndarray
+    start: np.ndarray
+    scored: np.ndarray
+
+    def data(self, red: Reduction, block: Block) -> tuple[np.ndarray, np.ndarray]:
+        """First states (n_windows, n_neurons), coordinates (n_windows, n_steps, R)."""
+        kappa, _ = split_state(red, block.values)
+        bins = self.start[:, None] + 1 + np.arange(self.scored.shape[1])
+        bins = np.minimum(bins, kappa.shape[1] - 1)
+        return (
+            block.values[self.trial, self.start],
+            kappa[self.trial[:, None], bins],
+        )
 
 
 class PathNoise(NamedTuple):
@@ -57,42 +62,55 @@ class PathNoise(NamedTuple):
     horizon: int
 
 
-def cover(n_steps: int, horizon: int) -> Windows:
-    """The fewest windows of at most `horizon` steps that cover `n_steps` steps."""
+def cover(block: Block, horizon: int) -> Windows:
+    """For each trial, the fewest windows of at most `horizon` steps that cover it.
+
+    Where the first bin of a window was not recorded as a whole, its run starts at the
+    last one before that was. The first bin of each trial has to be whole.
+    """
+    bins = block.bins
+    n_steps = np.maximum(block.lengths - 1, 1)
     n_windows = -(-n_steps // horizon)
     length = -(-n_steps // n_windows)
-    starts = np.minimum(length * np.arange(n_windows), n_steps - length)
-    bins = starts[:, None] + np.arange(length)
-    fresh = bins >= (length * np.arange(n_windows))[:, None]
-    return Windows(starts, length, fresh)
+    trial = np.repeat(np.arange(len(bins)), n_windows)
+    number = np.arange(len(trial)) - (np.cumsum(n_windows) - n_windows)[trial]
+    begin = number * length[trial]
+    end = np.minimum(begin + length[trial], n_steps[trial])
+    last_whole = np.maximum.accumulate(np.where(bins, np.arange(bins.shape[1]), 0), 1)
+    start = last_whole[trial, begin]
+    step = start[:, None] + 1 + np.arange((end - start).max())
+    scored = (step > begin[:, None]) & (step <= end[:, None])
+    scored &= bins[trial[:, None], np.minimum(step, bins.shape[1] - 1)]
+    return Windows(trial, start, scored)
 
 
 def path_noise(
-    red: Reduction, hypernetwork: Hypernetwork, X: np.ndarray, embeddings: np.ndarray,
+    red: Reduction, hypernetwork: Hypernetwork, block: Block, embeddings: np.ndarray,
     horizon: int,
 ) -> PathNoise:  # fmt: skip
-    """Noise of free runs under given embeddings, on the training trials."""
-    windows = cover(X.shape[1] - 1, horizon)
-    states, targets = _window_data(red, X, windows)
-    weights = hypernetwork.weights(embeddings)[0].repeat(len(windows.starts), 0)
-    errors = targets - free_run(red, weights, states, windows.length)
+    """Noise of free runs under given embeddings (n_groups, d), on training trials."""
+    windows = cover(block, horizon)
+    states, targets = windows.data(red, block)
+    weights = hypernetwork.weights(embeddings)[block.group[windows.trial]]
+    errors = targets - free_run(red, weights, states, targets.shape[1])
+    errors *= windows.scored[..., None]
     flat = errors.reshape(-1, errors.shape[-1])
-    cov = flat.T @ flat / len(flat)
+    cov = flat.T @ flat / max(windows.scored.sum(), 1)
     cov += (1e-6 * np.trace(cov) / len(cov) + 1e-12) * np.eye(len(cov))
-    return PathNoise(cov, serial_inflation(errors), horizon)
+    return PathNoise(cov, serial_inflation(errors, windows.scored), horizon)
 
 
 def infer_embeddings(
     red: Reduction,
     hypernetwork: Hypernetwork,
     noise: PathNoise,
-    X: np.ndarray,
+    block: Block,
     start: np.ndarray,
     *,
     max_iter: int = 50,
     tol: float = 1e-6,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Posterior mode and covariance of each trial's embedding.
+    """Posterior mode and covariance of the embedding of each group of trials.
 
     Parameters
     ----------
@@ -100,82 +118,69 @@ def infer_embeddings(
     hypernetwork : Hypernetwork
         In float64.
     noise : PathNoise
-    X : array of shape (n_trials, n_timepoints, n_neurons)
-        Trials in network units.
-    start : array of shape (n_trials, embedding_dim)
+    block : Block
+        Trials in network units, the first bin of each recorded as a whole.
+    start : array of shape (n_groups, embedding_dim)
         Where to start.
     max_iter, tol : int, float
-        A trial is done when a full step would raise the log posterior by less than
+        A group is done when a full step would raise the log posterior by less than
         `tol`.
 
     Returns
     -------
-    mean : array of shape (n_trials, embedding_dim)
-    cov : array of shape (n_trials, embedding_dim, embedding_dim)
+    mean : array of shape (n_groups, embedding_dim)
+    cov : array of shape (n_groups, embedding_dim, embedding_dim)
         Inverse Gauss-Newton Hessian at the mode.
-    converged : bool array of shape (n_trials,)
+    converged : bool array of shape (n_groups,)
     """
-    windows = cover(X.shape[1] - 1, noise.horizon)
-    whiten = np.linalg.cholesky(np.linalg.inv(noise.cov * noise.inflation))
-    mean = np.array(start, dtype=np.float64)
-    n_trials, n_axes = mean.shape
-    cov = np.empty((n_trials, n_axes, n_axes))
-    converged = np.zeros(n_trials, dtype=bool)
-    for first in range(0, n_trials, _BATCH):
-        batch = slice(first, first + _BATCH)
-        states, targets = _window_data(red, X[batch], windows)
-        problem = _Problem(red, hypernetwork, whiten, windows, states, targets)
-        mean[batch], cov[batch], converged[batch] = _levenberg_marquardt(
-            problem, mean[batch], max_iter, tol
-        )
-    return mean, cov, converged
+    problem = _Problem(red, hypernetwork, noise, block)
+    return _levenberg_marquardt(problem, start, max_iter, tol)
 
 
-def _window_data(
-    red: Reduction, X: np.ndarray, windows: Windows
-) -> tuple[np.ndarray, np.ndarray]:
-    """First states and target coordinates, windows of a trial one after the other."""
-    kappa = split_state(red, X)[0]
-    bins = windows.starts[:, None] + 1 + np.arange(windows.length)
-    states = X[:, windows.starts].reshape(-1, X.shape[2])
-    return states, kappa[:, bins].reshape(len(states), windows.length, -1)
+class _Problem:
+    """Objective of each group of trials and its derivatives."""
 
-
-class _Problem(NamedTuple):
-    """The least-squares problems of a batch of trials."""
-
-    red: Reduction
-    hypernetwork: Hypernetwork
-    whiten: np.ndarray
-    windows: Windows
-    states: np.ndarray
-    targets: np.ndarray
+    def __init__(
+        self,
+        red: Reduction,
+        hypernetwork: Hypernetwork,
+        noise: PathNoise,
+        block: Block,
+    ) -> None:
+        self.red = red
+        self.hypernetwork = hypernetwork
+        self.whiten = np.linalg.cholesky(np.linalg.inv(noise.cov * noise.inflation))
+        windows = cover(block, noise.horizon)
+        self.states, self.targets = windows.data(red, block)
+        self.scored = windows.scored[..., None]
+        self.group = block.group[windows.trial]
 
     def normal_equations(
-        self, c: np.ndarray, trials: np.ndarray
+        self, c: np.ndarray, groups: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Objective (n,), its descent (n, d) and Hessian (n, d, d) of some trials."""
-        n_windows, n_axes = len(self.windows.starts), c.shape[1]
-        rows = (trials[:, None] * n_windows + np.arange(n_windows)).ravel()
-        weights, slopes = self.hypernetwork.weights(c, with_slopes=True)
+        """Objective (n,), descent direction (n, d), Gauss-Newton Hessian (n, d, d)."""
+        n_axes = c.shape[1]
+        place = np.full(self.group[-1] + 1, -1)
+        place[groups] = np.arange(len(groups))
+        rows = np.flatnonzero(place[self.group] >= 0)
+        of = place[self.group[rows]]
+        weights, slopes = self.hypernetwork.weights_and_slopes(c)
         path, sensitivity = _run_with_sensitivity(
-            self.red,
-            weights.repeat(n_windows, 0),
-            slopes.repeat(n_windows, 0),
-            self.states[rows],
-            self.windows.length,
+            self.red, weights[of], slopes[of], self.states[rows], self.targets.shape[1]
         )
-        mask = np.tile(self.windows.fresh, (len(trials), 1))[..., None]
-        error = ((self.targets[rows] - path) @ self.whiten) * mask
-        jac = (sensitivity @ self.whiten) * mask[:, :, None]
-        error = error.reshape(len(trials), -1, 1)
-        # (n, d, windows x steps x rank)
-        jac = np.moveaxis(jac, 2, 1).reshape(len(trials), n_windows, n_axes, -1)
-        jac = np.swapaxes(jac, 1, 2).reshape(len(trials), n_axes, -1)
-        hessian = jac @ np.swapaxes(jac, 1, 2) + np.eye(n_axes)
-        descent = (jac @ error)[..., 0] - c
-        objective = 0.5 * (error**2).sum((1, 2)) + 0.5 * (c**2).sum(1)
-        return objective, descent, hessian
+        error = ((self.targets[rows] - path) @ self.whiten) * self.scored[rows]
+        jac = (sensitivity @ self.whiten) * self.scored[rows, :, None]
+        error = error.reshape(len(rows), -1, 1)
+        jac = np.moveaxis(jac, 2, 1).reshape(len(rows), n_axes, -1)
+        starts = np.flatnonzero(np.diff(of, prepend=-1))
+        parts = (
+            (error**2).sum((1, 2)),
+            (jac @ error)[..., 0],
+            jac @ np.swapaxes(jac, 1, 2),
+        )
+        squares, slope, curvature = (np.add.reduceat(p, starts, axis=0) for p in parts)
+        objective = 0.5 * squares + 0.5 * (c**2).sum(1)
+        return objective, slope - c, curvature + np.eye(n_axes)
 
 
 def _run_with_sensitivity(
@@ -220,7 +225,7 @@ def _run_with_sensitivity(
 def _levenberg_marquardt(
     problem: _Problem, start: np.ndarray, max_iter: int, tol: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Minimise every trial by itself; a failed step raises its damping alone."""
+    """Minimise every group by itself; a failed step raises its damping alone."""
     c = start.copy()
     n = len(c)
     everyone = np.arange(n)

@@ -1,11 +1,12 @@
-"""The fitted model: from trials to embeddings to networks, in the data's units."""
+"""Fitted models: from trials to embeddings to networks, in the data's units."""
 
 from __future__ import annotations
 
 import copy
 import warnings
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -13,10 +14,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn_jedi import _em, _moments
 from sklearn_jedi._inference import PathNoise, infer_embeddings, path_noise
 from sklearn_jedi._low_rank_rnn import LowRankRNN
-from sklearn_jedi._rollout import Reduction, reduction
+from sklearn_jedi._rollout import Reduction, free_run, reduction, rest_path
 from sklearn_jedi._scaling import Scaling
 from sklearn_jedi._selection import Settings
-from sklearn_jedi._threads import few_threads
+from sklearn_jedi._trials import Block, Trials
 
 if TYPE_CHECKING:
     from sklearn_jedi._hypernetwork import Hypernetwork
@@ -26,11 +27,42 @@ if TYPE_CHECKING:
 # Free runs that embeddings are inferred from, in time constants: longer ones predict
 # whole trials slightly better, shorter ones tell embeddings apart more sharply.
 _HORIZON_IN_TAU = 5
+# Trials that the noise of trained free runs is estimated from.
+_NOISE_TRIALS = 512
+# Moments of all trials are kept in memory up to so many bytes; EM starts on a part
+# that fits, and ends with passes over all trials.
+_MOMENT_BYTES = 2**27
 
 
-@dataclass(frozen=True)
-class FittedModel:
-    """Everything that inference needs; immutable.
+class Posterior(NamedTuple):
+    """What is inferred from a block of trials, in network units.
+
+    Attributes
+    ----------
+    mean : array of shape (n_groups, embedding_dim)
+    cov : array of shape (n_groups, embedding_dim, embedding_dim)
+    converged : bool array of shape (n_groups,)
+    first, last : arrays of shape (n_trials, n_neurons)
+        States where the trial begins, and at the last time point that is known.
+    since : int array of shape (n_trials,)
+        Steps from there to the end of the trial.
+    last_cov : callable
+        Returns the joint covariance of the last state's coordinates and the embedding,
+        (n_trials, rank + embedding_dim, rank + embedding_dim).
+    """
+
+    mean: np.ndarray
+    cov: np.ndarray
+    converged: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+    since: np.ndarray
+    last_cov: Callable[[], np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """The part of a fitted model that does not depend on how it is observed; immutable.
 
     Attributes
     ----------
@@ -45,10 +77,10 @@ class FittedModel:
     nonlinearity : str
     tau, dt : float
         In seconds.
+    step_cov : array of shape (rank, rank)
+        Covariance of the noise of one step, of the coordinates within the span of `P`.
     hypernetwork : Hypernetwork or None
         Where training changed the network; in float64, on the CPU.
-    path_noise : PathNoise or None
-        Of the trained network's free runs.
     """
 
     scaling: Scaling
@@ -58,8 +90,8 @@ class FittedModel:
     nonlinearity: str
     tau: float
     dt: float
+    step_cov: np.ndarray
     hypernetwork: Hypernetwork | None = None
-    path_noise: PathNoise | None = None
 
     @property
     def alpha(self) -> float:
@@ -69,65 +101,60 @@ class FittedModel:
     def reduction(self) -> Reduction:
         return reduction(self.basis, self.alpha, self.nonlinearity, self.settings.gain)
 
-    def infer(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Posterior mean (n, d) and covariance (n, d, d) of each trial's embedding.
-
-        In closed form under EM's affine map; from there by Levenberg-Marquardt where
-        training changed the network.
-        """
-        with few_threads(X.shape[2]):
-            return self._infer(self.scaling.to_network(X))
-
-    def _infer(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        args = (self.nonlinearity, self.settings.gain, self.alpha)
-        drives, features = _moments.project(X, self.basis, *args)
-        window = min(self.settings.window, drives.shape[1])
-        moments = _moments.trial_moments(drives, features, window)
-        mean, cov = _em.posterior(moments, self.bilinear)
-        if self.hypernetwork is None or self.path_noise is None:
-            return mean, cov
-        mean, cov, converged = infer_embeddings(
-            self.reduction, self.hypernetwork, self.path_noise, X, mean
-        )
-        if not converged.all():
-            warnings.warn(
-                f"the embeddings of {(~converged).sum()} of {len(X)} trials did not "
-                "converge; the best found are returned. Activity that the model "
-                "explains poorly, or chaotic dynamics, can cause this",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
-        return mean, cov
-
     def weights(self, embeddings: np.ndarray) -> np.ndarray:
         """Reduced weights (n, K, rank) of embeddings (n, d)."""
-        if self.hypernetwork is None:
-            return self.bilinear.weights(embeddings)
-        return self.hypernetwork.weights(embeddings)[0]
+        return (self.hypernetwork or self.bilinear).weights(embeddings)
 
-    def one_step_variance(self, X: np.ndarray, embeddings: np.ndarray) -> np.ndarray:
-        """Variance of each neuron's one-step prediction errors, in squared data units.
+    def infer(self, block: Block) -> Posterior:
+        """Posterior of the embeddings, and states, of a block of trials."""
+        raise NotImplementedError
+
+    def prepare(self, trials: Trials, first_whole: np.ndarray) -> Trials:
+        """Trials as `infer` takes them."""
+        raise NotImplementedError
+
+    def expected(self, x: np.ndarray) -> np.ndarray:
+        """Expected recording, in data units, of activity in network units."""
+        return self.scaling.to_data(x)
+
+    def recording_std(self, expected: np.ndarray, variance: np.ndarray) -> np.ndarray:
+        """Standard deviation of recordings, in data units.
 
         Parameters
         ----------
-        X : array of shape (n_trials, n_timepoints, n_neurons)
-            Trials in network units.
-        embeddings : array of shape (n_trials, embedding_dim)
+        expected : array of shape (n_trials, n_timepoints, n_neurons)
+            In data units.
+        variance : array of the same shape
+            Of the activity, in squared network units.
         """
-        basis, alpha = self.basis, self.alpha
-        weights = self.weights(embeddings)
-        total = np.zeros(X.shape[2])
-        start = 0
-        for block in _moments.blocks(X):
-            _, features = _moments.project(
-                block, basis, self.nonlinearity, self.settings.gain, alpha
-            )
-            drive = features @ weights[start : start + len(block)] @ basis.P.T
-            drive += basis.drive_mean
-            error = block[:, 1:] - (1 - alpha) * block[:, :-1] - alpha * drive
-            total += np.einsum("ntk,ntk->k", error, error)
-            start += len(block)
-        return total / (len(X) * (X.shape[1] - 1)) * self.scaling.scale**2
+        return np.sqrt(variance) * self.scaling.scale
+
+    def noise_variance(self) -> np.ndarray:
+        """As `JEDIEstimator.noise_variance_`: (n_neurons,), in squared data units."""
+        raise NotImplementedError
+
+    @property
+    def rest_variance(self) -> np.ndarray:
+        """Step noise (n_neurons,) outside the span of `P`, in squared network units."""
+        return np.zeros(len(self.basis.P))
+
+    def run(
+        self,
+        embeddings: np.ndarray,
+        states: np.ndarray,
+        n_steps: int,
+        noise: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Activity (n, n_steps, n_neurons) after states (n, n_neurons), network units.
+
+        Parameters
+        ----------
+        noise : array of shape (n, n_steps, rank), default=None
+            Added to the coordinates at each step.
+        """
+        red = self.reduction
+        path = free_run(red, self.weights(embeddings), states, n_steps, noise)
+        return path @ red.P.T + rest_path(red, states, n_steps)
 
     def networks(self, embeddings: np.ndarray) -> LowRankRNN:
         """The networks of embeddings, in the units of the recorded neurons.
@@ -153,8 +180,97 @@ class FittedModel:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class StateModel(Model):
+    """Recorded activity is the state of the network's units.
+
+    Attributes
+    ----------
+    step_variance : array of shape (n_neurons,)
+        Variance of the errors of one-step predictions, in squared network units.
+    path_noise : PathNoise or None
+        Of the trained network's free runs.
+    """
+
+    step_variance: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    path_noise: PathNoise | None = None
+
+    def prepare(self, trials: Trials, first_whole: np.ndarray) -> Trials:
+        return state_trials(trials, self.scaling, first_whole)
+
+    def noise_variance(self) -> np.ndarray:
+        return self.step_variance * self.scaling.scale**2
+
+    @property
+    def rest_variance(self) -> np.ndarray:
+        P = self.basis.P
+        within = np.einsum("nr,rs,ns->n", P, self.step_cov, P)
+        return np.maximum(self.step_variance - within, 0.0)
+
+    def infer(self, block: Block) -> Posterior:
+        """Posterior of the embeddings of a block of trials.
+
+        In closed form under EM's affine map; from there by Levenberg-Marquardt where
+        training changed the network.
+        """
+        args = (self.basis, self.nonlinearity, self.settings.gain, self.alpha)
+        moments = _moments.block_moments(block, *args, self.settings.window)
+        mean, cov = _em.posterior(moments, self.bilinear)
+        converged = np.ones(len(mean), dtype=bool)
+        if self.hypernetwork is not None and self.path_noise is not None:
+            mean, cov, converged = infer_embeddings(
+                self.reduction, self.hypernetwork, self.path_noise, block, mean
+            )
+        last, (rank, d) = block.last_bins(), (self.basis.P.shape[1], mean.shape[1])
+        rows = np.arange(len(last))
+
+        def last_cov() -> np.ndarray:
+            joint = np.zeros((len(rows), rank + d, rank + d))
+            joint[:, rank:, rank:] = cov[block.group]
+            return joint
+
+        return Posterior(
+            mean,
+            cov,
+            converged,
+            block.values[:, 0],
+            block.values[rows, last],
+            block.lengths - 1 - last,
+            last_cov,
+        )
+
+
+def state_trials(trials: Trials, scaling: Scaling, first_whole: np.ndarray) -> Trials:
+    """Trials for `StateModel`: network units, from the first whole bin on.
+
+    Raises
+    ------
+    ValueError
+        If a trial has no bin in which all neurons were recorded.
+    """
+    if (first_whole < 0).any():
+        number = int(np.flatnonzero(first_whole < 0)[0])
+        raise ValueError(
+            f"trial {number} has no time point at which every neuron was recorded, "
+            'which observation="state" needs; use observation="noisy"'
+        )
+    return trials.in_units(scaling).starting_at(first_whole)
+
+
+def warn_of_failures(failed: int, n_groups: int) -> None:
+    """Say how many embeddings did not converge."""
+    if failed:
+        warnings.warn(
+            f"the embeddings of {failed} of {n_groups} trials did not converge; the "
+            "best found are returned. Activity that the model explains poorly, or "
+            "chaotic dynamics, can cause this",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+
+
 def fit_closed_form(
-    X: np.ndarray,
+    trials: Trials,
     scaling: Scaling,
     settings: Settings,
     basis: _moments.Basis,
@@ -162,47 +278,91 @@ def fit_closed_form(
     nonlinearity: str,
     tau: float,
     dt: float,
-) -> tuple[FittedModel, np.ndarray]:
-    """Closed-form start and EM.
+) -> StateModel:
+    """Closed-form start and EM on trials in network units."""
+    args = (nonlinearity, settings.gain, dt / tau)
 
-    Parameters
-    ----------
-    X : array of shape (n_trials, n_timepoints, n_neurons)
-        In network units.
+    def moments(of: Trials) -> Iterator[_moments.Moments]:
+        for block in of.blocks():
+            yield _moments.block_moments(block, basis, *args, settings.window)
 
-    Returns
-    -------
-    model : FittedModel
-    embeddings : array of shape (n_trials, embedding_dim)
-        Posterior means on the training trials.
-    """
-    drives, features = _moments.project(X, basis, nonlinearity, settings.gain, dt / tau)
-    moments = _moments.trial_moments(drives, features, settings.window)
-    inflation = _em.serial_inflation(
-        _em.trial_residuals(drives, features, settings.window)
-    )
+    n_features = basis.Q.shape[1] + 1
+    at_once = max(_MOMENT_BYTES // (8 * n_features**2), 64)
+    head = _moments.concatenate(list(moments(trials.sample(at_once))))
+    sample = trials.sample(_NOISE_TRIALS)
+    block = sample.read(np.arange(len(sample)))
+    drives, features = _moments.project(block.values, basis, *args)
+    window = min(settings.window, drives.shape[1])
     bilinear = _em.fit_bilinear(
-        moments, embedding_dim, ridge=settings.ridge, inflation=inflation
+        head,
+        embedding_dim,
+        ridge=settings.ridge,
+        inflation=_em.step_inflation(drives, features, window, block.steps),
+        everything=(lambda: moments(trials)) if len(trials) > at_once else None,
     )
-    model = FittedModel(scaling, settings, basis, bilinear, nonlinearity, tau, dt)
-    return model, _em.posterior(moments, bilinear)[0]
+    rank = basis.P.shape[1]
+    return StateModel(
+        scaling=scaling,
+        settings=settings,
+        basis=basis,
+        bilinear=bilinear,
+        nonlinearity=nonlinearity,
+        tau=tau,
+        dt=dt,
+        step_cov=np.zeros((rank, rank)),
+    )
 
 
 def with_training(
-    model: FittedModel, module: EmbeddedNetwork, X: np.ndarray
-) -> FittedModel:
+    model: StateModel, module: EmbeddedNetwork, trials: Trials
+) -> StateModel:
     """The model with a trained hypernetwork, and the noise of its free runs.
 
     Parameters
     ----------
     module : EmbeddedNetwork
         Trained, on the CPU.
-    X : array of shape (n_trials, n_timepoints, n_neurons)
+    trials : Trials
         Training trials in network units.
     """
     double = copy.deepcopy(module).double()
     double.requires_grad_(False)
     hypernetwork, embeddings = double.hypernetwork, double.embeddings.numpy()
-    horizon = min(X.shape[1] - 1, round(_HORIZON_IN_TAU / model.alpha))
-    noise = path_noise(model.reduction, hypernetwork, X, embeddings, horizon)
+    sample = trials.sample(_NOISE_TRIALS)
+    block = sample.read(np.arange(len(sample)))
+    horizon = min(trials.n_timepoints - 1, round(_HORIZON_IN_TAU / model.alpha))
+    noise = path_noise(
+        model.reduction, hypernetwork, block, embeddings[block.labels], horizon
+    )
     return replace(model, hypernetwork=hypernetwork, path_noise=noise)
+
+
+def with_step_noise(
+    model: StateModel, trials: Trials, embeddings: np.ndarray
+) -> StateModel:
+    """The model with the noise of its one-step predictions.
+
+    Parameters
+    ----------
+    trials : Trials
+        Training trials in network units.
+    embeddings : array of shape (n_trials, embedding_dim)
+    """
+    basis, alpha = model.basis, model.alpha
+    variance, count = np.zeros(trials.n_neurons), 0
+    cov = np.zeros_like(model.step_cov)
+    for block in trials.blocks():
+        drives, features = _moments.project(
+            block.values, basis, model.nonlinearity, model.settings.gain, alpha
+        )
+        drive = features @ model.weights(embeddings[block.numbers])
+        steps = block.steps
+        within = alpha * (drives - drive)[steps]
+        X = block.values
+        step = X[:, 1:] - (1 - alpha) * X[:, :-1] - alpha * basis.drive_mean
+        error = step[steps] - alpha * drive[steps] @ basis.P.T
+        variance += np.einsum("sk,sk->k", error, error)
+        cov += within.T @ within
+        count += len(error)
+    count = max(count, 1)
+    return replace(model, step_variance=variance / count, step_cov=cov / count)

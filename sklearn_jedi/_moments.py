@@ -19,20 +19,21 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy import linalg
 
 from sklearn_jedi._nonlinearities import scaled_nonlinearity
+from sklearn_jedi._trials import Block, Trials
 
 # Beyond this many neurons a randomised range finder, linear in their number, is
 # quicker than the Gram matrix, quadratic in it.
 _EXACT_NEURONS = 500
 _POWER_ITERATIONS = 4
-# Values of a block of trials: few enough that temporaries stay in the cache.
-_BLOCK_VALUES = 2**18
+# Trials that the subspaces are found from: more would hardly move them.
+_BASIS_TRIALS = 2048
 
 
 class Basis(NamedTuple):
@@ -59,7 +60,7 @@ class Basis(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """Sufficient statistics of each trial, K = n_directions + 1.
+    """Sufficient statistics of each trial (or group of trials), K = n_directions + 1.
 
     Attributes
     ----------
@@ -82,43 +83,48 @@ class Moments(NamedTuple):
 
 
 def find_basis(
-    X: np.ndarray, nonlinearity: str, gain: float, alpha: float, rank: int, n_dirs: int
+    trials: Trials, nonlinearity: str, gain: float, alpha: float, rank: int, n_dirs: int
 ) -> Basis:
     """Leading directions of what the drive adds to the activity, and of the features.
 
     A free run can only leave the decay of its first state within the span of `P`, so
     `P` are the principal components of `r[t] - (1 - alpha)^t r[0]`, the drive as the
     neurons' own time constant filters it: recording noise weighs less there than in
-    the drive itself.
+    the drive itself. The first bin of each trial has to be recorded as a whole.
     """
-    n_trials, n_timepoints, n_neurons = X.shape
-    totals = X.sum(0)
-    all_but_first, all_but_last = totals[1:].sum(0), totals[:-1].sum(0)
-    n_rows = n_trials * (n_timepoints - 1)
-    drive_mean = (all_but_first - (1 - alpha) * all_but_last) / (alpha * n_rows)
-    decay = (1 - alpha) ** np.arange(1, n_timepoints)[:, None]
+    trials = trials.sample(_BASIS_TRIALS)
+    n_neurons = trials.n_neurons
+    total, n_rows = np.zeros(n_neurons), 0
+    for block in trials.blocks():
+        X, steps = block.values, block.steps
+        change = X[:, 1:] - (1 - alpha) * X[:, :-1]
+        total += np.einsum("nt,ntk->k", steps.astype(float), change)
+        n_rows += int(steps.sum())
+    drive_mean = total / (alpha * max(n_rows, 1))
 
     def driven() -> Iterator[np.ndarray]:
-        for block in blocks(X):
-            yield block[:, 1:] - decay * block[:, :1] - (1 - decay) * drive_mean
+        for block in trials.blocks():
+            X = block.values
+            decay = (1 - alpha) ** np.arange(1, X.shape[1])[:, None]
+            driven = X[:, 1:] - decay * X[:, :1] - (1 - decay) * drive_mean
+            yield _rows(driven, block.bins[:, 1:])
 
     def features() -> Iterator[np.ndarray]:
-        for block in blocks(X):
-            yield scaled_nonlinearity(nonlinearity, block[:, :-1], gain)
+        for block in trials.blocks():
+            activity = scaled_nonlinearity(nonlinearity, block.values[:, :-1], gain)
+            yield _rows(activity, block.steps)
 
-    P, _ = _leading_directions(driven, rank, n_neurons, centre=False)
-    Q, feature_mean = _leading_directions(features, n_dirs, n_neurons, centre=True)
+    P, _ = leading_directions(driven, rank, n_neurons, centre=False)
+    Q, feature_mean = leading_directions(features, n_dirs, n_neurons, centre=True)
     return Basis(P, Q, drive_mean, feature_mean)
 
 
-def blocks(X: np.ndarray) -> Iterator[np.ndarray]:
-    """Trials in blocks small enough that temporaries stay in the cache."""
-    size = max(1, _BLOCK_VALUES // (X.shape[1] * X.shape[2]))
-    for start in range(0, len(X), size):
-        yield X[start : start + size]
+def _rows(array: np.ndarray, keep: np.ndarray) -> np.ndarray:
+    """The kept bins of all trials, (n_rows, n_neurons)."""
+    return array.reshape(-1, array.shape[2]) if keep.all() else array[keep]
 
 
-def _leading_directions(
+def leading_directions(
     row_blocks: Callable[[], Iterator[np.ndarray]],
     k: int,
     n_neurons: int,
@@ -151,12 +157,11 @@ def _gram_times(
     """Gram matrix of the rows times a matrix (None: itself), and their mean."""
     width = n_neurons if matrix is None else matrix.shape[1]
     product, total, n_rows = np.zeros((n_neurons, width)), np.zeros(n_neurons), 0
-    for block in row_blocks():
-        rows = block.reshape(-1, n_neurons)
+    for rows in row_blocks():
         product += rows.T @ (rows if matrix is None else rows @ matrix)
         total += rows.sum(0)
         n_rows += len(rows)
-    mean = total / n_rows
+    mean = total / max(n_rows, 1)
     if centre:
         along = mean if matrix is None else mean @ matrix
         product -= n_rows * np.outer(mean, along)
@@ -179,12 +184,7 @@ def project(
     drives = (states[:, 1:] - (1 - alpha) * states[:, :-1]) / alpha
     drives -= basis.drive_mean @ basis.P
     features = np.ones((*drives.shape[:2], basis.Q.shape[1] + 1))
-    start = 0
-    for block in blocks(X):
-        stop = start + len(block)
-        activity = scaled_nonlinearity(nonlinearity, block[:, :-1], gain)
-        features[start:stop, :, :-1] = activity @ basis.Q
-        start = stop
+    features[..., :-1] = scaled_nonlinearity(nonlinearity, X[:, :-1], gain) @ basis.Q
     features[..., :-1] -= basis.feature_mean @ basis.Q
     return drives, features
 
@@ -198,11 +198,18 @@ def moving_average(series: np.ndarray, window: int) -> np.ndarray:
     return total[:, window - 1 :] / window
 
 
+def whole_windows(keep: np.ndarray, window: int) -> np.ndarray:
+    """Windows (n_trials, n_windows) all of whose steps are kept."""
+    if window == 1 or keep.all():
+        return keep[:, window - 1 :]
+    return moving_average(keep.astype(float), window) > 1 - 0.5 / window
+
+
 def trial_moments(
     drives: np.ndarray,
     features: np.ndarray,
     window: int,
-    keep: np.ndarray | None = None,
+    keep: np.ndarray,
 ) -> Moments:
     """Moments of each trial in the weak form, over windows of kept steps only.
 
@@ -211,16 +218,35 @@ def trial_moments(
     drives, features : arrays from `project`
     window : int
         Steps averaged before regressing; 1 is the equation as it stands.
-    keep : bool array of shape (n_trials, n_steps), default=None
-        Steps that may be used; None means all.
+    keep : bool array of shape (n_trials, n_steps)
+        Steps that may be used.
     """
     y = moving_average(drives, window)
     f = moving_average(features, window)
-    count = np.full(len(y), y.shape[1], dtype=float)
-    if keep is not None:
-        whole = moving_average(keep[..., None].astype(float), window) > 1 - 0.5 / window
-        y = y * whole
-        f = f * whole
-        count = whole.sum((1, 2)).astype(float)
+    whole = whole_windows(keep, window)
+    if not whole.all():
+        y = y * whole[..., None]
+        f = f * whole[..., None]
+    count = whole.sum(1).astype(float)
     f_t = np.swapaxes(f, 1, 2)
     return Moments(f_t @ f, f_t @ y, np.swapaxes(y, 1, 2) @ y, count)
+
+
+def block_moments(
+    block: Block,
+    basis: Basis,
+    nonlinearity: str,
+    gain: float,
+    alpha: float,
+    window: int,
+) -> Moments:
+    """Moments of each group of a block."""
+    drives, features = project(block.values, basis, nonlinearity, gain, alpha)
+    window = min(window, drives.shape[1])
+    moments = trial_moments(drives, features, window, block.steps)
+    return Moments(*(block.sum_groups(part) for part in moments))
+
+
+def concatenate(parts: Sequence[Moments]) -> Moments:
+    """Moments of several blocks, one after the other."""
+    return Moments(*(np.concatenate(part) for part in zip(*parts, strict=True)))

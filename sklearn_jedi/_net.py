@@ -16,12 +16,17 @@ from torch.utils.data import Dataset
 
 from sklearn_jedi._hypernetwork import Hypernetwork
 from sklearn_jedi._rollout import Reduction, free_run, split_state, to_torch
+from sklearn_jedi._selection import held_out_windows
 from sklearn_jedi._threads import few_threads
+from sklearn_jedi._trials import Block, Trials
 
 # Weight of the standard normal prior on embeddings beside the relative squared error.
 _PRIOR_WEIGHT = 1e-3
 _SHORT_HORIZON = 20
-_MIN_BATCHES_PER_EPOCH = 4
+_BATCHES_PER_EPOCH = (4, 128)
+# One trial in so many has a held-out window, and no more than that many trials.
+_HELD_OUT_EVERY = 4
+_MOST_HELD_OUT = 256
 _LEARNING_RATE = 2e-3
 _PERCEPTRON_LEARNING_RATE = 6e-4
 # Training has to lower the error on held-out windows by this share. (EM saw those
@@ -34,12 +39,12 @@ class NonFiniteLossError(ValueError):
 
 
 class EmbeddedNetwork(nn.Module):
-    """An embedding per training trial, the hypernetwork, and the free run.
+    """An embedding per training trial or condition, the hypernetwork, the free run.
 
     Parameters
     ----------
     hypernetwork : Hypernetwork
-    embeddings : array of shape (n_trials, embedding_dim)
+    embeddings : array of shape (n_groups, embedding_dim)
         First embeddings.
     red : Reduction
         The basis, in numpy.
@@ -71,83 +76,118 @@ class EmbeddedNetwork(nn.Module):
         return path, embeddings
 
 
-class Trials(Dataset):
-    """Training trials with the steps that are held out of the loss.
+class Recording(Dataset):
+    """Training trials, read when they are needed, and the steps held out of the loss.
+
+    Parameters
+    ----------
+    trials : Trials
+        In network units, the first bin of each recorded as a whole.
+    red : Reduction
+        In numpy.
 
     Attributes
     ----------
-    X : tensor of shape (n_trials, n_timepoints, n_neurons)
-    targets : tensor of shape (n_trials, n_timepoints, rank)
-        Coordinates within the span of `P`.
-    held : bool tensor of shape (n_trials, n_timepoints - 1)
-        True for steps whose outcome is for validation.
     horizon : int
         Steps of a training window; set by `Horizons`.
     """
 
-    def __init__(self, X: np.ndarray, red: Reduction, held: np.ndarray) -> None:
-        dtype = torch.get_default_dtype()
-        self.X = torch.as_tensor(X, dtype=dtype)
-        self.targets = torch.as_tensor(split_state(red, X)[0], dtype=dtype)
-        self.held = torch.as_tensor(held)
-        self.horizon = X.shape[1] - 1
+    def __init__(self, trials: Trials, red: Reduction) -> None:
+        self.trials = trials
+        self.red = red
+        self.n_steps = self.horizon = trials.n_timepoints - 1
+        self.held_out_every = max(_HELD_OUT_EVERY, len(trials) // _MOST_HELD_OUT)
 
     def __len__(self) -> int:
-        return len(self.X)
+        return len(self.trials)
 
-    def window(self, trial: torch.Tensor, start: torch.Tensor, n_steps: int) -> Any:
-        """A batch for the module, and its targets with the mask of scored steps."""
-        bins = start[:, None] + torch.arange(n_steps)
+    def window(
+        self,
+        block: Block,
+        row: np.ndarray,
+        start: np.ndarray,
+        n_steps: int,
+        *,
+        held_out: bool,
+    ) -> Any:
+        """A batch for the module, and its targets with the mask of unscored steps.
+
+        Windows start at the last whole bin up to `start`. Scored are the steps that are
+        held out, or those that are not.
+        """
+        bins = block.bins
+        numbers = np.where(bins, np.arange(bins.shape[1]), 0)
+        start = np.maximum.accumulate(numbers, axis=1)[row, start]
+        step = start[:, None] + np.arange(n_steps)
+        outside = step >= bins.shape[1] - 1
+        step = np.minimum(step, bins.shape[1] - 2)
+        held = held_out_windows(block, self.held_out_every)[row[:, None], step]
+        scored = (held == held_out) & bins[row[:, None], step + 1] & ~outside
+        targets = split_state(self.red, block.values)[0][row[:, None], step + 1]
+        dtype = torch.get_default_dtype()
         inputs = {
-            "trial": trial,
-            "states": self.X[trial, start],
-            "n_steps": torch.full_like(trial, n_steps),
+            "trial": torch.as_tensor(block.labels[block.group[row]]),
+            "states": torch.as_tensor(block.values[row, start], dtype=dtype),
+            "n_steps": torch.full((len(row),), n_steps),
         }
-        rows = trial[:, None]
-        return inputs, (self.targets[rows, bins + 1], self.held[rows, bins])
+        return inputs, (torch.as_tensor(targets, dtype=dtype), torch.as_tensor(~scored))
+
+    def total_variance(self) -> float:
+        """Variance of the targets, summed over coordinates, on a sample of trials."""
+        sample = self.trials.sample(_MOST_HELD_OUT)
+        parts = []
+        for block in sample.blocks():
+            parts.append(split_state(self.red, block.values)[0][block.bins])
+        kappa = np.concatenate(parts)
+        return max(float(((kappa - kappa.mean(0)) ** 2).sum(1).mean()), 1e-12)
 
 
 class WindowBatches:
     """Random windows of the trials, all trials in random order before any comes again.
 
     A batch holds the bins of `batch_size` trials whatever the horizon; an epoch is one
-    pass, or four batches where the data have fewer.
+    pass, but at least 4 batches and at most 128.
     """
 
-    def __init__(self, dataset: Trials, batch_size: int) -> None:
+    def __init__(self, dataset: Recording, batch_size: int) -> None:
         self.dataset = dataset
         self.batch_size = min(batch_size, len(dataset))
 
     def __len__(self) -> int:
-        return max(_MIN_BATCHES_PER_EPOCH, -(-len(self.dataset) // self.batch_size))
+        low, high = _BATCHES_PER_EPOCH
+        return min(max(low, -(-len(self.dataset) // self.batch_size)), high)
 
     def __iter__(self) -> Iterator[Any]:
         data, horizon, size = self.dataset, self.dataset.horizon, self.batch_size
-        n_trials, n_steps = len(data), data.held.shape[1]
+        n_trials = len(data)
         n_passes = -(-len(self) * size // n_trials)
         order = torch.cat([torch.randperm(n_trials) for _ in range(n_passes)])
-        for trial in order[: len(self) * size].split(size):
-            trial = trial.repeat(n_steps // horizon)
-            start = torch.randint(0, n_steps - horizon + 1, trial.shape)
-            yield data.window(trial, start, horizon)
+        for batch in order[: len(self) * size].split(size):
+            block = data.trials.read(batch.numpy())
+            row = torch.arange(len(batch)).repeat(data.n_steps // horizon).numpy()
+            latest = np.maximum(block.lengths - 1 - horizon, 0)[row]
+            start = (torch.rand(len(row)).numpy() * (latest + 1)).astype(int)
+            yield data.window(
+                block, row, np.minimum(start, latest), horizon, held_out=False
+            )
 
 
 class HeldOutBatches:
     """Free runs from first bins of the trials that have held-out steps."""
 
-    def __init__(self, dataset: Trials, batch_size: int) -> None:
+    def __init__(self, dataset: Recording, batch_size: int) -> None:
         self.dataset = dataset
         self.batch_size = batch_size
 
     def __iter__(self) -> Iterator[Any]:
         data = self.dataset
-        n_steps = data.held.shape[1]
-        trials = torch.nonzero(data.held.any(1))[:, 0]
-        for trial in trials.split(self.batch_size):
-            inputs, (targets, held) = data.window(
-                trial, torch.zeros_like(trial), n_steps
+        numbers = np.arange(0, len(data), data.held_out_every)
+        for first in range(0, len(numbers), self.batch_size):
+            block = data.trials.read(numbers[first : first + self.batch_size])
+            row = np.arange(len(block.numbers))
+            yield data.window(
+                block, row, np.zeros_like(row), data.n_steps, held_out=True
             )
-            yield inputs, (targets, ~held)
 
 
 class JEDINet(NeuralNet):
@@ -160,6 +200,22 @@ class JEDINet(NeuralNet):
     def __init__(self, *args: Any, total_variance: float = 1.0, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.total_variance = total_variance
+
+    def fit_loop(self, *args: Any, **kwargs: Any) -> JEDINet:
+        """skorch takes every KeyboardInterrupt for the end; tell whose it was."""
+        self.interrupted_ = self._stopped_by_callback = False
+        try:
+            return super().fit_loop(*args, **kwargs)
+        except KeyboardInterrupt:
+            self.interrupted_ = not self._stopped_by_callback
+            return self
+
+    def notify(self, method_name: str, **kwargs: Any) -> None:
+        try:
+            super().notify(method_name, **kwargs)
+        except KeyboardInterrupt:  # skorch's EarlyStopping raises it
+            self._stopped_by_callback = True
+            raise
 
     def infer(self, x: dict[str, torch.Tensor], **fit_params: Any) -> Any:
         n_steps = int(x["n_steps"][0])
@@ -196,7 +252,7 @@ class Horizons(Callback):
     """
 
     def on_train_begin(self, net: NeuralNet, X: Any = None, **kwargs: Any) -> None:
-        n_steps = X.held.shape[1]
+        n_steps = X.n_steps
         short = max(1, min(_SHORT_HORIZON, n_steps // 2))
         self.horizons_ = [short] * (net.max_epochs // 2)
         self.horizons_ += [n_steps] * (net.max_epochs - len(self.horizons_))
@@ -255,10 +311,11 @@ class KeepBest(Callback):
 
     def on_train_begin(self, net: NeuralNet, X: Any = None, **kwargs: Any) -> None:
         self.best_epoch_ = 0
-        losses = [
-            net.validation_step(b)["loss"].item() for b in HeldOutBatches(X, 10**9)
-        ]
-        self.start_loss_ = self.best_loss_ = losses[0] if losses else np.inf
+        losses, sizes = [], []
+        for batch in HeldOutBatches(X, net.batch_size):
+            losses.append(net.validation_step(batch)["loss"].item())
+            sizes.append(len(batch[0]["trial"]))
+        self.start_loss_ = self.best_loss_ = float(np.average(losses, weights=sizes))
         self._keep(net)
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
@@ -287,19 +344,21 @@ class Training(NamedTuple):
     best_epoch : int
         Zero where nothing was better than EM.
     error : NonFiniteLossError or None
+    interrupted : bool
+        Whether Ctrl-C, rather than a callback, ended it early.
     """
 
     net: JEDINet
     best_epoch: int
     error: NonFiniteLossError | None
+    interrupted: bool
 
 
 def train(
-    X: np.ndarray,
+    trials: Trials,
     red: Reduction,
     A: np.ndarray,
     embeddings: np.ndarray,
-    held: np.ndarray,
     *,
     hidden_layer_sizes: tuple[int, ...],
     max_epochs: int,
@@ -313,23 +372,20 @@ def train(
 
     Parameters
     ----------
-    X : array of shape (n_trials, n_timepoints, n_neurons)
-        Training trials in network units.
+    trials : Trials
+        Training trials in network units, the first bin of each recorded as a whole.
     red : Reduction
         In numpy.
     A, embeddings : arrays
-        EM's affine map and posterior means.
-    held : bool array of shape (n_trials, n_timepoints - 1)
-        Steps to validate on.
+        EM's affine map, and posterior means of shape (n_groups, embedding_dim).
     """
     with (
         torch.random.fork_rng(devices=_cuda_devices(device)),
-        few_threads(X.shape[2]),
+        few_threads(trials.n_neurons),
     ):
         torch.manual_seed(seed)
         module = EmbeddedNetwork(Hypernetwork(A, hidden_layer_sizes), embeddings, red)
-        data = Trials(X, red, held)
-        spread = data.targets - data.targets.mean((0, 1))
+        data = Recording(trials, red)
         net = JEDINet(
             module,
             criterion=nn.MSELoss,
@@ -351,7 +407,7 @@ def train(
             ],
             device=device,
             verbose=verbose,
-            total_variance=float((spread**2).sum(-1).mean().clamp_min(1e-12)),
+            total_variance=data.total_variance(),
         )
         error = None
         try:
@@ -363,7 +419,7 @@ def train(
     net.module_.to("cpu")
     net.device = "cpu"
     net.train_split = None  # holds the training data
-    return Training(net, keep_best.best_epoch_, error)
+    return Training(net, keep_best.best_epoch_, error, net.interrupted_)
 
 
 def _cuda_devices(device: str) -> list[int]:

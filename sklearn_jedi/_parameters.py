@@ -10,6 +10,7 @@ from typing import Any
 from sklearn.utils import check_random_state
 
 from sklearn_jedi._nonlinearities import get_nonlinearity
+from sklearn_jedi._observation import OBSERVATIONS
 
 
 def check_parameters(estimator: Any, n_timepoints: int) -> None:
@@ -42,8 +43,10 @@ def check_parameters(estimator: Any, n_timepoints: int) -> None:
             f"dt must not exceed tau; got dt={dt} s and tau={tau} s. "
             "Both are in seconds: 10 ms is 0.01"
         )
-    if estimator.observation != "state":
-        raise ValueError(f'observation must be "state"; got {estimator.observation!r}')
+    if estimator.observation not in OBSERVATIONS:
+        raise ValueError(
+            f"observation must be one of {OBSERVATIONS}; got {estimator.observation!r}"
+        )
     if estimator.window != "auto":
         check_integer("window", estimator.window, 1, auto=True)
         if int(estimator.window) > steps:

@@ -91,7 +91,9 @@ def split_state(red: Reduction, states: Any) -> tuple[Any, Any]:
     return kappa, states - kappa @ red.P.T
 
 
-def free_run(red: Reduction, weights: Any, states: Any, n_steps: int) -> Any:
+def free_run(
+    red: Reduction, weights: Any, states: Any, n_steps: int, noise: Any = None
+) -> Any:
     """Coordinates `kappa` of a free run.
 
     Parameters
@@ -102,6 +104,8 @@ def free_run(red: Reduction, weights: Any, states: Any, n_steps: int) -> Any:
     states : array of shape (n, n_neurons)
         Where to start.
     n_steps : int
+    noise : array of shape (n, n_steps, rank), default=None
+        Added to the coordinates after each step.
 
     Returns
     -------
@@ -112,11 +116,13 @@ def free_run(red: Reduction, weights: Any, states: Any, n_steps: int) -> Any:
     kappa, rest = split_state(red, states)
     slopes, bias = weights[:, :-1], weights[:, -1] + red.mean_in
     path = []
-    for _ in range(n_steps):
+    for t in range(n_steps):
         activity, _ = red.activity(kappa @ red.P.T + rest)
         features = activity @ red.Q / red.gain - red.feature_mean
         drive = (features[:, None] @ slopes)[:, 0] + bias
         kappa = (1 - alpha) * kappa + alpha * drive
+        if noise is not None:
+            kappa = kappa + noise[:, t]
         rest = (1 - alpha) * rest + alpha * red.mean_out
         path.append(kappa)
     return _library(kappa).stack(path, 1)

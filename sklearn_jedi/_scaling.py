@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 # Pooled standard deviations that a saturating transfer function takes as they are.
 _UNIT_SCALE = (0.3, 3.0)
-_LARGEST = 1e100
+
+
+class Units(Protocol):
+    """What brings recordings to the units that a network works in."""
+
+    def to_network(self, X: np.ndarray) -> np.ndarray:
+        """Network units of recordings X (..., n_neurons)."""
+
+    def to_data(self, X: np.ndarray) -> np.ndarray:
+        """The way back."""
 
 
 class Scaling(NamedTuple):
@@ -27,43 +36,32 @@ class Scaling(NamedTuple):
     is_identity: bool
 
     def to_network(self, X: np.ndarray) -> np.ndarray:
-        """A float64 copy, contiguous whatever the strides of X (torch needs that)."""
-        X = np.array(X, dtype=np.float64, order="C")
         return X if self.is_identity else (X - self.offset) / self.scale
 
     def to_data(self, X: np.ndarray) -> np.ndarray:
         return X if self.is_identity else X * self.scale + self.offset
 
 
-def choose_scaling(X: np.ndarray) -> Scaling:
+def choose_scaling(mean: np.ndarray, sd: np.ndarray) -> Scaling:
     """Leave unit-scale data alone; centre and soft-normalise everything else.
 
     Soft normalisation divides by a neuron's standard deviation plus the mean standard
     deviation over neurons, so that weak neurons are not blown up to the size of strong
     ones [1]_, and then by one number that makes the pooled standard deviation 1.
 
-    Raises
-    ------
-    ValueError
-        If values are so large that their squares overflow.
+    Parameters
+    ----------
+    mean, sd : arrays of shape (n_neurons,)
+        Over trials and time, in data units.
 
     References
     ----------
     .. [1] Churchland et al., "Neural population dynamics during reaching", Nature 487
        (2012).
     """
-    n_neurons = X.shape[2]
-    largest = float(np.abs(X).max())
-    if not largest < _LARGEST:
-        raise ValueError(
-            f"X has values as large as {largest:.3g}, whose squares overflow; "
-            "give the activity in a smaller unit"
-        )
-    mean = X.mean((0, 1), dtype=np.float64)
-    sd = X.std((0, 1), dtype=np.float64)
     pooled = np.sqrt(np.mean(sd**2))
     if _UNIT_SCALE[0] <= pooled <= _UNIT_SCALE[1] or pooled == 0:
-        return Scaling(np.zeros(n_neurons), np.ones(n_neurons), True)
+        return Scaling(np.zeros_like(mean), np.ones_like(mean), True)
     scale = sd + sd.mean()
     scale *= np.sqrt(np.mean((sd / scale) ** 2))
     return Scaling(mean, scale, False)

@@ -10,10 +10,12 @@ import numpy as np
 
 from sklearn_jedi import _em, _moments
 from sklearn_jedi._rollout import free_run, reduction, rest_path, split_state
+from sklearn_jedi._trials import Block, Trials
 
 # Enough trials to rank settings by; more would only cost time.
 _MAX_TRIALS = 24
 _EM_ITERATIONS = 5
+_NOISY_RIDGE = 1e-2
 _GAINS = (1.0, 0.3)
 # From the least to the most bias in the weights.
 _WINDOWS = (1, 5, 15)
@@ -49,26 +51,56 @@ class Settings(NamedTuple):
     ridge: float
     score: float = np.nan
 
+    def describe(self) -> str:
+        """One line about what was chosen."""
+        text = (
+            f"gain={self.gain:g}, window={self.window:g}, ridge={self.ridge:g}, "
+            f"{self.n_directions} feature directions"
+        )
+        if np.isnan(self.score):
+            return text
+        return f"{text} (R^2 on held-out windows {self.score:.3f})"
 
-def held_out_windows(n_trials: int, n_steps: int, every: int = 1) -> np.ndarray:
+
+def default_settings(
+    rank: int,
+    n_neurons: int,
+    *,
+    gain: float | str,
+    window: float | str,
+    ridge: float | str,
+) -> Settings:
+    """Settings of EM for noisy recordings; a window of 0 is still to be chosen."""
+    return Settings(
+        gain=1.0 if gain == "auto" else float(gain),
+        window=0 if window == "auto" else int(window),
+        n_directions=min(n_neurons, max(2 * rank, rank + 4)),
+        ridge=_NOISY_RIDGE if ridge == "auto" else float(ridge),
+    )
+
+
+def held_out_windows(block: Block, every: int = 1) -> np.ndarray:
     """Steps to hold out: a quarter of the trial in every `every`-th trial.
 
-    The windows lie in the second, third and last quarter in turn.
+    The windows lie in the second, third and last quarter in turn; steps to bins that
+    were not recorded are not among them.
 
     Returns
     -------
-    bool array of shape (n_trials, n_steps)
+    bool array of shape (n_trials, n_timepoints - 1)
     """
-    length = max(1, n_steps // 4)
-    held = np.zeros((n_trials, n_steps), dtype=bool)
-    for i, trial in enumerate(range(0, n_trials, every)):
-        stop = n_steps - (2 - i % 3) * length
-        held[trial, stop - length : stop] = True
-    return held
+    held = np.zeros((len(block.numbers), block.values.shape[1] - 1), dtype=bool)
+    for row, number in enumerate(block.numbers):
+        if number % every == 0:
+            n_steps = block.lengths[row] - 1
+            length = max(1, n_steps // 4)
+            stop = n_steps - (2 - number // every % 3) * length
+            held[row, max(stop - length, 0) : max(stop, 0)] = True
+    return held & block.bins[:, 1:]
 
 
 def choose_settings(
-    X: np.ndarray,
+    trials: Trials,
     rank: int,
     embedding_dim: int,
     nonlinearity: str,
@@ -87,7 +119,7 @@ def choose_settings(
 
     Parameters
     ----------
-    X : array of shape (n_trials, n_timepoints, n_neurons)
+    trials : Trials
         Training trials in network units.
     gain, window, ridge : number or "auto"
         A number is kept as it is.
@@ -100,15 +132,15 @@ def choose_settings(
     basis : Basis
         Of all trials, at the chosen gain and number of directions.
     """
-    n_trials, n_timepoints, n_neurons = X.shape
-    n_steps = n_timepoints - 1
+    n_neurons, n_steps = trials.n_neurons, trials.n_timepoints - 1
+    n_samples = max(int((trials.lengths - 1).sum()), 1)
     directions = [
         min(n_neurons, max(times * rank, _MIN_DIRECTIONS * times // 4, rank))
         for times in _DIRECTIONS_PER_RANK
     ]
     n_directions = n_neurons if full_rank else directions[0]
     unknowns = (embedding_dim + 1) * (n_directions + 1)
-    least = _RIDGE_WHEN_SATURATED * (unknowns / (n_trials * n_steps)) ** 2
+    least = _RIDGE_WHEN_SATURATED * (unknowns / n_samples) ** 2
     ridges = [max(least, _RIDGES[0]), *(r for r in _RIDGES[1:] if r > least)]
     given = Settings(
         gain=_GAINS[0] if gain == "auto" else float(gain),
@@ -119,14 +151,15 @@ def choose_settings(
 
     @functools.cache
     def basis_at(gain: float) -> _moments.Basis:
-        return _moments.find_basis(X, nonlinearity, gain, alpha, rank, n_directions)
+        return _moments.find_basis(
+            trials, nonlinearity, gain, alpha, rank, n_directions
+        )
 
     if n_steps < 4:
         return given, basis_at(given.gain)
-    chosen = (
-        np.linspace(0, n_trials - 1, min(n_trials, _MAX_TRIALS)).round().astype(int)
-    )
-    search = _Search(X[chosen], embedding_dim, nonlinearity, alpha, basis_at)
+    chosen = trials.sample(_MAX_TRIALS)
+    block = chosen.read(np.arange(len(chosen)))
+    search = _Search(block, embedding_dim, nonlinearity, alpha, basis_at)
     best = search.scored(given)
     if window == "auto":
         windows = [w for w in _WINDOWS if w <= n_steps // 2]
@@ -148,18 +181,19 @@ class _Search:
 
     def __init__(
         self,
-        X: np.ndarray,
+        block: Block,
         embedding_dim: int,
         nonlinearity: str,
         alpha: float,
         basis_at: Callable[[float], _moments.Basis],
     ) -> None:
-        self.X = X
+        self.X = X = block.values
+        self.steps = block.steps
         self.embedding_dim = embedding_dim
         self.nonlinearity = nonlinearity
         self.alpha = alpha
         self.basis_at = basis_at
-        self.held = held_out_windows(len(X), X.shape[1] - 1)
+        self.held = held_out_windows(block)
         self.targets = X[:, 1:][self.held]
         self.total = ((self.targets - self.targets.mean(0)) ** 2).sum()
         self._reduced: dict[float, tuple] = {}
@@ -187,9 +221,10 @@ class _Search:
             self._reduced[gain] = (basis, *series, *self._split_targets(basis))
         basis, drives, features, targets, floor = self._reduced[gain]
         if (gain, window) not in self._moments:
+            keep = self.steps & ~self.held
             self._moments[gain, window] = (
-                _moments.trial_moments(drives, features, window, ~self.held),
-                _em.serial_inflation(_em.trial_residuals(drives, features, window)),
+                _moments.trial_moments(drives, features, window, keep),
+                _em.step_inflation(drives, features, window, self.steps),
             )
         moments, inflation = self._moments[gain, window]
         moments = moments.directions(settings.n_directions)

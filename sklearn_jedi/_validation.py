@@ -3,21 +3,50 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
+
+from sklearn_jedi._trials import Trials
 
 _ARRAY_RULES: dict[str, Any] = {
     "dtype": (np.float64, np.float32),
     "allow_nd": True,
-    "ensure_all_finite": True,
+    "ensure_all_finite": "allow-nan",
 }
+_LARGEST = 1e100
 
 
-def check_trials(estimator: Any, X: Any, *, reset: bool) -> np.ndarray:
-    """Validate trials and return them as (n_trials, n_timepoints, n_neurons).
+class Summary(NamedTuple):
+    """What one pass over the trials tells.
+
+    Attributes
+    ----------
+    mean, sd : arrays of shape (n_neurons,)
+        Over trials and time, in data units; NaN for a neuron without a value.
+    first_whole : int array of shape (n_trials,)
+        First bin in which every neuron was recorded; -1 where there is none.
+    partial_bins : int
+        Bins in which some neurons were recorded and others were not.
+    counts : bool
+        True where every value is a non-negative integer.
+    """
+
+    mean: np.ndarray
+    sd: np.ndarray
+    first_whole: np.ndarray
+    partial_bins: int
+    counts: bool
+
+
+def check_trials(
+    estimator: Any, X: Any, *, reset: bool, conditions: ArrayLike | None = None
+) -> tuple[Trials, Summary]:
+    """Validate trials, reading them once in pieces.
 
     Parameters
     ----------
@@ -25,19 +54,78 @@ def check_trials(estimator: Any, X: Any, *, reset: bool) -> np.ndarray:
         Where ``reset``, gets `n_features_in_` (time points), `n_timepoints_in_` and
         `n_neurons_in_`; otherwise the trials are held against them.
     X : array-like of shape (n_trials, n_timepoints, n_neurons) or \
-            (n_trials, n_timepoints)
-        Float32 and float64 are kept, other numbers become float64. A 2-D array is one
-        neuron, with a warning.
+            (n_trials, n_timepoints), or list of arrays (n_timepoints_i, n_neurons)
+        NaN where nothing was recorded; a trial ends with its last value. Float32 and
+        float64 are kept, other numbers become float64. A 2-D array is one neuron, with
+        a warning. Arrays on disk are read in pieces.
     reset : bool
         True in `fit`.
+    conditions : array-like of shape (n_trials,), default=None
+        Trials with the same label share an embedding.
 
     Raises
     ------
     ValueError, TypeError
         If the trials cannot be used; the message says what was given and what to do.
     """
-    _refuse_ragged(X)
     name = type(estimator).__name__
+    source, width = _source(estimator, X, reset)
+    n_neurons = source[0].shape[-1]
+    if n_neurons < 1:
+        raise ValueError(f"X has no neurons: its shape is {np.shape(source)}")
+    if not reset and n_neurons != estimator.n_neurons_in_:
+        raise ValueError(_other_neurons(name, source, estimator.n_neurons_in_))
+    longest = max(len(x) for x in source) if isinstance(source, list) else width
+    if longest < 2:
+        raise ValueError(
+            f"X has {longest} time point(s) a trial; {name} needs at least 2. The axes "
+            "are (trials, time points, neurons)"
+        )
+    if isinstance(source, list):
+        lengths = np.array([len(trial) for trial in source])
+        dtype = np.result_type(*{trial.dtype for trial in source})
+    else:
+        lengths = np.full(len(source), width)
+        dtype = np.dtype(source.dtype)
+    dtype = dtype if dtype == np.float32 else np.dtype(np.float64)
+    batch_size = getattr(estimator, "batch_size", 32)
+    batch_size = batch_size if isinstance(batch_size, int) else 32
+    trials = Trials(source, lengths, n_neurons, dtype, max(1, batch_size))
+    lengths, summary = _scan(trials, name, reset)
+    trials = trials._replace(lengths=lengths)
+    if conditions is not None:
+        trials = trials.grouped(_groups(conditions, len(trials)))
+    if reset:
+        ragged = len(set(lengths)) > 1 or lengths[0] != width
+        estimator.n_timepoints_in_ = lengths if ragged else width
+        estimator.n_neurons_in_ = n_neurons
+    return trials, summary
+
+
+def _source(estimator: Any, X: Any, reset: bool) -> tuple[Any, int]:
+    """Trials as a 3-D array-like or a list of 2-D arrays, and the time points."""
+    if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1:
+        X = list(X)
+    if isinstance(X, (list, tuple)) and _is_list_of_trials(X):
+        source = [_trial(trial, i) for i, trial in enumerate(X)]
+        widths = sorted({trial.shape[1] for trial in source})
+        if len(widths) > 1:
+            raise ValueError(
+                f"trials disagree on the number of neurons: {widths}; select the same "
+                "units in all, and give NaN where one was not recorded"
+            )
+        longest = max(len(trial) for trial in source)
+        if reset:
+            estimator.n_features_in_ = longest
+            if hasattr(estimator, "feature_names_in_"):
+                del estimator.feature_names_in_
+        return source, longest
+    if _is_sliced_by_trial(X):
+        if X.shape[0] < 1:
+            raise ValueError(f"X has 0 sample(s) (trials): its shape is {X.shape}")
+        if reset:
+            validate_data(estimator, X, skip_check_array=True)
+        return X, X.shape[1]
     n_dims = np.ndim(X) if hasattr(X, "shape") or isinstance(X, (list, tuple)) else 2
     if reset or (n_dims == 2 and getattr(estimator, "n_neurons_in_", None) == 1):
         least = 2 if reset else 1
@@ -48,12 +136,12 @@ def check_trials(estimator: Any, X: Any, *, reset: bool) -> np.ndarray:
         X = check_array(X, estimator=estimator, input_name="X", **_ARRAY_RULES)
     if X.ndim == 2:
         warnings.warn(
-            f"{name} reads a 2-D X of shape {X.shape} as {X.shape[0]} trials of "
-            f"{X.shape[1]} time points of one neuron. For several neurons pass trials "
-            "x time x neurons: an array, a list of (time x neurons) arrays or "
-            "DataFrames, or X[np.newaxis] for one trial.",
+            f"{type(estimator).__name__} reads a 2-D X of shape {X.shape} as "
+            f"{X.shape[0]} trials of {X.shape[1]} time points of one neuron. For "
+            "several neurons pass trials x time x neurons: an array, a list of (time x "
+            "neurons) arrays or DataFrames, or X[np.newaxis] for one trial.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
         X = X[:, :, np.newaxis]
     if X.ndim != 3:
@@ -61,42 +149,129 @@ def check_trials(estimator: Any, X: Any, *, reset: bool) -> np.ndarray:
             f"X must have shape (n_trials, n_timepoints, n_neurons); got an array of "
             f"{X.ndim} dimensions, {X.shape}"
         )
-    if X.shape[1] < 2:
-        raise ValueError(
-            f"X has {X.shape[1]} time point(s) a trial; {name} needs at least 2. The "
-            "axes are (trials, time points, neurons)"
-        )
-    if X.shape[2] < 1:
-        raise ValueError(f"X has no neurons: its shape is {X.shape}")
-    if reset:
-        estimator.n_timepoints_in_ = X.shape[1]
-        estimator.n_neurons_in_ = X.shape[2]
-    elif X.shape[2] != estimator.n_neurons_in_:
-        raise ValueError(
-            f"X has {X.shape[2]} neuron{'s' * (X.shape[2] != 1)}, but {name} was "
-            f"fitted on {estimator.n_neurons_in_}: select the same units in both"
-            + (
-                ". Axis 1 has that many entries: are the axes swapped? They are "
-                "(trials, time points, neurons)"
-                if X.shape[1] == estimator.n_neurons_in_
-                else ""
-            )
-        )
-    return X
+    return X, X.shape[1]
 
 
-def _refuse_ragged(X: Any) -> None:
-    """Trials of different shapes, and arrays of such trials, with a clear message."""
-    if isinstance(X, (list, tuple)):
-        shapes = {np.shape(trial) for trial in X if hasattr(trial, "shape")}
-        if len(shapes) > 1:
+def _is_sliced_by_trial(X: Any) -> bool:
+    """A 3-D array of real numbers, in memory or on disk, which need not be copied."""
+    shape, dtype = getattr(X, "shape", ()), getattr(X, "dtype", None)
+    return (
+        len(shape) == 3
+        and hasattr(X, "__getitem__")
+        and not hasattr(X, "toarray")
+        and getattr(dtype, "kind", "O") in "fiu"
+    )
+
+
+def _is_list_of_trials(X: Sequence) -> bool:
+    """Whether the items are 2-D arrays or frames, so that they may differ in length."""
+    return len(X) > 0 and any(
+        hasattr(trial, "shape") and len(trial.shape) == 2 for trial in X
+    )
+
+
+def _trial(trial: Any, number: int) -> np.ndarray:
+    array = np.asarray(trial)
+    if array.ndim != 2:
+        raise ValueError(
+            f"trial {number} has shape {array.shape}; trials of a list must be (time "
+            "points x neurons) arrays"
+        )
+    if array.dtype.kind == "c":
+        raise ValueError(f"Complex data not supported: trial {number}")
+    if array.dtype == np.float32:
+        return array
+    return array if array.dtype.kind in "fiu" else array.astype(np.float64)
+
+
+def _other_neurons(name: str, source: Any, expected: int) -> str:
+    n_neurons, n_timepoints = source[0].shape[-1], source[0].shape[0]
+    return (
+        f"X has {n_neurons} neuron{'s' * (n_neurons != 1)}, but {name} was fitted on "
+        f"{expected}: select the same units in both"
+        + (
+            ". Axis 1 has that many entries: are the axes swapped? They are (trials, "
+            "time points, neurons)"
+            if n_timepoints == expected
+            else ""
+        )
+    )
+
+
+def _scan(trials: Trials, name: str, reset: bool) -> tuple[np.ndarray, Summary]:
+    """One pass: refuse what cannot be used, find where trials end, and sum up."""
+    n_neurons = trials.n_neurons
+    count, mean, scatter = np.zeros(n_neurons), np.zeros(n_neurons), np.zeros(n_neurons)
+    lengths = np.empty(len(trials), dtype=int)
+    first_whole = np.zeros(len(trials), dtype=int)
+    partial, counts = 0, True
+    for block in trials.blocks():
+        values, recorded = block.values, block.recorded
+        largest = float(np.abs(values).max())
+        if not largest < _LARGEST:
             raise ValueError(
-                "trials of different shapes are not supported: got "
-                f"{sorted(shapes)[:3]}. Cut all trials to the same window and select "
-                "the same units"
+                f"Input X contains infinity or values whose squares overflow "
+                f"({largest:.3g}); mark missing bins as NaN, or give the activity in a "
+                "smaller unit"
             )
-    elif isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1:
+        if recorded is None:
+            ends = block.lengths
+        else:
+            some, whole = recorded.any(2), block.bins
+            ends = np.where(some.any(1), some.shape[1] - some[:, ::-1].argmax(1), 0)
+            partial += int((some & ~whole).sum())
+            first_whole[block.numbers] = np.where(whole.any(1), whole.argmax(1), -1)
+        short = np.flatnonzero(ends < 2)
+        if len(short):
+            what = "NaN in every bin" if ends[short[0]] == 0 else "1 time point"
+            raise ValueError(
+                f"trial {block.numbers[short[0]]} has {what}; {name} needs at least 2 "
+                "time points in each trial: leave that trial out"
+            )
+        lengths[block.numbers] = ends
+        counts = counts and bool((values >= 0).all() and (values % 1 == 0).all())
+        if reset:
+            n_here = block.n_recorded
+            here = values.sum((0, 1)) / np.maximum(n_here, 1)
+            centred = block.masked(values - here)
+            both = count + n_here
+            shift = here - mean
+            scatter += np.einsum("ntk,ntk->k", centred, centred)
+            scatter += shift**2 * count * n_here / np.maximum(both, 1)
+            mean += shift * n_here / np.maximum(both, 1)
+            count = both
+    if reset and (count == 0).any():
+        empty = np.flatnonzero(count == 0)
         raise ValueError(
-            f"X is a 1-D array of {len(X)} objects; stack the trials into one array "
-            "of shape (n_trials, n_timepoints, n_neurons) with np.stack"
+            f"neuron{'s' * (len(empty) > 1)} {', '.join(map(str, empty[:5]))} "
+            f"{'have' if len(empty) > 1 else 'has'} no finite value in any trial; "
+            "leave out what was never recorded"
+        )
+    with np.errstate(invalid="ignore"):
+        sd = np.sqrt(scatter / np.maximum(count, 1))
+    return lengths, Summary(mean, sd, first_whole, partial, counts)
+
+
+def _groups(conditions: ArrayLike, n_trials: int) -> np.ndarray:
+    """Numbers of the groups that labels make."""
+    labels = np.asarray(conditions)
+    if labels.shape != (n_trials,):
+        raise ValueError(
+            f"conditions must have one label per trial, shape ({n_trials},); got "
+            f"{labels.shape}"
+        )
+    if labels.dtype.kind == "f" and np.isnan(labels).any():
+        raise ValueError("conditions contain NaN; give each trial a label")
+    if labels.dtype == object and any(label is None for label in labels):
+        raise ValueError("conditions contain None; give each trial a label")
+    return np.unique(labels, return_inverse=True)[1].reshape(-1)
+
+
+def check_counts(summary: Summary) -> None:
+    """Refuse what cannot be Poisson counts."""
+    if not summary.counts:
+        raise ValueError(
+            'observation="poisson" needs spike counts, whole numbers that are not '
+            "negative; X has others. For smoothed or square-rooted counts use "
+            'observation="noisy"'
         )

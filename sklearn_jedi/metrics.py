@@ -18,8 +18,9 @@ def trajectory_r2(X: ArrayLike, X_pred: ArrayLike) -> float:
 
     Parameters
     ----------
-    X, X_pred : array-like of shape (n_trials, n_timepoints, n_neurons)
-        Recorded and predicted activity.
+    X, X_pred : array-like of shape (n_trials, n_timepoints, n_neurons) or list of \
+            arrays of shape (n_timepoints_i, n_neurons)
+        Recorded and predicted activity; bins where X is NaN do not count.
 
     Returns
     -------
@@ -35,18 +36,62 @@ def trajectory_r2(X: ArrayLike, X_pred: ArrayLike) -> float:
     >>> trajectory_r2(X, X), trajectory_r2(X, np.broadcast_to(X.mean((0, 1)), X.shape))
     (1.0, 0.0)
     """
-    true = np.asarray(X, dtype=np.float64)
-    predicted = np.asarray(X_pred, dtype=np.float64)
-    if true.ndim != 3 or true.shape != predicted.shape:
+    trials, runs = _as_list(X, "X"), _as_list(X_pred, "X_pred")
+    shapes = [trial.shape for trial in trials], [run.shape for run in runs]
+    if shapes[0] != shapes[1]:
         raise ValueError(
             "X and X_pred must have the same shape (n_trials, n_timepoints, "
-            f"n_neurons); got {true.shape} and {predicted.shape}"
+            f"n_neurons); got {np.shape(X)} and {np.shape(X_pred)}"
+            if not isinstance(X, list)
+            else "X and X_pred must have the same number of trials of the same shapes"
         )
-    error = float(((true - predicted) ** 2).sum())
-    total = float(((true - true.mean((0, 1))) ** 2).sum())
-    if total == 0:
-        return 1.0 if error == 0 else 0.0
-    return 1 - error / total
+    sums = R2Sums(trials[0].shape[1])
+    for trial, run in zip(trials, runs, strict=True):
+        sums.add(trial[None], run[None], ~np.isnan(trial)[None])
+    return sums.r2()
+
+
+def _as_list(X: ArrayLike, name: str) -> list[np.ndarray]:
+    trials = [np.asarray(trial, dtype=np.float64) for trial in X]  # type: ignore
+    if not trials or any(trial.ndim != 2 for trial in trials):
+        raise ValueError(
+            f"{name} must have the shape (n_trials, n_timepoints, n_neurons), or be a "
+            f"list of (n_timepoints_i, n_neurons) arrays; got {np.shape(trials[:1])}"
+        )
+    return trials
+
+
+class R2Sums:
+    """R^2 from sums over pieces of the data.
+
+    Parameters
+    ----------
+    n_neurons : int
+    """
+
+    def __init__(self, n_neurons: int) -> None:
+        self._error = 0.0
+        self._count = np.zeros(n_neurons)
+        self._mean = np.zeros(n_neurons)
+        self._scatter = np.zeros(n_neurons)
+
+    def add(self, true: np.ndarray, predicted: np.ndarray, where: np.ndarray) -> None:
+        """Take in arrays of shape (n_trials, n_timepoints, n_neurons)."""
+        self._error += float((np.where(where, true - predicted, 0.0) ** 2).sum())
+        here = where.sum((0, 1))
+        mean = np.where(where, true, 0.0).sum((0, 1)) / np.maximum(here, 1)
+        both, shift = np.maximum(self._count + here, 1), mean - self._mean
+        self._scatter += (np.where(where, true - mean, 0.0) ** 2).sum((0, 1))
+        self._scatter += shift**2 * self._count * here / both
+        self._mean += shift * here / both
+        self._count += here
+
+    def r2(self) -> float:
+        """`1 - SSE / SST`; where nothing varies 1 if predicted exactly, otherwise 0."""
+        total = float(self._scatter.sum())
+        if total == 0:
+            return 1.0 if self._error == 0 else 0.0
+        return 1 - self._error / total
 
 
 class ForecastScorer:
@@ -73,19 +118,23 @@ class ForecastScorer:
         self.n_given = n_given
 
     def __call__(self, estimator: Any, X: ArrayLike, y: Any = None) -> float:
-        trials = np.asarray(X)
-        if trials.ndim == 2:
-            trials = trials[..., np.newaxis]
-        n_timepoints = trials.shape[1]
-        if not 2 <= self.n_given < n_timepoints:
+        trials = [np.asarray(trial) for trial in X]  # type: ignore[union-attr]
+        if trials[0].ndim == 1:
+            trials = [trial[:, np.newaxis] for trial in trials]
+        shortest = min(len(trial) for trial in trials)
+        if not 2 <= self.n_given < shortest:
             raise ValueError(
-                f"n_given must be at least 2 and less than the {n_timepoints} time "
-                f"points of a trial; got {self.n_given}"
+                f"n_given must be at least 2 and less than the {shortest} time points "
+                f"of the shortest trial; got {self.n_given}"
             )
+        later = [trial[self.n_given :] for trial in trials]
         forecast = estimator.forecast(
-            trials[:, : self.n_given], n_timepoints - self.n_given
+            np.stack([trial[: self.n_given] for trial in trials]),
+            max(len(trial) for trial in later),
         )
-        return trajectory_r2(trials[:, self.n_given :], forecast)
+        return trajectory_r2(
+            later, [run[: len(part)] for run, part in zip(forecast, later, strict=True)]
+        )
 
     def __repr__(self) -> str:
         return f"ForecastScorer(n_given={self.n_given})"

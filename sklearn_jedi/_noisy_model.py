@@ -1,0 +1,178 @@
+"""The fitted model of noisy recordings and of counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from sklearn_jedi import _state_space
+from sklearn_jedi._model import Model, Posterior
+from sklearn_jedi._scaling import Scaling
+from sklearn_jedi._selection import Settings
+from sklearn_jedi._smoother import Readout, StateSpace, smooth
+from sklearn_jedi._trials import Block, Trials
+
+# A neuron without a spike counts as having had this many.
+_FEWEST_SPIKES = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoisyModel(Model):
+    """Recordings scatter about the activity of the network; states are inferred.
+
+    Attributes
+    ----------
+    first_mean, first_cov : arrays of shape (rank,), (rank, rank)
+        Prior of the first states' coordinates.
+    readout : Readout
+    """
+
+    first_mean: np.ndarray
+    first_cov: np.ndarray
+    readout: Readout
+
+    @property
+    def state_space(self) -> StateSpace:
+        return StateSpace(
+            self.reduction,
+            self.hypernetwork or self.bilinear,
+            self.step_cov,
+            self.first_mean,
+            self.first_cov,
+            self.readout,
+        )
+
+    def prepare(self, trials: Trials, first_whole: np.ndarray) -> Trials:
+        """Trials in network units; counts are left as they are."""
+        return trials if self.readout.poisson else trials.in_units(self.scaling)
+
+    def infer(self, block: Block) -> Posterior:
+        """Posterior of the states and embeddings of a block of trials."""
+        model = self.state_space
+        found = smooth(model, block)
+        last = block.lengths - 1
+        return Posterior(
+            found.c,
+            found.cov,
+            found.converged,
+            model.activity(found.z[:, 0]),
+            model.activity(found.z[np.arange(len(last)), last]),
+            np.zeros_like(last),
+            lambda: found.state_cov(last),
+        )
+
+    def expected(self, x: np.ndarray) -> np.ndarray:
+        """Expected recording, in data units, of activity in network units."""
+        x = self.scaling.to_data(x)
+        return np.exp(x) if self.readout.poisson else x
+
+    def noise_variance(self) -> np.ndarray:
+        return self.readout.variance * self.scaling.scale**2
+
+    def recording_std(self, expected: np.ndarray, variance: np.ndarray) -> np.ndarray:
+        if self.readout.poisson:  # a log-normal rate, and counts about it
+            spread = np.expm1(np.minimum(variance, 50.0)) * expected**2
+            return np.sqrt(spread + expected)
+        return np.sqrt(variance + self.readout.variance) * self.scaling.scale
+
+
+class _SquareRoot:
+    """Square roots of counts as network units: their noise varies little with rate."""
+
+    def to_network(self, X: np.ndarray) -> np.ndarray:
+        return np.sqrt(X)
+
+    def to_data(self, X: np.ndarray) -> np.ndarray:
+        return X**2
+
+
+def fit_noisy(
+    trials: Trials,
+    scaling: Scaling,
+    mean: np.ndarray,
+    settings: Settings,
+    rank: int,
+    embedding_dim: int,
+    nonlinearity: str,
+    tau: float,
+    dt: float,
+    *,
+    poisson: bool,
+    report: Callable[[int, float], None],
+) -> tuple[NoisyModel, bool]:
+    """EM for noisy recordings or, from the solution for their square roots, counts.
+
+    Parameters
+    ----------
+    trials : Trials
+        In data units.
+    scaling : Scaling
+        From data to network units, for recordings that are not counts.
+    mean : array of shape (n_neurons,)
+        Of the recordings, in data units.
+    settings : Settings
+        With a `window` of 0 where the width of the first kernel is to be chosen.
+
+    Returns
+    -------
+    model : NoisyModel
+    interrupted : bool
+        Whether Ctrl-C ended EM.
+    """
+
+    def em(of: Trials, first: _state_space.FirstStates) -> _state_space.StateSpaceEM:
+        return _state_space.StateSpaceEM(
+            of,
+            first,
+            embedding_dim,
+            nonlinearity,
+            dt / tau,
+            gain=settings.gain,
+            ridge=settings.ridge,
+            n_directions=settings.n_directions,
+            report=report,
+        ).run()
+
+    if poisson:
+        network_units = trials.in_units(_SquareRoot())
+        centre = _mean(network_units)
+    else:
+        network_units, centre = trials.in_units(scaling), scaling.to_network(mean)
+    width = settings.window or _state_space.kernel_width(network_units)
+    first = _state_space.smoothed_states(network_units, centre, rank, width)
+    fit = em(network_units, first)
+    if poisson:
+        n_bins = max(int(trials.lengths.sum()), 1)
+        log_mean = np.log(np.maximum(mean, _FEWEST_SPIKES / n_bins))
+        scaling = Scaling(log_mean, np.ones_like(log_mean), False)
+        if not fit.interrupted:
+            first = _state_space.poisson_states(
+                trials, network_units, fit.model, log_mean
+            )
+            fit = em(trials, first)
+    model = fit.model
+    fitted = NoisyModel(
+        scaling=scaling,
+        settings=settings._replace(window=width),
+        basis=fit.basis,
+        bilinear=fit.bilinear,
+        nonlinearity=nonlinearity,
+        tau=tau,
+        dt=dt,
+        step_cov=model.step_cov,
+        first_mean=model.first_mean,
+        first_cov=model.first_cov,
+        readout=model.readout,
+    )
+    return fitted, fit.interrupted
+
+
+def _mean(trials: Trials) -> np.ndarray:
+    """Of each neuron, over the bins where it was recorded."""
+    total, count = np.zeros(trials.n_neurons), np.zeros(trials.n_neurons)
+    for block in trials.blocks():
+        total += block.values.sum((0, 1))
+        count += block.n_recorded
+    return total / np.maximum(count, 1)

@@ -1,0 +1,380 @@
+r"""States and embeddings inferred together from noisy recordings.
+
+The state of the network stays in the span of `P`: `x = P z + d`, and
+
+    z[t+1] = (1 - alpha) z[t] + alpha A(c)^T [Q^T phi(g x[t]) / g; 1] + noise,
+    y[t] = x[t] + noise   (or counts with expectation exp(x[t])),
+
+with Gaussian priors on `z[0]` and `c`. The posterior mode of all states of a trial and
+of its embedding is found by Gauss and Newton's method, an iterated Kalman smoother
+[1]_, [2]_: the Hessian is block tridiagonal in the states, with a border for the
+embedding. The inverse Hessian at the mode is the posterior covariance (Laplace's
+approximation). Each group of trials converges by itself.
+
+References
+----------
+.. [1] Bell, "The iterated Kalman smoother as a Gauss-Newton method", SIAM Journal on
+   Optimization 4 (1994).
+.. [2] Paninski et al., "A new look at state-space models for neural data", Journal of
+   Computational Neuroscience 29 (2010).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from scipy.linalg import lapack
+
+from sklearn_jedi._rollout import Reduction
+from sklearn_jedi._trials import Block
+
+_MAX_HALVINGS = 12
+
+
+class WeightMap(Protocol):
+    """An affine map or a hypernetwork."""
+
+    @property
+    def n_axes(self) -> int:
+        """Embedding axes."""
+
+    def weights_and_slopes(self, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Reduced weights (n, K, rank), derivatives (n, d, K, rank)."""
+
+
+class Readout(NamedTuple):
+    """How recordings scatter about the activity `x` of the network.
+
+    Attributes
+    ----------
+    poisson : bool
+        True for counts of expectation `exp(x + offset)`, False for Gaussian noise.
+    variance : array of shape (n_neurons,)
+        Of the Gaussian noise, in squared network units.
+    offset : array of shape (n_neurons,)
+        Log of the expected count at `x = 0`.
+    """
+
+    poisson: bool
+    variance: np.ndarray
+    offset: np.ndarray
+
+    def cost(self, x: np.ndarray, block: Block) -> np.ndarray:
+        """Negative log likelihood (n_trials,) of a block, up to a constant."""
+        if self.poisson:
+            log_rate = x + self.offset
+            cost = np.exp(log_rate) - block.values * log_rate
+        else:
+            cost = 0.5 * (block.values - x) ** 2 / self.variance
+        return block.masked(cost).sum((1, 2))
+
+    def slope(self, x: np.ndarray, block: Block) -> tuple[np.ndarray, np.ndarray]:
+        """Descent direction and curvature of the cost, (n_trials, T, n_neurons)."""
+        if self.poisson:
+            curvature = np.exp(x + self.offset)
+            descent = block.values - curvature
+        else:
+            descent = (block.values - x) / self.variance
+            curvature = np.broadcast_to(1 / self.variance, (1, 1, x.shape[2]))
+        if block.recorded is not None:
+            curvature = curvature * block.recorded
+        return block.masked(descent), curvature
+
+
+class StateSpace(NamedTuple):
+    """Parameters of the model, in network units.
+
+    Attributes
+    ----------
+    red : Reduction
+        `P`, `Q`, and in `mean_out` the offset `d`.
+    map : WeightMap
+        From embeddings to reduced weights.
+    step_cov : array of shape (rank, rank)
+        Covariance of the noise of one step.
+    first_mean, first_cov : arrays of shape (rank,), (rank, rank)
+        Prior of the state at the first time point.
+    readout : Readout
+    """
+
+    red: Reduction
+    map: WeightMap
+    step_cov: np.ndarray
+    first_mean: np.ndarray
+    first_cov: np.ndarray
+    readout: Readout
+
+    def activity(self, z: np.ndarray) -> np.ndarray:
+        """Activity of the neurons, in network units, of states z."""
+        return z @ self.red.P.T + self.red.mean_out
+
+
+class Smoothed(NamedTuple):
+    """Laplace's approximation of the posterior of a block of trials.
+
+    Attributes
+    ----------
+    z : array of shape (n_trials, n_timepoints, rank)
+    c : array of shape (n_groups, embedding_dim)
+    cov : array of shape (n_groups, embedding_dim, embedding_dim)
+        Of the embeddings.
+    converged : bool array of shape (n_groups,)
+    factors : list of n_trials arrays
+        Banded Cholesky factors of the Hessians with respect to the states.
+    response : array of shape (n_trials, n_timepoints * rank, embedding_dim)
+        The states move by `-response` where the embedding moves by one.
+    group : int array of shape (n_trials,)
+    """
+
+    z: np.ndarray
+    c: np.ndarray
+    cov: np.ndarray
+    converged: np.ndarray
+    factors: list
+    response: np.ndarray
+    group: np.ndarray
+
+    def draws(self, rng: Any, n_pairs: int) -> tuple[np.ndarray, np.ndarray]:
+        """Antithetic pairs of draws from the posterior of states and embeddings.
+
+        Returns
+        -------
+        z : array of shape (2 * n_pairs, n_trials, n_timepoints, rank)
+        c : array of shape (2 * n_pairs, n_groups, embedding_dim)
+        """
+        n, T, rank = self.z.shape
+        n_groups, d = self.c.shape
+        root = np.linalg.cholesky(self.cov)
+        unit = rng.standard_normal((n_pairs, n_groups, d))
+        move_c = np.einsum("gij,pgj->pgi", root, unit)
+        white = rng.standard_normal((n, T * rank, n_pairs))
+        move_z = np.empty((n_pairs, n, T * rank))
+        for i, factor in enumerate(self.factors):
+            free = lapack.dtbtrs(factor, white[i], uplo="L", trans="T")[0]
+            move_z[:, i] = free.T - move_c[:, self.group[i]] @ self.response[i].T
+        move_z = move_z.reshape(n_pairs, n, T, rank)
+        return (
+            np.concatenate([self.z + move_z, self.z - move_z]),
+            np.concatenate([self.c + move_c, self.c - move_c]),
+        )
+
+    def state_cov(self, at: np.ndarray) -> np.ndarray:
+        """Joint covariance (n_trials, rank + d, rank + d) of a state and the embedding.
+
+        Parameters
+        ----------
+        at : int array of shape (n_trials,)
+            The time point of each trial.
+        """
+        rank, d = self.z.shape[2], self.c.shape[1]
+        out = np.empty((len(self.z), rank + d, rank + d))
+        for i, factor in enumerate(self.factors):
+            rows = slice(at[i] * rank, (at[i] + 1) * rank)
+            unit = np.zeros((len(self.response[i]), rank))
+            unit[rows] = np.eye(rank)
+            own = lapack.dpbtrs(factor, unit, lower=1)[0][rows]
+            response, cov = self.response[i, rows], self.cov[self.group[i]]
+            out[i, :rank, :rank] = own + response @ cov @ response.T
+            out[i, :rank, rank:] = -response @ cov
+            out[i, rank:, :rank] = out[i, :rank, rank:].T
+            out[i, rank:, rank:] = cov
+        return out
+
+
+def smooth(
+    model: StateSpace,
+    block: Block,
+    z: np.ndarray | None = None,
+    c: np.ndarray | None = None,
+    *,
+    max_iter: int = 50,
+    tol: float = 1e-7,
+) -> Smoothed:
+    """Posterior mode and covariance of the states and embeddings of a block.
+
+    Parameters
+    ----------
+    model : StateSpace
+    block : Block
+        Trials in network units (counts, where the readout is Poisson).
+    z : array of shape (n_trials, n_timepoints, rank), default=None
+        Where to start; None: the mean of the first states.
+    c : array of shape (n_groups, embedding_dim), default=None
+        Where to start; None: the prior's mean, zero.
+    max_iter : int
+        Gauss-Newton steps; a group that still moves then has not converged.
+    tol : float
+        A group is done when a full step raises its log posterior by less.
+    """
+    problem = _Problem(model, block)
+    T, rank = block.values.shape[1], model.red.P.shape[1]
+    if z is None:
+        z = np.broadcast_to(model.first_mean, (len(block.numbers), T, rank))
+    if c is None:
+        c = np.zeros((block.n_groups, model.map.n_axes))
+    z, c = z.copy(), c.copy()
+    active = np.ones(block.n_groups, dtype=bool)
+    for n_iter in range(max_iter + 1):
+        step = problem.newton_step(z, c)
+        gain = step.gain
+        active &= ~(gain < tol)
+        if n_iter == max_iter or not active.any():
+            break
+        size = active.astype(float)
+        open_ = active.copy()
+        for _ in range(_MAX_HALVINGS):
+            tried_z = z + (size[block.group, None] * step.z).reshape(z.shape)
+            tried_c = c + size[:, None] * step.c
+            with np.errstate(over="ignore", invalid="ignore"):
+                cost = problem.cost(tried_z, tried_c)
+            # a step that only rounding could tell from none is one, too
+            slack = 1e-12 * np.abs(step.cost)
+            open_ &= ~(cost <= step.cost - 1e-4 * size * gain + slack)
+            if not open_.any():
+                break
+            size[open_] *= 0.5
+        size[open_] = 0.0
+        active &= ~open_
+        z = z + (size[block.group, None] * step.z).reshape(z.shape)
+        c = c + size[:, None] * step.c
+    return Smoothed(z, c, step.cov, ~active, step.factors, step.response, block.group)
+
+
+class _Step(NamedTuple):
+    """A Gauss-Newton step, and the Hessian it came from; see `Smoothed`."""
+
+    cost: np.ndarray
+    gain: np.ndarray
+    z: np.ndarray
+    c: np.ndarray
+    cov: np.ndarray
+    factors: list
+    response: np.ndarray
+
+
+class _Problem:
+    """Negative log posterior of a block, per group, and its Gauss-Newton steps."""
+
+    def __init__(self, model: StateSpace, block: Block) -> None:
+        self.model = model
+        self.block = block
+        # steps that end within the trial; states beyond it have no effect
+        self.live = block.within[:, 1:]
+        self.whiten = np.linalg.cholesky(np.linalg.inv(model.step_cov))
+        self.whiten_first = np.linalg.cholesky(np.linalg.inv(model.first_cov))
+        P = model.red.P
+        self.outer = (P[:, :, None] * P[:, None, :]).reshape(len(P), -1)
+
+    def _residuals(self, z: np.ndarray, weights: np.ndarray) -> tuple:
+        """Whitened errors of steps and first states, features, activity and slopes."""
+        red = self.model.red
+        x = self.model.activity(z)
+        activity, slope = red.activity(x[:, :-1])
+        features = np.ones((*activity.shape[:2], weights.shape[1]))
+        features[..., :-1] = activity @ red.Q / red.gain - red.feature_mean
+        drive = features @ weights[self.block.group] + red.mean_in
+        error = z[:, 1:] - (1 - red.alpha) * z[:, :-1] - red.alpha * drive
+        error = (error @ self.whiten) * self.live[..., None]
+        first = (z[:, 0] - self.model.first_mean) @ self.whiten_first
+        return error, first, features, x, slope
+
+    def cost(self, z: np.ndarray, c: np.ndarray) -> np.ndarray:
+        """Negative log posterior (n_groups,), up to a constant."""
+        weights = self.model.map.weights_and_slopes(c)[0]
+        error, first, _, x, _ = self._residuals(z, weights)
+        return self._sum(error, first, x, c)
+
+    def _sum(
+        self, error: np.ndarray, first: np.ndarray, x: np.ndarray, c: np.ndarray
+    ) -> np.ndarray:
+        trial = self.model.readout.cost(x, self.block)
+        trial = trial + 0.5 * ((error**2).sum((1, 2)) + (first**2).sum(1))
+        return self.block.sum_groups(trial) + 0.5 * (c**2).sum(1)
+
+    def newton_step(self, z: np.ndarray, c: np.ndarray) -> _Step:
+        """Solve the normal equations: the states by band, the embeddings by border."""
+        model, block, group = self.model, self.block, self.block.group
+        red, alpha, P = model.red, model.red.alpha, model.red.P
+        weights, slopes = model.map.weights_and_slopes(c)
+        error, first, features, x, slope = self._residuals(z, weights)
+        n, T, rank = z.shape
+        d = c.shape[1]
+        live = self.live[..., None, None]
+        # whitened derivatives of the step errors: minus by_state, minus by_embedding
+        inner = red.Q @ (weights[:, :-1] @ self.whiten)
+        inner = (inner[:, :, :, None] * P[:, None, :]).reshape(len(c), len(P), -1)
+        by_state = (slope() @ inner[group]).reshape(n, T - 1, rank, rank)
+        by_state = (alpha * by_state + (1 - alpha) * self.whiten.T) * live
+        by_embedding = np.stack(
+            [features @ (slopes[group, j] @ self.whiten) for j in range(d)], -1
+        ).reshape(n, T - 1, rank, d)
+        by_embedding = alpha * by_embedding * live
+        state_t = np.swapaxes(by_state, 2, 3)
+
+        descent, curvature = model.readout.slope(x, block)
+        diagonal = np.empty((n, T, rank, rank))
+        diagonal[:] = (curvature @ self.outer).reshape(*curvature.shape[:2], rank, rank)
+        diagonal[:, 0] += self.whiten_first @ self.whiten_first.T
+        diagonal[:, 1:] += self.whiten @ self.whiten.T * live
+        diagonal[:, 1:] += np.eye(rank) * ~live  # states beyond the end: any number
+        diagonal[:, :-1] += state_t @ by_state
+        below = -self.whiten @ by_state
+        border = np.zeros((n, T, rank, d))
+        border[:, 1:] -= self.whiten @ by_embedding
+        border[:, :-1] += state_t @ by_embedding
+        side = border.reshape(n, T * rank, d)
+
+        toward = descent @ P
+        toward[:, 0] -= first @ self.whiten_first.T
+        toward[:, 1:] -= error @ self.whiten.T
+        toward[:, :-1] += (state_t @ error[..., None])[..., 0]
+        toward = toward.reshape(n, T * rank)
+        flat = by_embedding.reshape(n, -1, d)
+        flat_t = np.swapaxes(flat, 1, 2)
+        toward_c = (flat_t @ error.reshape(n, -1, 1))[..., 0]
+
+        factors = _factor(diagonal, below)
+        sides = np.concatenate([toward[..., None], side], 2)
+        solved = np.stack(
+            [
+                lapack.dpbtrs(factor, side, lower=1)[0]
+                for factor, side in zip(factors, sides, strict=True)
+            ]
+        )
+        alone, response = solved[..., 0], solved[..., 1:]
+        border_t = np.swapaxes(side, 1, 2)
+        precision = block.sum_groups(flat_t @ flat - border_t @ response) + np.eye(d)
+        cov = np.linalg.inv(0.5 * (precision + np.swapaxes(precision, 1, 2)))
+        right = block.sum_groups(toward_c - (border_t @ alone[..., None])[..., 0]) - c
+        step_c = (cov @ right[..., None])[..., 0]
+        step_z = alone - (response @ step_c[group][..., None])[..., 0]
+        full_c = block.sum_groups(toward_c) - c
+        gain = 0.5 * (
+            block.sum_groups((toward * step_z).sum(1)) + (full_c * step_c).sum(1)
+        )
+        cost = self._sum(error, first, x, c)
+        return _Step(cost, gain, step_z, step_c, cov, factors, response)
+
+
+def _factor(diagonal: np.ndarray, below: np.ndarray) -> list[np.ndarray]:
+    """Banded Cholesky factors of block tridiagonal matrices, one per trial.
+
+    Parameters
+    ----------
+    diagonal : array of shape (n, T, rank, rank)
+    below : array of shape (n, T - 1, rank, rank)
+        Blocks (t + 1, t).
+    """
+    n, T, rank, _ = diagonal.shape
+    band = np.zeros((n, T, rank, 2 * rank))  # of each column: the diagonal and below
+    for q in range(rank):
+        band[:, :, q, : rank - q] = diagonal[:, :, q:, q]
+        band[:, :-1, q, rank - q : 2 * rank - q] = below[:, :, :, q]
+    factors = []
+    for matrix in band.reshape(n, T * rank, 2 * rank):
+        factor, info = lapack.dpbtrf(matrix.T, lower=1, overwrite_ab=1)
+        if info:
+            raise np.linalg.LinAlgError("a Hessian is not positive definite")
+        factors.append(factor)
+    return factors

@@ -1,0 +1,522 @@
+r"""EM for noisy recordings: states, embeddings and weights, from the data alone.
+
+E step: the smoother, which infers states and embeddings together. M step: regressions
+over draws from its posterior (Monte Carlo EM [1]_, [2]_), with the same random numbers in
+every round, so that EM is deterministic: of the drives on features and embeddings, as in
+`_em`; and of the recordings on the states, leaving out that features depend on that
+readout.
+
+References
+----------
+.. [1] Wei and Tanner, "A Monte Carlo implementation of the EM algorithm and the poor
+   man's data augmentation algorithms", Journal of the American Statistical Association
+   85 (1990).
+.. [2] Shumway and Stoffer, "An approach to time series smoothing and forecasting using
+   the EM algorithm", Journal of Time Series Analysis 3 (1982).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from scipy.ndimage import convolve1d
+
+from sklearn_jedi import _em, _moments
+from sklearn_jedi._nonlinearities import scaled_nonlinearity
+from sklearn_jedi._rollout import reduction
+from sklearn_jedi._smoother import Readout, Smoothed, StateSpace, smooth
+from sklearn_jedi._trials import Block, Trials
+
+# Trials of the first rounds; after them come passes over all trials.
+_START_TRIALS = 256
+_PASSES = 3
+# Standard deviations of the kernels that recordings are first smoothed with, in bins.
+_WIDTHS = (1, 2, 4, 8)
+_WIDTH_TRIALS = 64
+# Pairs of posterior draws of a trial, and Gauss-Newton steps, in a round.
+_PAIRS = 2
+_STEPS = 2
+# Rounds after which feature directions are found anew.
+_NEW_FEATURES = (2, 6)
+_POISSON_STEPS = 6
+_LEAST_VARIANCE = 1e-6
+
+
+class FirstStates(NamedTuple):
+    """Where EM starts from.
+
+    Attributes
+    ----------
+    P : array of shape (n_neurons, rank)
+        Orthonormal directions of the activity.
+    offset : array of shape (n_neurons,)
+        Activity at `z = 0`; orthogonal to `P`.
+    paths : list of arrays (n_trials, n_timepoints, rank)
+        States, for each block of the first `start_trials`.
+    readout : Readout
+    """
+
+    P: np.ndarray
+    offset: np.ndarray
+    paths: list[np.ndarray]
+    readout: Readout
+
+
+def start_trials(trials: Trials) -> Trials:
+    """The trials of the first rounds."""
+    return trials.sample(_START_TRIALS)
+
+
+# ------------------------------------------------------------------- first states
+
+
+def kernel_width(trials: Trials) -> int:
+    """The kernel that best predicts a bin from the others around it, in bins."""
+    errors = dict.fromkeys(_WIDTHS, 0.0)
+    for block in trials.sample(_WIDTH_TRIALS).blocks():
+        for width in _WIDTHS:
+            kernel = _kernel(width)
+            kernel[len(kernel) // 2] = 0.0
+            residual = block.masked(block.values - _smoothed(block, kernel))
+            errors[width] += float((residual**2).sum())
+    return min(errors, key=errors.__getitem__)
+
+
+def smoothed_states(
+    trials: Trials, mean: np.ndarray, rank: int, width: float
+) -> FirstStates:
+    """Principal components of the recordings, smoothed with a Gaussian kernel.
+
+    Parameters
+    ----------
+    trials : Trials
+        In network units.
+    mean : array of shape (n_neurons,)
+        Of the recordings, in network units.
+    width : float
+        Standard deviation of the kernel, in bins.
+    """
+    trials, kernel = start_trials(trials), _kernel(width)
+
+    def rows() -> Iterator[np.ndarray]:
+        for block in trials.blocks():
+            yield (_smoothed(block, kernel, mean) - mean)[block.within]
+
+    P = _moments.leading_directions(rows, rank, trials.n_neurons, centre=False)[0]
+    paths, squares, count = [], np.zeros(len(P)), np.zeros(len(P))
+    for block in trials.blocks():
+        smoothed = _smoothed(block, kernel, mean)
+        squares += (block.masked(block.values - smoothed) ** 2).sum((0, 1))
+        count += block.n_recorded
+        paths.append(smoothed @ P)
+    variance = np.maximum(squares / np.maximum(count, 1), _LEAST_VARIANCE)
+    offset = mean - P @ (mean @ P)
+    return FirstStates(P, offset, paths, Readout(False, variance, 0.0 * mean))
+
+
+def poisson_states(
+    counts: Trials, roots: Trials, gaussian: StateSpace, log_mean: np.ndarray
+) -> FirstStates:
+    """States of the Gaussian model of the square roots, read out as log rates.
+
+    Parameters
+    ----------
+    counts, roots : Trials
+        The counts, and their square roots.
+    gaussian : StateSpace
+        Fitted to the square roots.
+    log_mean : array of shape (n_neurons,)
+        Log of each neuron's mean count: the zero of its network unit.
+    """
+    counts, roots = start_trials(counts), start_trials(roots)
+    readout = Readout(True, np.exp(log_mean), log_mean)
+    paths = [smooth(gaussian, block).z for block in roots.blocks()]
+    loading = np.zeros((len(log_mean), paths[0].shape[2] + 1))
+    for _ in range(_POISSON_STEPS):
+        curvature: np.ndarray | float = 0.0
+        descent: np.ndarray | float = 0.0
+        for block, path in zip(counts.blocks(), paths, strict=True):
+            one = _with_one(path)
+            slopes = readout.slope(one @ loading.T, block)
+            here = _normal_equations(one, *slopes)
+            curvature, descent = curvature + here[0], descent + here[1]
+        loading = loading + _regression_step(np.asarray(curvature), np.asarray(descent))
+    P, offset, turn, shift = _gauge(loading)
+    return FirstStates(P, offset, [path @ turn.T + shift for path in paths], readout)
+
+
+def _kernel(width: float) -> np.ndarray:
+    half = max(1, round(3 * width))
+    return np.exp(-0.5 * (np.arange(-half, half + 1) / width) ** 2)
+
+
+def _smoothed(
+    block: Block, kernel: np.ndarray, mean: np.ndarray | float = 0.0
+) -> np.ndarray:
+    """Kernel averages over the recorded bins; `mean` where there are none near."""
+    recorded = block.recorded
+    if recorded is None:
+        recorded = np.ones((1, *block.values.shape[1:]), dtype=bool)
+    total = convolve1d(block.values, kernel, axis=1, mode="constant")
+    weight = convolve1d(recorded.astype(float), kernel, axis=1, mode="constant")
+    little = 1e-6 * kernel.sum()
+    return (total + little * mean) / (weight + little)
+
+
+# ----------------------------------------------------------------------------- EM
+
+
+class Sums(NamedTuple):
+    """What the M step needs of all trials; sums of it are sums over trials.
+
+    Attributes
+    ----------
+    dynamics : Pooled
+        Of the regression of drives on features.
+    curvature : array of shape (n_neurons, rank + 1, rank + 1)
+        Normal equations of the regression of recordings on `[z, 1]`.
+    descent : array of shape (n_neurons, rank + 1)
+    squares, n_recorded : arrays of shape (n_neurons,)
+        Squared residuals, and recorded bins.
+    first : array of shape (rank + 1, rank + 1)
+        Second moments of `[z, 1]` at the first time point.
+    """
+
+    dynamics: _em.Pooled
+    curvature: np.ndarray
+    descent: np.ndarray
+    squares: np.ndarray
+    n_recorded: np.ndarray
+    first: np.ndarray
+
+    def plus(self, other: Sums) -> Sums:
+        return Sums(
+            self.dynamics.plus(other.dynamics),
+            self.curvature + other.curvature,
+            self.descent + other.descent,
+            self.squares + other.squares,
+            self.n_recorded + other.n_recorded,
+            self.first + other.first,
+        )
+
+
+class StateSpaceEM:
+    """EM from first states.
+
+    Parameters
+    ----------
+    trials : Trials
+        In network units, or counts.
+    first : FirstStates
+    embedding_dim : int
+    nonlinearity : str
+    alpha : float
+        `dt / tau`.
+    gain : float
+    ridge : float
+        Prior precision of the weights, in units of the mean square of a feature.
+    n_directions : int
+        Feature directions.
+    report : callable
+        Told the number of each round, and how far embeddings moved in it.
+
+    Attributes
+    ----------
+    model : StateSpace
+    basis : Basis
+    bilinear : BilinearModel
+        `model.map`.
+    n_iter : int
+        Rounds done.
+    interrupted : bool
+        Whether Ctrl-C ended EM; the last whole round is kept.
+    """
+
+    def __init__(
+        self,
+        trials: Trials,
+        first: FirstStates,
+        embedding_dim: int,
+        nonlinearity: str,
+        alpha: float,
+        *,
+        gain: float,
+        ridge: float,
+        n_directions: int,
+        report: Callable[[int, float], None] = lambda n_iter, moved: None,
+    ) -> None:
+        self._paths: list[np.ndarray] = []
+        self.trials = trials
+        self.embedding_dim = embedding_dim
+        self.network = (alpha, nonlinearity, gain)
+        self.ridge = ridge
+        self.n_directions = n_directions
+        self.report = report
+        self.n_iter = 0
+        self.interrupted = False
+        self._start(first)
+
+    def run(self, max_iter: int = 25, tol: float = 2e-2) -> StateSpaceEM:
+        """Rounds on a part of the trials, then passes over all of them."""
+        part = start_trials(self.trials)
+        try:
+            for _ in range(max_iter):
+                if self._round(part, self._paths) < tol:
+                    break
+            self._paths = []
+            for _ in range(_PASSES if len(part) < len(self.trials) else 0):
+                self._round(self.trials, [])
+        except KeyboardInterrupt:
+            self.interrupted = True
+        self._paths = []
+        self._finish()
+        return self
+
+    # -- start
+
+    def _start(self, first: FirstStates) -> None:
+        """Embeddings and weights in closed form from the first states."""
+        alpha, nonlinearity, gain = self.network
+        self._paths = first.paths
+        self._embeddings: dict[int, np.ndarray] = {}
+        self.basis = _moments.Basis(
+            first.P, np.empty((len(first.P), 0)), first.offset, np.zeros(len(first.P))
+        )
+        self._find_features(first.paths)
+        part = start_trials(self.trials)
+        window = max(1, min(part.n_timepoints // 3, 5))
+        parts, residual_parts = [], []
+        rank = first.P.shape[1]
+        first_states = np.concatenate([path[:, 0] for path in first.paths])
+        for block, path in zip(part.blocks(), first.paths, strict=True):
+            drives, features = self._project(path)
+            keep = block.within[:, 1:]
+            moments = _moments.trial_moments(drives, features, window, keep)
+            parts.append(_moments.Moments(*(block.sum_groups(m) for m in moments)))
+            residual_parts.append((drives, features, keep))
+        moments = _moments.concatenate(parts)
+        drives, features, keep = residual_parts[0]
+        bilinear = _em.fit_bilinear(
+            moments,
+            self.embedding_dim,
+            ridge=self.ridge,
+            inflation=_em.step_inflation(drives, features, window, keep),
+            max_iter=5,
+        )
+        supported = bilinear.A[1:].any((1, 2))
+        A = bilinear.A[np.r_[True, supported]]
+        bilinear = bilinear._replace(A=A)
+        scatter, n_steps = np.zeros((rank, rank)), 0
+        for block, (drives, features, keep) in zip(
+            part.blocks(), residual_parts, strict=True
+        ):
+            here = _moments.trial_moments(drives, features, 1, keep)
+            grouped = _moments.Moments(*(block.sum_groups(m) for m in here))
+            c = _em.posterior(grouped, bilinear)[0]
+            error = drives - features @ bilinear.weights(c)[block.group]
+            error = alpha * error[keep]
+            scatter, n_steps = scatter + error.T @ error, n_steps + len(error)
+        cov = np.cov(first_states.T, bias=True).reshape(rank, rank)
+        self.bilinear = bilinear
+        self.model = StateSpace(
+            reduction(self.basis, alpha, nonlinearity, gain),
+            bilinear,
+            _regular(scatter / max(n_steps, 1)),
+            first_states.mean(0),
+            _regular(cov),
+            first.readout,
+        )
+
+    def _find_features(self, paths: list[np.ndarray]) -> None:
+        """Leading directions of the features at given states."""
+        _, nonlinearity, gain = self.network
+        part, basis = start_trials(self.trials), self.basis
+
+        def rows() -> Iterator[np.ndarray]:
+            for block, path in zip(part.blocks(), paths, strict=True):
+                x = path[block.within] @ basis.P.T + basis.drive_mean
+                yield scaled_nonlinearity(nonlinearity, x, gain)
+
+        Q, mean = _moments.leading_directions(
+            rows, self.n_directions, len(basis.P), centre=True
+        )
+        self.basis = basis._replace(Q=Q, feature_mean=mean)
+
+    def _project(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Drives and features of states (n, T, rank)."""
+        alpha, nonlinearity, gain = self.network
+        basis = self.basis
+        x = z[:, :-1] @ basis.P.T + basis.drive_mean
+        features = np.ones((*x.shape[:2], basis.Q.shape[1] + 1))
+        features[..., :-1] = scaled_nonlinearity(nonlinearity, x, gain) @ basis.Q
+        features[..., :-1] -= basis.feature_mean @ basis.Q
+        return (z[:, 1:] - (1 - alpha) * z[:, :-1]) / alpha, features
+
+    # -- rounds
+
+    def _round(self, trials: Trials, paths: list[np.ndarray]) -> float:
+        """One E and one M step; how far the embeddings moved (root mean square)."""
+        sums, smoothed = None, []
+        moved, n_moved = 0.0, 0
+        for number, block in enumerate(trials.blocks()):
+            known = self._embeddings.get(number) if paths else None
+            post = smooth(
+                self.model,
+                block,
+                paths[number] if paths else None,
+                known,
+                max_iter=_STEPS if paths else 2 * _STEPS,
+            )
+            if paths:
+                smoothed.append(post)
+                if known is not None:
+                    moved += float(((post.c - known) ** 2).sum())
+                    n_moved += post.c.size
+            here = self._sums(block, post, np.random.RandomState(number))
+            sums = here if sums is None else sums.plus(here)
+        assert sums is not None
+        T, turn, shift = self._update(sums)
+        self.n_iter += 1
+        for number, post in enumerate(smoothed):
+            paths[number] = post.z @ turn.T + shift
+            self._embeddings[number] = post.c @ T[1:, 1:].T + T[1:, 0]
+        if paths and self.n_iter in _NEW_FEATURES:
+            self._renew_features(paths)
+        distance = np.sqrt(moved / n_moved) if n_moved else np.inf
+        self.report(self.n_iter, distance)
+        return distance
+
+    def _sums(self, block: Block, post: Smoothed, rng: np.random.RandomState) -> Sums:
+        """Expectations over the posterior of a block, from draws."""
+        z, c = post.draws(rng, _PAIRS)
+        share, readout = 1.0 / len(z), self.model.readout
+        keep = block.within[:, 1:]
+        draws = []
+        for path, embeddings in zip(z, c, strict=True):
+            moments = _moments.trial_moments(*self._project(path), 1, keep)
+            grouped = _moments.Moments(*(block.sum_groups(m) for m in moments))
+            one = _with_one(path)
+            descent, curvature = readout.slope(self.model.activity(path), block)
+            equations = _normal_equations(one, descent, curvature)
+            draws.append(
+                Sums(
+                    _em.pool(grouped, embeddings).times(share),
+                    share * equations[0],
+                    share * equations[1],
+                    share * (descent**2).sum((0, 1)) * readout.variance**2,
+                    share * block.n_recorded,
+                    share * one[:, 0].T @ one[:, 0],
+                )
+            )
+        return functools.reduce(Sums.plus, draws)
+
+    def _update(self, sums: Sums) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The M step; how embeddings and states are to be transformed."""
+        alpha, nonlinearity, gain = self.network
+        old, rank = self.model, len(self.model.first_mean)
+        T = _em.whitening(sums.dynamics)
+        pooled = sums.dynamics.transformed(T)
+        K = pooled.gram.shape[2]
+        penalty = self.ridge * np.trace(pooled.gram[0, 0]) / K
+        bilinear = _em.solve(pooled, max(penalty, np.finfo(float).tiny))
+        step = _regression_step(sums.curvature, sums.descent)
+        loading = np.column_stack([old.red.P, old.red.mean_out]) + step
+        readout = old.readout
+        if not readout.poisson:
+            explained = np.einsum("nk,nk->n", sums.descent, step) * readout.variance
+            variance = (sums.squares - explained) / np.maximum(sums.n_recorded, 1)
+            seen = np.where(sums.n_recorded > 0, variance, readout.variance)
+            least = _LEAST_VARIANCE * max(1.0, float(seen.mean()))
+            readout = readout._replace(variance=np.maximum(seen, least))
+        P, offset, turn, shift = _gauge(loading)
+        A = bilinear.A @ turn.T
+        A[0, -1] += shift
+        noise = turn @ (alpha**2 * bilinear.noise_cov) @ turn.T
+        first = sums.first / sums.first[-1, -1]
+        mean = first[:rank, -1]
+        cov = first[:rank, :rank] - np.outer(mean, mean)
+        self.basis = self.basis._replace(P=P, drive_mean=offset)
+        self.bilinear = bilinear._replace(A=A)
+        self.model = StateSpace(
+            reduction(self.basis, alpha, nonlinearity, gain),
+            self.bilinear,
+            _regular(noise),
+            turn @ mean + shift,
+            _regular(turn @ cov @ turn.T),
+            readout,
+        )
+        self._ff = pooled.gram[0, 0]
+        return T, turn, shift
+
+    def _renew_features(self, paths: list[np.ndarray]) -> None:
+        """Feature directions at the present states; the weights are carried over."""
+        old, bilinear = self.basis, self.bilinear
+        self._find_features(paths)
+        new = self.basis
+        A = np.zeros_like(bilinear.A)
+        A[:, :-1] = (new.Q.T @ old.Q) @ bilinear.A[:, :-1]
+        A[:, -1] = bilinear.A[:, -1]
+        A[:, -1] += (new.feature_mean - old.feature_mean) @ old.Q @ bilinear.A[:, :-1]
+        alpha, nonlinearity, gain = self.network
+        self.bilinear = bilinear._replace(A=A)
+        self.model = self.model._replace(
+            red=reduction(new, alpha, nonlinearity, gain), map=self.bilinear
+        )
+
+    def _finish(self) -> None:
+        """Order the embedding axes, and fill up those without support."""
+        A = np.zeros((self.embedding_dim + 1, *self.bilinear.A.shape[1:]))
+        ordered = self.bilinear.A
+        if self.n_iter:
+            ordered = _em.fix_gauge(self._ff, ordered, self.model.step_cov)
+        A[: len(ordered)] = ordered
+        self.bilinear = self.bilinear._replace(A=A, n_iter=self.n_iter)
+        self.model = self.model._replace(map=self.bilinear)
+
+
+def _with_one(z: np.ndarray) -> np.ndarray:
+    return np.concatenate([z, np.ones((*z.shape[:-1], 1))], axis=-1)
+
+
+def _normal_equations(
+    one: np.ndarray, descent: np.ndarray, curvature: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of the readout: (n_neurons, rank + 1, rank + 1) and (n_neurons, rank + 1)."""
+    size = one.shape[-1]
+    rows = one.reshape(-1, size)
+    right = descent.reshape(len(rows), -1).T @ rows
+    if curvature.shape[:2] == (1, 1):  # the same at every bin
+        return curvature[0, 0][:, None, None] * (rows.T @ rows), right
+    outer = (rows[:, :, None] * rows[:, None, :]).reshape(len(rows), -1)
+    curvature = np.broadcast_to(curvature, descent.shape).reshape(len(rows), -1)
+    return (curvature.T @ outer).reshape(-1, size, size), right
+
+
+def _regression_step(curvature: np.ndarray, descent: np.ndarray) -> np.ndarray:
+    """Change of the readout (n_neurons, rank + 1), lightly shrunk."""
+    size = curvature.shape[1]
+    scale = np.trace(curvature, axis1=1, axis2=2) / size
+    jitter = 1e-6 * scale + np.finfo(float).tiny
+    return np.linalg.solve(
+        curvature + jitter[:, None, None] * np.eye(size), descent[..., None]
+    )[..., 0]
+
+
+def _gauge(
+    loading: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Orthonormal `P` and an offset orthogonal to it, for `z' = turn z + shift`."""
+    P, turn = np.linalg.qr(loading[:, :-1])
+    sign = np.where(np.diag(turn) < 0, -1.0, 1.0)
+    P, turn = P * sign, sign[:, None] * turn
+    shift = loading[:, -1] @ P
+    return P, loading[:, -1] - P @ shift, turn, shift
+
+
+def _regular(cov: np.ndarray) -> np.ndarray:
+    """A symmetric matrix whose inverse is safe."""
+    level = np.trace(cov) / len(cov)
+    return 0.5 * (cov + cov.T) + (1e-6 * level + 1e-10) * np.eye(len(cov))
