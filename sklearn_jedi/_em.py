@@ -30,6 +30,7 @@ from sklearn_jedi._moments import (
 
 # Passes over a recording whose moments do not fit in memory, after EM on a part.
 _PASSES = 3
+_EVIDENCE_ROUNDS = 3
 
 
 class BilinearModel(NamedTuple):
@@ -272,7 +273,42 @@ def step_inflation(
     return serial_inflation((y - f @ weights) * whole[..., None], whole)
 
 
-def _solve_psd(matrix: np.ndarray, rhs: np.ndarray, penalty: float) -> np.ndarray:
+def evidence_penalty(
+    pooled: Pooled, noise_cov: np.ndarray, penalty: np.ndarray
+) -> np.ndarray:
+    """Penalties of the `A_j` that raise the evidence; axes without use get large ones.
+
+    Each is updated to the prior precision that the expected square of its weights
+    implies [1]_.
+
+    Parameters
+    ----------
+    noise_cov : array of shape (rank, rank)
+        Of the drive.
+    penalty : array of shape (embedding_dim + 1,)
+        Where to start.
+
+    References
+    ----------
+    .. [1] MacKay, "Bayesian interpolation", Neural Computation 4 (1992).
+    """
+    size, K, rank = pooled.cross.shape
+    gram = pooled.gram.transpose(0, 2, 1, 3).reshape(size * K, size * K)
+    rhs = pooled.cross.reshape(size * K, rank)
+    precision = np.linalg.inv(noise_cov)
+    least = 1e-8 * max(np.trace(gram) / len(gram), np.finfo(float).tiny)
+    for _ in range(_EVIDENCE_ROUNDS):
+        cov = np.linalg.inv(gram + np.diag(np.repeat(penalty + least, K)))
+        A = (cov @ rhs).reshape(size, K, rank)
+        squares = np.einsum("jkr,rs,jks->j", A, precision, A, optimize=True)
+        squares += rank * np.diag(cov).reshape(size, K).sum(1)
+        penalty = K * rank / squares
+    return penalty
+
+
+def _solve_psd(
+    matrix: np.ndarray, rhs: np.ndarray, penalty: float | np.ndarray
+) -> np.ndarray:
     """Ridge regression; rounding-size jitter keeps the matrix positive definite."""
     jitter = 1e-10 * max(np.trace(matrix) / len(matrix), np.finfo(float).tiny)
     regular = matrix.copy()
@@ -339,12 +375,21 @@ def _shrink(scatter: np.ndarray, count: float, total: np.ndarray) -> np.ndarray:
     return cov
 
 
-def solve(pooled: Pooled, penalty: float, inflation: float = 1.0) -> BilinearModel:
-    """The M step: one pooled regression for all `A_j`, and the noise."""
+def solve(
+    pooled: Pooled, penalty: float | np.ndarray, inflation: float = 1.0
+) -> BilinearModel:
+    """The M step: one pooled regression for all `A_j`, and the noise.
+
+    Parameters
+    ----------
+    penalty : float or array of shape (embedding_dim + 1,)
+        Prior precision of the weights, for all or each of the `A_j`, in units of the
+        precision of the drive.
+    """
     size, K, rank = pooled.cross.shape
     gram = pooled.gram.transpose(0, 2, 1, 3).reshape(size * K, size * K)
     rhs = pooled.cross.reshape(size * K, rank)
-    A = _solve_psd(gram, rhs, penalty)
+    A = _solve_psd(gram, rhs, np.repeat(np.broadcast_to(penalty, size), K))
     cross = rhs.T @ A
     scatter = pooled.yy - cross - cross.T + A.T @ (gram @ A)
     noise = _shrink(scatter, pooled.n_windows, pooled.yy)

@@ -94,7 +94,8 @@ class JEDIEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         the others around it.
     ridge : float or "auto", default="auto"
         Prior precision of the weights in the closed-form fit, in units of the mean
-        square of a feature. "auto" is chosen like `window`; 0.01 for noisy recordings.
+        square of a feature. "auto" is chosen like `window`; for noisy
+        recordings each embedding axis has its own, by its evidence.
     max_epochs : int, default=25
         Epochs of training; 0 stops after EM. Training is skipped where trials have
         fewer than 5 time points, and for "noisy" and "poisson".
@@ -139,7 +140,7 @@ class JEDIEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     best_epoch_ : int
         The epoch whose network was kept; 0 is EM's.
     n_features_in_ : int
-        Time points of the longest trial.
+        Time points of X, or of the longest trial of a list.
     n_timepoints_in_ : int or array of shape (n_trials,)
         Time points a trial; where trials differ, of each.
     n_neurons_in_ : int
@@ -376,6 +377,7 @@ class JEDIEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             self.tau,
             self.dt,
             poisson=poisson,
+            ridge=self.ridge,
             report=self._report_round,
         )
         return model
@@ -386,7 +388,8 @@ class JEDIEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         self, X: ArrayLike, y: Any = None, *, conditions: ArrayLike | None = None
     ) -> np.ndarray:
         """Fit, and return the embeddings of the same trials; see `fit`, `transform`."""
-        return self.fit(X, y, conditions=conditions).embeddings_
+        params = {} if conditions is None else {"conditions": conditions}
+        return self.fit(X, y, **params).embeddings_
 
     def transform(
         self, X: ArrayLike, *, conditions: ArrayLike | None = None
@@ -508,14 +511,30 @@ class JEDIEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             "state" the first time point recorded from all neurons is copied from X, and
             what comes before is NaN.
         """
-        trials = self._trials(X, conditions)
-        if isinstance(trials.source, list):
-            runs: Any = [np.full(x.shape, np.nan, trials.dtype) for x in trials.source]
-        else:
-            runs = np.full(trials.source.shape, np.nan, trials.dtype)
-        with few_threads(trials.n_neurons):
-            _predictions.reconstruct(self._model, trials, runs)
-        return runs[..., 0] if np.ndim(X) == 2 else runs
+        return self._like_trials(_predictions.free_runs, X, conditions)
+
+    def smooth(
+        self, X: ArrayLike, *, conditions: ArrayLike | None = None
+    ) -> np.ndarray | list[np.ndarray]:
+        """Expected recordings at the states inferred from the whole trial.
+
+        Unlike `reconstruct`, the states follow the recording: noise is removed, and gaps
+        and neurons that were not recorded are filled in. With "state" recordings are
+        returned as they are, and gaps are filled by the free run.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_trials, n_timepoints, n_neurons) or list of \
+                arrays of shape (n_timepoints_i, n_neurons)
+        conditions : array-like of shape (n_trials,), default=None
+            Trials with the same label share an embedding; None: each has its own.
+
+        Returns
+        -------
+        array of the shape of X, or list of arrays
+            NaN after a trial's end.
+        """
+        return self._like_trials(_predictions.smoothed, X, conditions)
 
     def forecast(
         self,
@@ -557,7 +576,7 @@ class JEDIEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             )
         parts = [part for part in ahead if part is not None]
         parts = [part.astype(trials.dtype, copy=False) for part in parts]
-        if np.ndim(X) == 2:
+        if _is_2d(X):
             parts = [part[..., 0] for part in parts]
         return (parts[0], parts[1]) if return_std else parts[0]
 
@@ -599,6 +618,17 @@ class JEDIEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             check_counts(summary)
         return self._model.prepare(trials, summary.first_whole)
 
+    def _like_trials(self, pieces: Any, X: Any, conditions: Any) -> Any:
+        """What is predicted of trials, in the form that they have."""
+        trials = self._trials(X, conditions)
+        if isinstance(trials.source, list):
+            out: Any = [np.full(x.shape, np.nan, trials.dtype) for x in trials.source]
+        else:
+            out = np.full(trials.source.shape, np.nan, trials.dtype)
+        with few_threads(trials.n_neurons):
+            _predictions.write(pieces(self._model, trials), trials, out)
+        return out[..., 0] if _is_2d(X) else out
+
     def _report(self, trials: Trials, scaling: Scaling, settings: Settings) -> None:
         if self.verbose:
             left = scaling.is_identity or self.observation_ == "poisson"
@@ -623,3 +653,10 @@ class JEDIEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
                 UserWarning,
                 stacklevel=4,
             )
+
+
+def _is_2d(X: Any) -> bool:
+    """Whether X was read as trials of one neuron."""
+    if isinstance(X, (list, tuple)):
+        return np.ndim(X[0]) == 1
+    return len(np.shape(X)) == 2

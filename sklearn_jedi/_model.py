@@ -46,6 +46,8 @@ class Posterior(NamedTuple):
         States where the trial begins, and at the last time point that is known.
     since : int array of shape (n_trials,)
         Steps from there to the end of the trial.
+    activity : callable
+        Returns the inferred activity (n_trials, n_timepoints, n_neurons).
     last_cov : callable
         Returns the joint covariance of the last state's coordinates and the embedding,
         (n_trials, rank + embedding_dim, rank + embedding_dim).
@@ -57,6 +59,7 @@ class Posterior(NamedTuple):
     first: np.ndarray
     last: np.ndarray
     since: np.ndarray
+    activity: Callable[[], np.ndarray]
     last_cov: Callable[[], np.ndarray]
 
 
@@ -224,6 +227,14 @@ class StateModel(Model):
         last, (rank, d) = block.last_bins(), (self.basis.P.shape[1], mean.shape[1])
         rows = np.arange(len(last))
 
+        def activity() -> np.ndarray:
+            if block.recorded is None:
+                return block.values
+            n_steps = block.values.shape[1] - 1
+            later = self.run(mean[block.group], block.values[:, 0], n_steps)
+            runs = np.concatenate([block.values[:, :1], later], 1)
+            return np.where(block.recorded, block.values, runs)
+
         def last_cov() -> np.ndarray:
             joint = np.zeros((len(rows), rank + d, rank + d))
             joint[:, rank:, rank:] = cov[block.group]
@@ -236,6 +247,7 @@ class StateModel(Model):
             block.values[:, 0],
             block.values[rows, last],
             block.lengths - 1 - last,
+            activity,
             last_cov,
         )
 
@@ -289,6 +301,11 @@ def fit_closed_form(
     n_features = basis.Q.shape[1] + 1
     at_once = max(_MOMENT_BYTES // (8 * n_features**2), 64)
     head = _moments.concatenate(list(moments(trials.sample(at_once))))
+    if not head.n_windows.any():
+        raise ValueError(
+            f"no trial has {settings.window + 1} time points in a row at which every "
+            'neuron was recorded; use observation="noisy", or a smaller window'
+        )
     sample = trials.sample(_NOISE_TRIALS)
     block = sample.read(np.arange(len(sample)))
     drives, features = _moments.project(block.values, basis, *args)

@@ -60,6 +60,7 @@ class NoisyModel(Model):
             model.activity(found.z[:, 0]),
             model.activity(found.z[np.arange(len(last)), last]),
             np.zeros_like(last),
+            lambda: model.activity(found.z),
             lambda: found.state_cov(last),
         )
 
@@ -100,6 +101,7 @@ def fit_noisy(
     dt: float,
     *,
     poisson: bool,
+    ridge: float | str,
     report: Callable[[int, float], None],
 ) -> tuple[NoisyModel, bool]:
     """EM for noisy recordings or, from the solution for their square roots, counts.
@@ -130,7 +132,7 @@ def fit_noisy(
             nonlinearity,
             dt / tau,
             gain=settings.gain,
-            ridge=settings.ridge,
+            ridge=ridge,
             n_directions=settings.n_directions,
             report=report,
         ).run()

@@ -59,16 +59,24 @@ def free_runs(model: Model, trials: Trials) -> Iterator[tuple[Block, np.ndarray]
         yield block, model.expected(np.concatenate([found.first[:, None], later], 1))
 
 
-def reconstruct(model: Model, trials: Trials, out: Any) -> None:
-    """Write free runs into arrays (n_timepoints, n_neurons), from where trials begin.
+def smoothed(model: Model, trials: Trials) -> Iterator[tuple[Block, np.ndarray]]:
+    """Expected recordings (n, T, n_neurons) at the inferred states; data units."""
+    for block, found in posteriors(model, trials):
+        yield block, model.expected(found.activity())
+
+
+def write(pieces: Iterator[tuple[Block, np.ndarray]], trials: Trials, out: Any) -> None:
+    """Write trials into arrays (n_timepoints, n_neurons), from where they begin.
 
     Parameters
     ----------
+    pieces : iterator
+        From `free_runs` or `smoothed`.
     out : sequence of n_trials arrays
         In data units.
     """
     begins = trials.begins if trials.begins is not None else np.zeros(len(trials), int)
-    for block, runs in free_runs(model, trials):
+    for block, runs in pieces:
         for number, run, length in zip(block.numbers, runs, block.lengths, strict=True):
             begin = begins[number]
             out[number][begin : begin + length] = run[:length]

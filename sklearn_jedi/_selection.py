@@ -15,7 +15,6 @@ from sklearn_jedi._trials import Block, Trials
 # Enough trials to rank settings by; more would only cost time.
 _MAX_TRIALS = 24
 _EM_ITERATIONS = 5
-_NOISY_RIDGE = 1e-2
 _GAINS = (1.0, 0.3)
 # From the least to the most bias in the weights.
 _WINDOWS = (1, 5, 15)
@@ -75,7 +74,7 @@ def default_settings(
         gain=1.0 if gain == "auto" else float(gain),
         window=0 if window == "auto" else int(window),
         n_directions=min(n_neurons, max(2 * rank, rank + 4)),
-        ridge=_NOISY_RIDGE if ridge == "auto" else float(ridge),
+        ridge=np.nan if ridge == "auto" else float(ridge),
     )
 
 

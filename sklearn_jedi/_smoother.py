@@ -21,7 +21,8 @@ References
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from scipy.linalg import lapack
@@ -60,26 +61,57 @@ class Readout(NamedTuple):
     variance: np.ndarray
     offset: np.ndarray
 
-    def cost(self, x: np.ndarray, block: Block) -> np.ndarray:
-        """Negative log likelihood (n_trials,) of a block, up to a constant."""
+    def terms(self, red: Reduction, block: Block) -> GaussianTerms | PoissonTerms:
+        """The log likelihood of a block as a function of its states."""
         if self.poisson:
-            log_rate = x + self.offset
-            cost = np.exp(log_rate) - block.values * log_rate
-        else:
-            cost = 0.5 * (block.values - x) ** 2 / self.variance
-        return block.masked(cost).sum((1, 2))
+            return PoissonTerms(red, block, self.offset)
+        return GaussianTerms(red, block, self.variance)
 
-    def slope(self, x: np.ndarray, block: Block) -> tuple[np.ndarray, np.ndarray]:
-        """Descent direction and curvature of the cost, (n_trials, T, n_neurons)."""
-        if self.poisson:
-            curvature = np.exp(x + self.offset)
-            descent = block.values - curvature
+
+class GaussianTerms:
+    """Negative log likelihood of states: quadratic, its parts computed once."""
+
+    def __init__(self, red: Reduction, block: Block, variance: np.ndarray) -> None:
+        rank = red.P.shape[1]
+        weighted = red.P / variance[:, None]
+        residual = block.masked(block.values - red.mean_out)
+        self._linear = residual @ weighted
+        if block.recorded is None:
+            self._curvature = (red.P.T @ weighted)[None, None]
         else:
-            descent = (block.values - x) / self.variance
-            curvature = np.broadcast_to(1 / self.variance, (1, 1, x.shape[2]))
-        if block.recorded is not None:
-            curvature = curvature * block.recorded
-        return block.masked(descent), curvature
+            outer = (weighted[:, :, None] * red.P[:, None, :]).reshape(len(red.P), -1)
+            curvature = block.recorded.astype(float) @ outer
+            self._curvature = curvature.reshape(*curvature.shape[:2], rank, rank)
+
+    def cost(self, z: np.ndarray) -> np.ndarray:
+        """(n_trials,), up to a constant."""
+        curved = (self._curvature @ z[..., None])[..., 0]
+        return (z * (0.5 * curved - self._linear)).sum((1, 2))
+
+    def slopes(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Descent (n_trials, T, rank), curvature that broadcasts with rank x rank."""
+        curved = (self._curvature @ z[..., None])[..., 0]
+        return self._linear - curved, self._curvature
+
+
+class PoissonTerms:
+    """Negative log likelihood of states that counts were drawn from."""
+
+    def __init__(self, red: Reduction, block: Block, offset: np.ndarray) -> None:
+        self._P, self._offset, self._block = red.P, red.mean_out + offset, block
+        self._outer = (red.P[:, :, None] * red.P[:, None, :]).reshape(len(red.P), -1)
+
+    def cost(self, z: np.ndarray) -> np.ndarray:
+        """(n_trials,), up to a constant."""
+        log_rate = z @ self._P.T + self._offset
+        cost = np.exp(log_rate) - self._block.values * log_rate
+        return self._block.masked(cost).sum((1, 2))
+
+    def slopes(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Descent (n_trials, T, rank), curvature (n_trials, T, rank, rank)."""
+        rate = self._block.masked(np.exp(z @ self._P.T + self._offset))
+        descent = (self._block.values - rate) @ self._P
+        return descent, (rate @ self._outer).reshape(*z.shape, z.shape[2])
 
 
 class StateSpace(NamedTuple):
@@ -135,8 +167,10 @@ class Smoothed(NamedTuple):
     response: np.ndarray
     group: np.ndarray
 
-    def draws(self, rng: Any, n_pairs: int) -> tuple[np.ndarray, np.ndarray]:
+    def draws(self, block: Block, n_pairs: int) -> tuple[np.ndarray, np.ndarray]:
         """Antithetic pairs of draws from the posterior of states and embeddings.
+
+        The random numbers of a trial depend on its number alone.
 
         Returns
         -------
@@ -144,14 +178,16 @@ class Smoothed(NamedTuple):
         c : array of shape (2 * n_pairs, n_groups, embedding_dim)
         """
         n, T, rank = self.z.shape
-        n_groups, d = self.c.shape
+        d = self.c.shape[1]
         root = np.linalg.cholesky(self.cov)
-        unit = rng.standard_normal((n_pairs, n_groups, d))
+        unit = np.stack([_normal(-1 - k, (n_pairs, d)) for k in block.labels], 1)
         move_c = np.einsum("gij,pgj->pgi", root, unit)
-        white = rng.standard_normal((n, T * rank, n_pairs))
         move_z = np.empty((n_pairs, n, T * rank))
         for i, factor in enumerate(self.factors):
-            free = lapack.dtbtrs(factor, white[i], uplo="L", trans="T")[0]
+            white = np.zeros((T * rank, n_pairs))
+            own = slice(0, int(block.lengths[i]) * rank)
+            white[own] = _normal(block.numbers[i], white[own].shape)
+            free = lapack.dtbtrs(factor, white, uplo="L", trans="T")[0]
             move_z[:, i] = free.T - move_c[:, self.group[i]] @ self.response[i].T
         move_z = move_z.reshape(n_pairs, n, T, rank)
         return (
@@ -213,38 +249,63 @@ def smooth(
         z = np.broadcast_to(model.first_mean, (len(block.numbers), T, rank))
     if c is None:
         c = np.zeros((block.n_groups, model.map.n_axes))
-    z, c = z.copy(), c.copy()
+    here = problem.at(z, c)
     active = np.ones(block.n_groups, dtype=bool)
     for n_iter in range(max_iter + 1):
-        step = problem.newton_step(z, c)
-        gain = step.gain
-        active &= ~(gain < tol)
+        step = problem.newton_step(here)
+        active &= ~(step.gain < tol)
         if n_iter == max_iter or not active.any():
             break
         size = active.astype(float)
-        open_ = active.copy()
+        short = active.copy()
         for _ in range(_MAX_HALVINGS):
-            tried_z = z + (size[block.group, None] * step.z).reshape(z.shape)
-            tried_c = c + size[:, None] * step.c
             with np.errstate(over="ignore", invalid="ignore"):
-                cost = problem.cost(tried_z, tried_c)
-            # a step that only rounding could tell from none is one, too
-            slack = 1e-12 * np.abs(step.cost)
-            open_ &= ~(cost <= step.cost - 1e-4 * size * gain + slack)
-            if not open_.any():
+                tried = problem.at(
+                    here.z + size[block.group, None, None] * step.z,
+                    here.c + size[:, None] * step.c,
+                )
+            # a step that only rounding could tell from none counts as one
+            slack = 1e-12 * np.abs(here.cost)
+            short &= ~(tried.cost <= here.cost - 1e-4 * size * step.gain + slack)
+            if not short.any():
                 break
-            size[open_] *= 0.5
-        size[open_] = 0.0
-        active &= ~open_
-        z = z + (size[block.group, None] * step.z).reshape(z.shape)
-        c = c + size[:, None] * step.c
-    return Smoothed(z, c, step.cov, ~active, step.factors, step.response, block.group)
+            size[short] *= 0.5
+        else:
+            size[short] = 0.0
+            active &= ~short
+            tried = problem.at(
+                here.z + size[block.group, None, None] * step.z,
+                here.c + size[:, None] * step.c,
+            )
+        here = tried
+    return Smoothed(
+        here.z,
+        here.c,
+        step.cov,
+        ~active,
+        step.factors,
+        step.response,
+        block.group,
+    )
+
+
+class _Point(NamedTuple):
+    """States and embeddings, and what the network makes of them."""
+
+    z: np.ndarray
+    c: np.ndarray
+    cost: np.ndarray
+    error: np.ndarray
+    first: np.ndarray
+    features: np.ndarray
+    slope: Callable[[], np.ndarray]
+    weights: np.ndarray
+    slopes: np.ndarray
 
 
 class _Step(NamedTuple):
     """A Gauss-Newton step, and the Hessian it came from; see `Smoothed`."""
 
-    cost: np.ndarray
     gain: np.ndarray
     z: np.ndarray
     c: np.ndarray
@@ -263,58 +324,45 @@ class _Problem:
         self.live = block.within[:, 1:]
         self.whiten = np.linalg.cholesky(np.linalg.inv(model.step_cov))
         self.whiten_first = np.linalg.cholesky(np.linalg.inv(model.first_cov))
-        P = model.red.P
-        self.outer = (P[:, :, None] * P[:, None, :]).reshape(len(P), -1)
+        self.terms = model.readout.terms(model.red, block)
 
-    def _residuals(self, z: np.ndarray, weights: np.ndarray) -> tuple:
-        """Whitened errors of steps and first states, features, activity and slopes."""
-        red = self.model.red
-        x = self.model.activity(z)
-        activity, slope = red.activity(x[:, :-1])
+    def at(self, z: np.ndarray, c: np.ndarray) -> _Point:
+        """The negative log posterior (n_groups,), up to a constant, and its parts."""
+        red, group = self.model.red, self.block.group
+        weights, slopes = self.model.map.weights_and_slopes(c)
+        activity, slope = red.activity(self.model.activity(z[:, :-1]))
         features = np.ones((*activity.shape[:2], weights.shape[1]))
         features[..., :-1] = activity @ red.Q / red.gain - red.feature_mean
-        drive = features @ weights[self.block.group] + red.mean_in
+        drive = features @ weights[group] + red.mean_in
         error = z[:, 1:] - (1 - red.alpha) * z[:, :-1] - red.alpha * drive
         error = (error @ self.whiten) * self.live[..., None]
         first = (z[:, 0] - self.model.first_mean) @ self.whiten_first
-        return error, first, features, x, slope
-
-    def cost(self, z: np.ndarray, c: np.ndarray) -> np.ndarray:
-        """Negative log posterior (n_groups,), up to a constant."""
-        weights = self.model.map.weights_and_slopes(c)[0]
-        error, first, _, x, _ = self._residuals(z, weights)
-        return self._sum(error, first, x, c)
-
-    def _sum(
-        self, error: np.ndarray, first: np.ndarray, x: np.ndarray, c: np.ndarray
-    ) -> np.ndarray:
-        trial = self.model.readout.cost(x, self.block)
+        trial = self.terms.cost(z)
         trial = trial + 0.5 * ((error**2).sum((1, 2)) + (first**2).sum(1))
-        return self.block.sum_groups(trial) + 0.5 * (c**2).sum(1)
+        cost = self.block.sum_groups(trial) + 0.5 * (c**2).sum(1)
+        return _Point(z, c, cost, error, first, features, slope, weights, slopes)
 
-    def newton_step(self, z: np.ndarray, c: np.ndarray) -> _Step:
+    def newton_step(self, at: _Point) -> _Step:
         """Solve the normal equations: the states by band, the embeddings by border."""
-        model, block, group = self.model, self.block, self.block.group
-        red, alpha, P = model.red, model.red.alpha, model.red.P
-        weights, slopes = model.map.weights_and_slopes(c)
-        error, first, features, x, slope = self._residuals(z, weights)
-        n, T, rank = z.shape
-        d = c.shape[1]
+        block, group, red = self.block, self.block.group, self.model.red
+        alpha, P, error = red.alpha, red.P, at.error
+        n, T, rank = at.z.shape
+        d = at.c.shape[1]
         live = self.live[..., None, None]
         # whitened derivatives of the step errors: minus by_state, minus by_embedding
-        inner = red.Q @ (weights[:, :-1] @ self.whiten)
-        inner = (inner[:, :, :, None] * P[:, None, :]).reshape(len(c), len(P), -1)
-        by_state = (slope() @ inner[group]).reshape(n, T - 1, rank, rank)
+        inner = red.Q @ (at.weights[:, :-1] @ self.whiten)
+        inner = (inner[:, :, :, None] * P[:, None, :]).reshape(len(at.c), len(P), -1)
+        by_state = (at.slope() @ inner[group]).reshape(n, T - 1, rank, rank)
         by_state = (alpha * by_state + (1 - alpha) * self.whiten.T) * live
-        by_embedding = np.stack(
-            [features @ (slopes[group, j] @ self.whiten) for j in range(d)], -1
-        ).reshape(n, T - 1, rank, d)
+        moved = np.moveaxis(at.slopes @ self.whiten, 1, 3)  # (n_groups, K, rank, d)
+        moved = moved.reshape(len(at.c), moved.shape[1], rank * d)
+        by_embedding = (at.features @ moved[group]).reshape(n, T - 1, rank, d)
         by_embedding = alpha * by_embedding * live
         state_t = np.swapaxes(by_state, 2, 3)
 
-        descent, curvature = model.readout.slope(x, block)
+        toward, curvature = self.terms.slopes(at.z)
         diagonal = np.empty((n, T, rank, rank))
-        diagonal[:] = (curvature @ self.outer).reshape(*curvature.shape[:2], rank, rank)
+        diagonal[:] = curvature
         diagonal[:, 0] += self.whiten_first @ self.whiten_first.T
         diagonal[:, 1:] += self.whiten @ self.whiten.T * live
         diagonal[:, 1:] += np.eye(rank) * ~live  # states beyond the end: any number
@@ -325,36 +373,36 @@ class _Problem:
         border[:, :-1] += state_t @ by_embedding
         side = border.reshape(n, T * rank, d)
 
-        toward = descent @ P
-        toward[:, 0] -= first @ self.whiten_first.T
+        toward[:, 0] -= at.first @ self.whiten_first.T
         toward[:, 1:] -= error @ self.whiten.T
         toward[:, :-1] += (state_t @ error[..., None])[..., 0]
         toward = toward.reshape(n, T * rank)
-        flat = by_embedding.reshape(n, -1, d)
+        flat = by_embedding.reshape(n, (T - 1) * rank, d)
         flat_t = np.swapaxes(flat, 1, 2)
         toward_c = (flat_t @ error.reshape(n, -1, 1))[..., 0]
 
         factors = _factor(diagonal, below)
         sides = np.concatenate([toward[..., None], side], 2)
-        solved = np.stack(
-            [
-                lapack.dpbtrs(factor, side, lower=1)[0]
-                for factor, side in zip(factors, sides, strict=True)
-            ]
-        )
+        solved = np.empty_like(sides)
+        for i, factor in enumerate(factors):
+            solved[i] = lapack.dpbtrs(factor, sides[i], lower=1)[0]
         alone, response = solved[..., 0], solved[..., 1:]
-        border_t = np.swapaxes(side, 1, 2)
-        precision = block.sum_groups(flat_t @ flat - border_t @ response) + np.eye(d)
+        side_t = np.swapaxes(side, 1, 2)
+        precision = block.sum_groups(flat_t @ flat - side_t @ response) + np.eye(d)
         cov = np.linalg.inv(0.5 * (precision + np.swapaxes(precision, 1, 2)))
-        right = block.sum_groups(toward_c - (border_t @ alone[..., None])[..., 0]) - c
+        right = block.sum_groups(toward_c - (side_t @ alone[..., None])[..., 0]) - at.c
         step_c = (cov @ right[..., None])[..., 0]
         step_z = alone - (response @ step_c[group][..., None])[..., 0]
-        full_c = block.sum_groups(toward_c) - c
+        along_c = block.sum_groups(toward_c) - at.c
         gain = 0.5 * (
-            block.sum_groups((toward * step_z).sum(1)) + (full_c * step_c).sum(1)
+            block.sum_groups((toward * step_z).sum(1)) + (along_c * step_c).sum(1)
         )
-        cost = self._sum(error, first, x, c)
-        return _Step(cost, gain, step_z, step_c, cov, factors, response)
+        return _Step(gain, step_z.reshape(n, T, rank), step_c, cov, factors, response)
+
+
+def _normal(seed: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Standard normal numbers that depend on the seed alone, any integer."""
+    return np.random.default_rng([abs(seed), int(seed < 0)]).standard_normal(shape)
 
 
 def _factor(diagonal: np.ndarray, below: np.ndarray) -> list[np.ndarray]:

@@ -1,10 +1,10 @@
 r"""EM for noisy recordings: states, embeddings and weights, from the data alone.
 
 E step: the smoother, which infers states and embeddings together. M step: regressions
-over draws from its posterior (Monte Carlo EM [1]_, [2]_), with the same random numbers in
-every round, so that EM is deterministic: of the drives on features and embeddings, as in
-`_em`; and of the recordings on the states, leaving out that features depend on that
-readout.
+over draws from its posterior (Monte Carlo EM [1]_, [2]_), with the same random numbers
+in every round, so that EM is deterministic: of the drives on features and embeddings,
+as in `_em`, the ridge of each embedding axis by its evidence [3]_; and of recordings on
+states, leaving out that features depend on that readout.
 
 References
 ----------
@@ -13,6 +13,7 @@ References
    85 (1990).
 .. [2] Shumway and Stoffer, "An approach to time series smoothing and forecasting using
    the EM algorithm", Journal of Time Series Analysis 3 (1982).
+.. [3] MacKay, "Bayesian interpolation", Neural Computation 4 (1992).
 """
 
 from __future__ import annotations
@@ -43,6 +44,15 @@ _STEPS = 2
 _NEW_FEATURES = (2, 6)
 _POISSON_STEPS = 6
 _LEAST_VARIANCE = 1e-6
+# Smoothed states hardly show the noise of a step, and EM raises it slowly: it starts at
+# this share of the variance of the states.
+_FIRST_NOISE = 0.1
+_FIRST_RIDGE = 1e-2
+# How much further than EM a round moves the size (in logarithms) of the noise of a
+# step, and the change of it at which EM has converged.
+_FURTHER = 1.0
+_SMALL_CHANGE = 0.02
+_TINY = np.finfo(float).tiny
 
 
 class FirstStates(NamedTuple):
@@ -136,14 +146,12 @@ def poisson_states(
     paths = [smooth(gaussian, block).z for block in roots.blocks()]
     loading = np.zeros((len(log_mean), paths[0].shape[2] + 1))
     for _ in range(_POISSON_STEPS):
-        curvature: np.ndarray | float = 0.0
-        descent: np.ndarray | float = 0.0
-        for block, path in zip(counts.blocks(), paths, strict=True):
-            one = _with_one(path)
-            slopes = readout.slope(one @ loading.T, block)
-            here = _normal_equations(one, *slopes)
-            curvature, descent = curvature + here[0], descent + here[1]
-        loading = loading + _regression_step(np.asarray(curvature), np.asarray(descent))
+        parts = (
+            readout_sums(readout, loading, block, _with_one(path)[None])
+            for block, path in zip(counts.blocks(), paths, strict=True)
+        )
+        sums = functools.reduce(ReadoutSums.plus, parts)
+        loading, readout = solve_readout(readout, loading, sums)
     P, offset, turn, shift = _gauge(loading)
     return FirstStates(P, offset, [path @ turn.T + shift for path in paths], readout)
 
@@ -166,6 +174,93 @@ def _smoothed(
     return (total + little * mean) / (weight + little)
 
 
+# ------------------------------------------------------------------------- readout
+
+
+class ReadoutSums(NamedTuple):
+    """The regression of recordings on `[z, 1]`: normal equations of one Newton step.
+
+    Attributes
+    ----------
+    curvature : array of shape (n_neurons or 1, rank + 1, rank + 1)
+    cross : array of shape (n_neurons, rank + 1)
+        Recordings times `[z, 1]`; for counts, their excess over the expected ones.
+    squares, n_recorded : arrays of shape (n_neurons,)
+        Of the recordings.
+    """
+
+    curvature: np.ndarray
+    cross: np.ndarray
+    squares: np.ndarray
+    n_recorded: np.ndarray
+
+    def plus(self, other: ReadoutSums) -> ReadoutSums:
+        return ReadoutSums(
+            self.curvature + other.curvature,
+            self.cross + other.cross,
+            self.squares + other.squares,
+            self.n_recorded + other.n_recorded,
+        )
+
+
+def readout_sums(
+    readout: Readout, loading: np.ndarray, block: Block, one: np.ndarray
+) -> ReadoutSums:
+    """Sums over a block.
+
+    Parameters
+    ----------
+    loading : array of shape (n_neurons, rank + 1)
+        The present readout.
+    one : array of shape (n_draws, n_trials, n_timepoints, rank + 1)
+        Draws of `[z, 1]`.
+    """
+    n_draws, size, n_neurons = len(one), one.shape[3], len(loading)
+    values = block.values.reshape(-1, n_neurons)
+    squares = np.einsum("sk,sk->k", values, values)
+    if readout.poisson:
+        cross = np.zeros((n_neurons, size))
+        curvature = np.zeros((n_neurons, size * size))
+        for draw in one:
+            rate = block.masked(np.exp(draw @ loading.T + readout.offset))
+            rate, rows = rate.reshape(-1, n_neurons), draw.reshape(-1, size)
+            outer = (rows[:, :, None] * rows[:, None, :]).reshape(len(rows), -1)
+            cross += (values - rate).T @ rows / n_draws
+            curvature += rate.T @ outer / n_draws
+        curvature = curvature.reshape(-1, size, size)
+        return ReadoutSums(curvature, cross, squares, block.n_recorded)
+    cross = values.T @ one.mean(0).reshape(-1, size)
+    if block.recorded is None:
+        rows = one.reshape(-1, size)
+        curvature = np.broadcast_to(rows.T @ rows / n_draws, (n_neurons, size, size))
+    else:
+        outer = np.einsum("sntp,sntq->ntpq", one, one, optimize=True) / n_draws
+        recorded = block.recorded.reshape(-1, n_neurons).astype(float)
+        curvature = recorded.T @ outer.reshape(len(recorded), -1)
+        curvature = curvature.reshape(-1, size, size)
+    return ReadoutSums(curvature, cross, squares, block.n_recorded)
+
+
+def solve_readout(
+    readout: Readout, loading: np.ndarray, sums: ReadoutSums
+) -> tuple[np.ndarray, Readout]:
+    """The new readout (n_neurons, rank + 1), lightly shrunk, and its noise."""
+    size = loading.shape[1]
+    level = np.trace(sums.curvature, axis1=1, axis2=2) / size
+    jitter = 1e-6 * level + np.finfo(float).tiny
+    curvature = sums.curvature + jitter[:, None, None] * np.eye(size)
+    solved = np.linalg.solve(curvature, sums.cross[..., None])[..., 0]
+    if readout.poisson:
+        return loading + solved, readout
+    seen = sums.n_recorded > 0
+    explained = 2 * np.einsum("nk,nk->n", solved, sums.cross)
+    explained -= np.einsum("ni,nij,nj->n", solved, sums.curvature, solved)
+    variance = (sums.squares - explained) / np.maximum(sums.n_recorded, 1)
+    least = _LEAST_VARIANCE * max(1.0, float(variance[seen].mean()))
+    variance = np.where(seen, np.maximum(variance, least), readout.variance)
+    return np.where(seen[:, None], solved, loading), readout._replace(variance=variance)
+
+
 # ----------------------------------------------------------------------------- EM
 
 
@@ -176,29 +271,19 @@ class Sums(NamedTuple):
     ----------
     dynamics : Pooled
         Of the regression of drives on features.
-    curvature : array of shape (n_neurons, rank + 1, rank + 1)
-        Normal equations of the regression of recordings on `[z, 1]`.
-    descent : array of shape (n_neurons, rank + 1)
-    squares, n_recorded : arrays of shape (n_neurons,)
-        Squared residuals, and recorded bins.
+    readout : ReadoutSums
     first : array of shape (rank + 1, rank + 1)
         Second moments of `[z, 1]` at the first time point.
     """
 
     dynamics: _em.Pooled
-    curvature: np.ndarray
-    descent: np.ndarray
-    squares: np.ndarray
-    n_recorded: np.ndarray
+    readout: ReadoutSums
     first: np.ndarray
 
     def plus(self, other: Sums) -> Sums:
         return Sums(
             self.dynamics.plus(other.dynamics),
-            self.curvature + other.curvature,
-            self.descent + other.descent,
-            self.squares + other.squares,
-            self.n_recorded + other.n_recorded,
+            self.readout.plus(other.readout),
             self.first + other.first,
         )
 
@@ -216,7 +301,7 @@ class StateSpaceEM:
     alpha : float
         `dt / tau`.
     gain : float
-    ridge : float
+    ridge : float or "auto"
         Prior precision of the weights, in units of the mean square of a feature.
     n_directions : int
         Feature directions.
@@ -244,7 +329,7 @@ class StateSpaceEM:
         alpha: float,
         *,
         gain: float,
-        ridge: float,
+        ridge: float | str,
         n_directions: int,
         report: Callable[[int, float], None] = lambda n_iter, moved: None,
     ) -> None:
@@ -255,16 +340,18 @@ class StateSpaceEM:
         self.ridge = ridge
         self.n_directions = n_directions
         self.report = report
+        self._penalty: np.ndarray | None = None
         self.n_iter = 0
         self.interrupted = False
         self._start(first)
 
-    def run(self, max_iter: int = 25, tol: float = 2e-2) -> StateSpaceEM:
+    def run(self, max_iter: int = 40, tol: float = 2e-2) -> StateSpaceEM:
         """Rounds on a part of the trials, then passes over all of them."""
         part = start_trials(self.trials)
         try:
             for _ in range(max_iter):
-                if self._round(part, self._paths) < tol:
+                moved = self._round(part, self._paths)
+                if moved < tol and abs(self._change) < _SMALL_CHANGE:
                     break
             self._paths = []
             for _ in range(_PASSES if len(part) < len(self.trials) else 0):
@@ -302,7 +389,7 @@ class StateSpaceEM:
         bilinear = _em.fit_bilinear(
             moments,
             self.embedding_dim,
-            ridge=self.ridge,
+            ridge=_FIRST_RIDGE if self.ridge == "auto" else float(self.ridge),
             inflation=_em.step_inflation(drives, features, window, keep),
             max_iter=5,
         )
@@ -319,12 +406,14 @@ class StateSpaceEM:
             error = drives - features @ bilinear.weights(c)[block.group]
             error = alpha * error[keep]
             scatter, n_steps = scatter + error.T @ error, n_steps + len(error)
+        states = np.concatenate([path.reshape(-1, rank) for path in first.paths])
+        spread = np.cov(states.T, bias=True).reshape(rank, rank)
         cov = np.cov(first_states.T, bias=True).reshape(rank, rank)
         self.bilinear = bilinear
         self.model = StateSpace(
             reduction(self.basis, alpha, nonlinearity, gain),
             bilinear,
-            _regular(scatter / max(n_steps, 1)),
+            _regular(scatter / max(n_steps, 1) + _FIRST_NOISE * spread),
             first_states.mean(0),
             _regular(cov),
             first.readout,
@@ -368,14 +457,14 @@ class StateSpaceEM:
                 block,
                 paths[number] if paths else None,
                 known,
-                max_iter=_STEPS if paths else 2 * _STEPS,
+                max_iter=_STEPS if paths else 4 * _STEPS,
             )
             if paths:
                 smoothed.append(post)
                 if known is not None:
                     moved += float(((post.c - known) ** 2).sum())
                     n_moved += post.c.size
-            here = self._sums(block, post, np.random.RandomState(number))
+            here = self._sums(block, post)
             sums = here if sums is None else sums.plus(here)
         assert sums is not None
         T, turn, shift = self._update(sums)
@@ -389,29 +478,27 @@ class StateSpaceEM:
         self.report(self.n_iter, distance)
         return distance
 
-    def _sums(self, block: Block, post: Smoothed, rng: np.random.RandomState) -> Sums:
+    def _sums(self, block: Block, post: Smoothed) -> Sums:
         """Expectations over the posterior of a block, from draws."""
-        z, c = post.draws(rng, _PAIRS)
-        share, readout = 1.0 / len(z), self.model.readout
+        z, c = post.draws(block, _PAIRS)
+        share = 1.0 / len(z)
         keep = block.within[:, 1:]
-        draws = []
+        pooled = []
         for path, embeddings in zip(z, c, strict=True):
             moments = _moments.trial_moments(*self._project(path), 1, keep)
             grouped = _moments.Moments(*(block.sum_groups(m) for m in moments))
-            one = _with_one(path)
-            descent, curvature = readout.slope(self.model.activity(path), block)
-            equations = _normal_equations(one, descent, curvature)
-            draws.append(
-                Sums(
-                    _em.pool(grouped, embeddings).times(share),
-                    share * equations[0],
-                    share * equations[1],
-                    share * (descent**2).sum((0, 1)) * readout.variance**2,
-                    share * block.n_recorded,
-                    share * one[:, 0].T @ one[:, 0],
-                )
-            )
-        return functools.reduce(Sums.plus, draws)
+            pooled.append(_em.pool(grouped, embeddings).times(share))
+        one = _with_one(z)
+        first = np.einsum("sni,snj->ij", one[:, :, 0], one[:, :, 0])
+        return Sums(
+            functools.reduce(_em.Pooled.plus, pooled),
+            readout_sums(self.model.readout, self._loading(), block, one),
+            share * first,
+        )
+
+    def _loading(self) -> np.ndarray:
+        """The readout (n_neurons, rank + 1) of `[z, 1]`."""
+        return np.column_stack([self.basis.P, self.basis.drive_mean])
 
     def _update(self, sums: Sums) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The M step; how embeddings and states are to be transformed."""
@@ -419,22 +506,23 @@ class StateSpaceEM:
         old, rank = self.model, len(self.model.first_mean)
         T = _em.whitening(sums.dynamics)
         pooled = sums.dynamics.transformed(T)
-        K = pooled.gram.shape[2]
-        penalty = self.ridge * np.trace(pooled.gram[0, 0]) / K
-        bilinear = _em.solve(pooled, max(penalty, np.finfo(float).tiny))
-        step = _regression_step(sums.curvature, sums.descent)
-        loading = np.column_stack([old.red.P, old.red.mean_out]) + step
-        readout = old.readout
-        if not readout.poisson:
-            explained = np.einsum("nk,nk->n", sums.descent, step) * readout.variance
-            variance = (sums.squares - explained) / np.maximum(sums.n_recorded, 1)
-            seen = np.where(sums.n_recorded > 0, variance, readout.variance)
-            least = _LEAST_VARIANCE * max(1.0, float(seen.mean()))
-            readout = readout._replace(variance=np.maximum(seen, least))
+        level = max(np.trace(pooled.gram[0, 0]) / pooled.gram.shape[2], _TINY)
+        if self.ridge == "auto":
+            start = _FIRST_RIDGE * level * np.ones(len(T))
+            old_penalty = start if self._penalty is None else self._penalty
+            drive_cov = old.step_cov / alpha**2
+            self._penalty = _em.evidence_penalty(pooled, drive_cov, old_penalty)
+            bilinear = _em.solve(pooled, self._penalty)
+        else:
+            bilinear = _em.solve(pooled, float(self.ridge) * level)
+        loading, readout = solve_readout(old.readout, self._loading(), sums.readout)
         P, offset, turn, shift = _gauge(loading)
         A = bilinear.A @ turn.T
         A[0, -1] += shift
-        noise = turn @ (alpha**2 * bilinear.noise_cov) @ turn.T
+        step_cov = alpha**2 * bilinear.noise_cov
+        # EM moves a small noise slowly: go further the way that it moves the size
+        self._change = float(np.log(np.trace(step_cov) / np.trace(old.step_cov)))
+        noise = turn @ (np.exp(_FURTHER * self._change) * step_cov) @ turn.T
         first = sums.first / sums.first[-1, -1]
         mean = first[:rank, -1]
         cov = first[:rank, :rank] - np.outer(mean, mean)
@@ -479,30 +567,6 @@ class StateSpaceEM:
 
 def _with_one(z: np.ndarray) -> np.ndarray:
     return np.concatenate([z, np.ones((*z.shape[:-1], 1))], axis=-1)
-
-
-def _normal_equations(
-    one: np.ndarray, descent: np.ndarray, curvature: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Of the readout: (n_neurons, rank + 1, rank + 1) and (n_neurons, rank + 1)."""
-    size = one.shape[-1]
-    rows = one.reshape(-1, size)
-    right = descent.reshape(len(rows), -1).T @ rows
-    if curvature.shape[:2] == (1, 1):  # the same at every bin
-        return curvature[0, 0][:, None, None] * (rows.T @ rows), right
-    outer = (rows[:, :, None] * rows[:, None, :]).reshape(len(rows), -1)
-    curvature = np.broadcast_to(curvature, descent.shape).reshape(len(rows), -1)
-    return (curvature.T @ outer).reshape(-1, size, size), right
-
-
-def _regression_step(curvature: np.ndarray, descent: np.ndarray) -> np.ndarray:
-    """Change of the readout (n_neurons, rank + 1), lightly shrunk."""
-    size = curvature.shape[1]
-    scale = np.trace(curvature, axis1=1, axis2=2) / size
-    jitter = 1e-6 * scale + np.finfo(float).tiny
-    return np.linalg.solve(
-        curvature + jitter[:, None, None] * np.eye(size), descent[..., None]
-    )[..., 0]
 
 
 def _gauge(

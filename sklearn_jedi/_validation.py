@@ -96,8 +96,8 @@ def check_trials(
     if conditions is not None:
         trials = trials.grouped(_groups(conditions, len(trials)))
     if reset:
-        ragged = len(set(lengths)) > 1 or lengths[0] != width
-        estimator.n_timepoints_in_ = lengths if ragged else width
+        differ = len(set(lengths)) > 1
+        estimator.n_timepoints_in_ = lengths if differ else int(lengths[0])
         estimator.n_neurons_in_ = n_neurons
     return trials, summary
 
@@ -106,6 +106,8 @@ def _source(estimator: Any, X: Any, reset: bool) -> tuple[Any, int]:
     """Trials as a 3-D array-like or a list of 2-D arrays, and the time points."""
     if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1:
         X = list(X)
+    if isinstance(X, np.ma.MaskedArray):
+        X = np.ma.filled(X.astype(np.result_type(X.dtype, np.float32)), np.nan)
     if isinstance(X, (list, tuple)) and _is_list_of_trials(X):
         source = [_trial(trial, i) for i, trial in enumerate(X)]
         widths = sorted({trial.shape[1] for trial in source})
@@ -217,7 +219,7 @@ def _scan(trials: Trials, name: str, reset: bool) -> tuple[np.ndarray, Summary]:
         if recorded is None:
             ends = block.lengths
         else:
-            some, whole = recorded.any(2), block.bins
+            some, whole = np.asarray(recorded.any(2)), block.bins
             ends = np.where(some.any(1), some.shape[1] - some[:, ::-1].argmax(1), 0)
             partial += int((some & ~whole).sum())
             first_whole[block.numbers] = np.where(whole.any(1), whole.argmax(1), -1)
@@ -254,17 +256,20 @@ def _scan(trials: Trials, name: str, reset: bool) -> tuple[np.ndarray, Summary]:
 
 def _groups(conditions: ArrayLike, n_trials: int) -> np.ndarray:
     """Numbers of the groups that labels make."""
-    labels = np.asarray(conditions)
+    labels = np.asarray(conditions, dtype=object)
     if labels.shape != (n_trials,):
         raise ValueError(
             f"conditions must have one label per trial, shape ({n_trials},); got "
             f"{labels.shape}"
         )
-    if labels.dtype.kind == "f" and np.isnan(labels).any():
-        raise ValueError("conditions contain NaN; give each trial a label")
-    if labels.dtype == object and any(label is None for label in labels):
-        raise ValueError("conditions contain None; give each trial a label")
-    return np.unique(labels, return_inverse=True)[1].reshape(-1)
+    missing = [label is None or label != label for label in labels.tolist()]
+    if any(missing):
+        raise ValueError(
+            f"conditions contain None or NaN (trial {missing.index(True)}); give each "
+            "trial a label"
+        )
+    numbers: dict[Any, int] = {}
+    return np.array([numbers.setdefault(k, len(numbers)) for k in labels.tolist()])
 
 
 def check_counts(summary: Summary) -> None:

@@ -11,7 +11,19 @@ import numpy as np
 import pytest
 
 from sklearn_jedi import JEDIEstimator
+from sklearn_jedi._trials import Trials
 from sklearn_jedi.datasets import make_rotation_family
+
+
+def in_trials(X, groups=None, batch_size=32):
+    """Trials around an array, or a list of arrays of any lengths."""
+    lengths = np.array([len(trial) for trial in X])
+    return Trials(X, lengths, X[0].shape[1], np.float64, batch_size, groups)
+
+
+def in_block(X, groups=None):
+    """All of an array or list in one block."""
+    return in_trials(X, groups).read(np.arange(len(X)))
 
 
 @pytest.fixture(scope="session")

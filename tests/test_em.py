@@ -22,8 +22,12 @@ def planted(rng, n_trials=60, n_steps=50, noise=0.0):
     return f, y + noise * rng.standard_normal(y.shape), A, c, weights
 
 
+def every_step(series):
+    return np.ones(series.shape[:2], dtype=bool)
+
+
 def fit(f, y, embedding_dim=2, **params):
-    moments = trial_moments(y, f, 1)
+    moments = trial_moments(y, f, 1, every_step(y))
     params = {"ridge": 1e-8, "inflation": 1.0, **params}
     model = fit_bilinear(moments, embedding_dim, **params)
     return model, *posterior(moments, model)
@@ -86,7 +90,7 @@ def test_posterior_is_the_gaussian_formula(rng, inflation):
     f, y, A, _, _ = planted(rng, n_trials=3, n_steps=7, noise=0.5)
     noise_cov = np.array([[0.5, 0.2], [0.2, 0.3]])
     model = BilinearModel(A, noise_cov, inflation, 0)
-    mean, cov = posterior(trial_moments(y, f, 1), model)
+    mean, cov = posterior(trial_moments(y, f, 1, every_step(y)), model)
     for i in range(3):
         # one long vector of observations: y - f A_0 = G c + noise
         G = np.stack([(f[i] @ A_j).ravel() for A_j in A[1:]], axis=1)
@@ -157,14 +161,26 @@ def test_inflation_is_the_autocorrelation_time_of_an_ar1_process(rng, rho):
         series[:, t] += rho * series[:, t - 1]
     # summed while correlations exceed 0.05: the rest is at most a tenth of the sum
     expected = (1 + rho) / (1 - rho)
-    assert 0.88 * expected < serial_inflation(series) < 1.02 * expected
+    found = serial_inflation(series, every_step(series))
+    assert 0.88 * expected < found < 1.02 * expected
+
+
+def test_inflation_of_residuals_with_gaps(rng):
+    """Gaps leave fewer pairs, not weaker correlations."""
+    series = rng.standard_normal((20, 3000, 2))
+    for t in range(1, series.shape[1]):
+        series[:, t] += 0.5 * series[:, t - 1]
+    keep = rng.random(series.shape[:2]) > 0.3
+    found = serial_inflation(series * keep[..., None], keep)
+    assert 0.88 * 3 < found < 1.02 * 3
 
 
 def test_inflation_has_no_scale_and_is_at_least_one(rng):
     series = np.cumsum(rng.standard_normal((5, 50, 2)), axis=1)
-    expected = serial_inflation(series)
+    keep = every_step(series)
+    expected = serial_inflation(series, keep)
     assert expected > 5
-    assert serial_inflation(series * [1e-6, 1e5]) == pytest.approx(expected)
-    assert serial_inflation(np.zeros((3, 10, 2))) == 1
+    assert serial_inflation(series * [1e-6, 1e5], keep) == pytest.approx(expected)
+    assert serial_inflation(np.zeros((5, 50, 2)), keep) == 1
     alternating = np.tile([1.0, -1.0], 10).reshape(1, 20, 1)
-    assert serial_inflation(alternating) == 1
+    assert serial_inflation(alternating, every_step(alternating)) == 1

@@ -142,6 +142,51 @@ def test_trials_may_be_of_another_length(fitted, rotations):
     assert fitted.reconstruct(longer).shape == longer.shape
 
 
+def test_trials_of_a_list_end_where_an_array_is_padded_with_nan(fitted, rotations):
+    padded = rotations[0][:3].copy()
+    padded[1, 30:] = np.nan
+    ragged = [padded[0], padded[1, :30], padded[2]]
+    Z = fitted.transform(ragged)
+    np.testing.assert_allclose(Z, fitted.transform(padded), atol=1e-10)
+    np.testing.assert_allclose(Z[[1]], fitted.transform(padded[[1], :30]), atol=1e-8)
+    runs, of_array = fitted.reconstruct(ragged), fitted.reconstruct(padded)
+    assert [run.shape for run in runs] == [(40, 20), (30, 20), (40, 20)]
+    assert np.isnan(of_array[1, 30:]).all()
+    for run, other in zip(runs, of_array, strict=True):
+        np.testing.assert_allclose(run, other[: len(run)], atol=1e-10)
+    assert fitted.score(ragged) == pytest.approx(fitted.score(padded), abs=1e-10)
+    ahead = fitted.forecast(ragged, 5)
+    np.testing.assert_allclose(ahead[1], fitted.forecast(padded[[1], :30], 5)[0])
+
+
+def test_gaps_are_filled_by_the_free_run(fitted, rotations):
+    X = rotations[0][:4].copy()
+    X[1, 10:14], X[2, :3] = np.nan, np.nan
+    runs = fitted.reconstruct(X)
+    assert np.isnan(runs[2, :3]).all()
+    assert np.isfinite(np.delete(runs, 2, axis=0)).all()
+    np.testing.assert_array_equal(fitted.initial_states(X)[2], X[2, 3])
+    missed = runs[1, 10:14] - rotations[0][1, 10:14]
+    assert np.mean(missed**2) < 0.05 * rotations[0].var()
+    # the first whole bin of each trial is copied
+    scored = X.copy()
+    scored[:, 0], scored[2, 3] = np.nan, np.nan
+    assert fitted.score(X) == pytest.approx(trajectory_r2(scored, runs), abs=1e-10)
+
+
+def test_trials_of_a_condition_share_an_embedding(fitted, rotations):
+    X, y, _ = rotations
+    shared, cov = fitted.embedding_posterior(X, conditions=y)
+    for label in range(4):
+        assert len(np.unique(shared[y == label], axis=0)) == 1
+    alone, alone_cov = fitted.embedding_posterior(X, conditions=np.arange(24))
+    np.testing.assert_allclose(alone, fitted.transform(X), atol=1e-6)
+    assert (np.linalg.det(cov) < np.linalg.det(alone_cov)).all()
+    runs = fitted.reconstruct(X, conditions=y)
+    networks = fitted.dynamics(shared)
+    np.testing.assert_allclose(runs, networks.simulate(X[:, 0], 40), atol=1e-10)
+
+
 def test_more_trials_than_networks_simulated_at_once(rotations):
     X = rotations[0]
     jedi = small().fit(X)
@@ -309,14 +354,21 @@ def test_verbose_says_what_was_chosen(rotations, capsys):
 # -------------------------------------------------------------------- unfavourable data
 
 
-@pytest.mark.parametrize("max_epochs", [0, 4], ids=["em", "trained"])
-def test_noise_is_not_explained_much_worse_than_by_its_mean(max_epochs):
+@pytest.mark.parametrize(
+    ("observation", "max_epochs"),
+    [("state", 0), ("state", 4), ("auto", 0)],
+    ids=["em", "trained", "auto"],
+)
+def test_noise_is_not_explained_much_worse_than_by_its_mean(observation, max_epochs):
     # A free run starts from a recorded bin, whose share decays as (1 - dt / tau)^t
     # whatever the weights: independent of the rest, it costs its own variance, and a
     # good model of noise adds nothing to that.
     X = np.random.default_rng(0).standard_normal((40, 30, 8))
     cost = np.mean(0.9 ** (2 * np.arange(1, 30)))
-    jedi = small(rank=3, max_epochs=max_epochs, random_state=0).fit(X[:20])
+    jedi = small(
+        rank=3, observation=observation, max_epochs=max_epochs, random_state=0
+    ).fit(X[:20])
+    assert jedi.observation_ == ("noisy" if observation == "auto" else "state")
     assert jedi.score(X[:20]) > -1.1 * cost
     assert jedi.score(X[20:]) > -1.1 * cost
 
@@ -356,6 +408,17 @@ def test_one_trial_has_no_embedding_but_dynamics(rotations, max_epochs):
         jedi.fit(X)
     np.testing.assert_array_equal(jedi.embeddings_, np.zeros((1, 2)))
     assert jedi.score(X) > 0.9
+
+
+@pytest.mark.parametrize("observation", ["state", "noisy", "poisson"])
+def test_trials_that_are_all_the_same_have_no_embedding(observation):
+    counts = np.random.default_rng(0).poisson(3.0, (20, 5))
+    X = np.repeat(counts[None], 4, axis=0)
+    jedi = small(observation=observation)
+    with pytest.warns(UserWarning, match="2 of 2 embedding axes cannot be told from 4"):
+        jedi.fit(X)
+    np.testing.assert_array_equal(jedi.embeddings_, np.zeros((4, 2)))
+    assert np.isfinite(jedi.reconstruct(X)).all()
 
 
 def test_axes_beyond_the_data_stay_at_the_prior(rotations):

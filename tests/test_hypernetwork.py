@@ -18,7 +18,7 @@ def test_it_starts_as_the_affine_map(rng, A, sizes):
     net = Hypernetwork(A, sizes).double()
     expected = A[0] + np.einsum("nj,jkr->nkr", c, A[1:])
     # buffers were float32 once
-    np.testing.assert_allclose(net.weights(c)[0], expected, atol=1e-6)
+    np.testing.assert_allclose(net.weights(c), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("sizes", [(), (4,), (8, 6)])
@@ -27,13 +27,13 @@ def test_slopes_are_derivatives(rng, A, sizes):
     for parameter in net.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
     c = rng.standard_normal((7, 2))
-    weights, slopes = net.weights(c, with_slopes=True)
+    weights, slopes = net.weights_and_slopes(c)
     assert weights.shape == (7, 5, 2)
     assert slopes.shape == (7, 2, 5, 2)
-    np.testing.assert_array_equal(weights, net.weights(c)[0])
+    np.testing.assert_array_equal(weights, net.weights(c))
     eps = 1e-6
     for j, e in enumerate(np.eye(2)):
-        up, down = net.weights(c + eps * e)[0], net.weights(c - eps * e)[0]
+        up, down = net.weights(c + eps * e), net.weights(c - eps * e)
         np.testing.assert_allclose(slopes[:, j], (up - down) / (2 * eps), atol=1e-7)
 
 
@@ -49,6 +49,6 @@ def test_changes_are_in_units_of_the_shared_weights(rng, A):
 
 def test_weights_carry_no_gradient(A):
     net = Hypernetwork(A, (4,))
-    weights, slopes = net.weights(np.zeros((1, 2)), with_slopes=True)
+    weights, slopes = net.weights_and_slopes(np.zeros((1, 2)))
     assert type(weights) is type(slopes) is np.ndarray
     assert all(parameter.grad is None for parameter in net.parameters())

@@ -37,10 +37,31 @@ def test_r2_of_float32_is_summed_in_float64():
     assert trajectory_r2(X, np.full_like(X, 10000.5)) == pytest.approx(0, abs=1e-6)
 
 
-@pytest.mark.parametrize("shape", [(2, 3), (2, 3, 5), (1, 3, 4)])
-def test_r2_needs_two_arrays_of_trials(shape):
-    with pytest.raises(ValueError, match=r"same shape .*\(2, 3, 4\) and"):
+@pytest.mark.parametrize(
+    ("shape", "text"),
+    [
+        ((2, 3), "X_pred must have the shape"),
+        ((2, 3, 5), r"same shape .*\(2, 3, 4\) and \(2, 3, 5\)"),
+        ((1, 3, 4), r"same shape .*\(2, 3, 4\) and \(1, 3, 4\)"),
+    ],
+)
+def test_r2_needs_two_arrays_of_trials(shape, text):
+    with pytest.raises(ValueError, match=text):
         trajectory_r2(np.zeros((2, 3, 4)), np.zeros(shape))
+
+
+def test_r2_of_trials_of_different_lengths_with_gaps(rng):
+    X = rng.standard_normal((2, 5, 3))
+    predicted = X + rng.standard_normal(X.shape)
+    X[1, 3:], X[0, 2, 1] = np.nan, np.nan
+    recorded = ~np.isnan(X)
+    error = ((X - predicted)[recorded] ** 2).sum()
+    total = ((X - np.nanmean(X, axis=(0, 1)))[recorded] ** 2).sum()
+    assert trajectory_r2(X, predicted) == pytest.approx(1 - error / total)
+    ragged = [X[0], X[1, :3]], [predicted[0], predicted[1, :3]]
+    assert trajectory_r2(*ragged) == pytest.approx(1 - error / total)
+    with pytest.raises(ValueError, match="trials of the same shapes"):
+        trajectory_r2(ragged[0], list(predicted))
 
 
 def test_forecast_scorer_is_the_r2_of_forecast(fitted, rotations):
@@ -76,3 +97,15 @@ def test_forecast_scorer_needs_a_beginning_and_a_rest(em_fitted, rotations, n_gi
 
 def test_forecast_scorer_names_itself():
     assert repr(ForecastScorer(5)) == "ForecastScorer(n_given=5)"
+
+
+def test_forecast_scorer_of_trials_of_different_lengths(em_fitted, rotations):
+    X = [rotations[0][i][:length] for i, length in enumerate((40, 25, 33))]
+    forecast = em_fitted.forecast(np.stack([trial[:15] for trial in X]), 25)
+    later = [trial[15:] for trial in X]
+    expected = trajectory_r2(
+        later, [run[: len(part)] for run, part in zip(forecast, later, strict=True)]
+    )
+    assert ForecastScorer(15)(em_fitted, X) == pytest.approx(expected, abs=1e-12)
+    with pytest.raises(ValueError, match="less than the 25 time points of the short"):
+        ForecastScorer(25)(em_fitted, X)

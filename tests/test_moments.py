@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import in_trials
 
 from sklearn_jedi import LowRankRNN, _moments
 from sklearn_jedi._moments import find_basis, moving_average, project, trial_moments
@@ -23,11 +24,12 @@ def test_moving_average_leaves_its_input_alone(rng):
     np.testing.assert_array_equal(series, before)
 
 
+@pytest.mark.parametrize("every", [False, True], ids=["some", "every"])
 @pytest.mark.parametrize("window", [1, 3])
-def test_moments_of_kept_steps_are_sums_over_whole_windows(rng, window):
+def test_moments_of_kept_steps_are_sums_over_whole_windows(rng, window, every):
     y, f = rng.standard_normal((4, 9, 2)), rng.standard_normal((4, 9, 3))
-    keep = rng.random((4, 9)) > 0.2
-    keep[1] = False
+    keep = every | (rng.random((4, 9)) > 0.2)
+    keep[1] = every
     moments = trial_moments(y, f, window, keep)
     for i in range(4):
         ff, fy, yy, count = np.zeros((3, 3)), np.zeros((3, 2)), np.zeros((2, 2)), 0
@@ -44,29 +46,20 @@ def test_moments_of_kept_steps_are_sums_over_whole_windows(rng, window):
         assert moments.n_windows[i] == count
 
 
-def test_without_a_mask_every_step_counts(rng):
-    y, f = rng.standard_normal((4, 9, 2)), rng.standard_normal((4, 9, 3))
-    every = trial_moments(y, f, 2)
-    masked = trial_moments(y, f, 2, np.ones((4, 9), dtype=bool))
-    for a, b in zip(every, masked, strict=True):
-        np.testing.assert_allclose(a, b)
-    np.testing.assert_array_equal(every.n_windows, [8] * 4)
-
-
 def test_fewer_directions_are_those_of_a_smaller_regression(rng):
     y, f = rng.standard_normal((4, 9, 2)), rng.standard_normal((4, 9, 5))
-    fewer = trial_moments(y, f, 1).directions(2)
-    again = trial_moments(y, f[..., [0, 1, 4]], 1)
+    keep = np.ones((4, 9), dtype=bool)
+    fewer = trial_moments(y, f, 1, keep).directions(2)
+    again = trial_moments(y, f[..., [0, 1, 4]], 1, keep)
     for a, b in zip(fewer, again, strict=True):
         np.testing.assert_allclose(a, b)
 
 
 @pytest.mark.parametrize("nonlinearity", ["tanh", "linear"])
-def test_projected_drives_and_features(rng, nonlinearity, monkeypatch):
-    monkeypatch.setattr(_moments, "_BLOCK_VALUES", 100)  # two trials a block
+def test_projected_drives_and_features(rng, nonlinearity):
     X = rng.standard_normal((5, 8, 6))
     gain, alpha = 0.5, 0.2
-    basis = find_basis(X, nonlinearity, gain, alpha, 2, 3)
+    basis = find_basis(in_trials(X, batch_size=2), nonlinearity, gain, alpha, 2, 3)
     phi = {"tanh": np.tanh, "linear": lambda x: x}[nonlinearity]
     drive = (X[:, 1:] - (1 - alpha) * X[:, :-1]) / alpha
     feature = phi(gain * X[:, :-1]) / gain
@@ -86,7 +79,7 @@ def test_projected_drives_and_features(rng, nonlinearity, monkeypatch):
 
 def test_feature_directions_are_principal_components(rng):
     X = rng.standard_normal((6, 10, 5)) * [5, 1, 3, 0.1, 0.2]
-    basis = find_basis(X, "linear", 1.0, 0.1, 1, 2)
+    basis = find_basis(in_trials(X), "linear", 1.0, 0.1, 1, 2)
     rows = X[:, :-1].reshape(-1, 5)
     _, _, components = np.linalg.svd(rows - rows.mean(0), full_matrices=False)
     overlap = np.abs(np.sum(basis.Q * components[:2].T, axis=0))
@@ -97,7 +90,7 @@ def test_drive_directions_span_the_outputs_of_a_low_rank_network(rng):
     U, V = rng.standard_normal((2, 12, 2))
     network = LowRankRNN(U / 2, V / 2, 0.3 * rng.standard_normal(12))
     X = network.simulate(rng.standard_normal((1, 8, 12)), 40)[0]
-    basis = find_basis(X, "tanh", 1.0, 0.1, 2, 4)
+    basis = find_basis(in_trials(X), "tanh", 1.0, 0.1, 2, 4)
     outside = U - basis.P @ (basis.P.T @ U)
     np.testing.assert_allclose(outside, 0, atol=1e-6)
 
@@ -106,7 +99,7 @@ def test_many_neurons_get_the_same_directions_from_a_random_start(rng, monkeypat
     latent = rng.standard_normal((6, 30, 4)) * [4, 3, 2, 1]
     X = latent @ rng.standard_normal((4, 60)) / 10
     X += 0.01 * rng.standard_normal(X.shape)
-    args = (X, "tanh", 1.0, 0.2, 3, 4)
+    args = (in_trials(X), "tanh", 1.0, 0.2, 3, 4)
     exact = find_basis(*args)
     monkeypatch.setattr(_moments, "_EXACT_NEURONS", 50)
     randomised = find_basis(*args)
@@ -116,11 +109,3 @@ def test_many_neurons_get_the_same_directions_from_a_random_start(rng, monkeypat
     np.testing.assert_allclose(randomised.feature_mean, exact.feature_mean, atol=1e-12)
     assert not np.array_equal(randomised.P, exact.P)
     np.testing.assert_array_equal(find_basis(*args).P, randomised.P)
-
-
-def test_blocks_hold_every_trial_in_order(rng, monkeypatch):
-    monkeypatch.setattr(_moments, "_BLOCK_VALUES", 50)
-    X = rng.standard_normal((7, 4, 5))
-    blocks = list(_moments.blocks(X))
-    assert [len(block) for block in blocks] == [2, 2, 2, 1]
-    np.testing.assert_array_equal(np.concatenate(blocks), X)

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from conftest import in_block, in_trials
 from skorch.callbacks import Callback
 
 from sklearn_jedi import JEDIEstimator
-from sklearn_jedi._net import HeldOutBatches, KeepBest, Trials, WindowBatches, train
+from sklearn_jedi._net import HeldOutBatches, KeepBest, Recording, WindowBatches, train
 from sklearn_jedi._rollout import free_run, split_state
 from sklearn_jedi._selection import held_out_windows
 
@@ -16,15 +17,19 @@ def problem(rotations):
     """What `train` is given: EM's solution under a ridge that is too strong."""
     X = np.array(rotations[0])
     jedi = JEDIEstimator(2, 2, ridge=1.0, max_epochs=0).fit(X)
-    held = held_out_windows(len(X), X.shape[1] - 1, 4)
     model = jedi._model
-    return X, model.reduction, model.bilinear.A, jedi.embeddings_, held
+    return X, model.reduction, model.bilinear.A, jedi.embeddings_
+
+
+@pytest.fixture(scope="module")
+def held(problem):
+    """Steps held out, in every fourth trial."""
+    return held_out_windows(in_block(problem[0]), 4)
 
 
 @pytest.fixture
 def data(problem):
-    X, red, _, _, held = problem
-    return Trials(X, red, held)
+    return Recording(in_trials(problem[0]), problem[1])
 
 
 def run(problem, **params):
@@ -37,7 +42,8 @@ def run(problem, **params):
         "seed": 0,
         "verbose": 0,
     }
-    return train(*problem, **given | params)
+    X, *em = problem
+    return train(in_trials(X), *em, **given | params)
 
 
 # ----------------------------------------------------------------------------- batches
@@ -60,8 +66,8 @@ def test_an_epoch_is_a_pass_and_at_least_four_batches(data, batch_size, n_batche
 
 
 @pytest.mark.parametrize("horizon", [5, 13, 39])
-def test_windows_hold_what_follows_their_first_state(data, problem, horizon):
-    X, red, _, _, held = problem
+def test_windows_hold_what_follows_their_first_state(data, problem, held, horizon):
+    X, red, _, _ = problem
     data.horizon = horizon
     for inputs, (targets, masked) in WindowBatches(data, batch_size=8):
         assert len(inputs["trial"]) == 8 * (39 // horizon)
@@ -77,8 +83,7 @@ def test_windows_hold_what_follows_their_first_state(data, problem, horizon):
             )
 
 
-def test_validation_scores_held_out_steps_alone(data, problem):
-    held = problem[-1]
+def test_validation_scores_held_out_steps_alone(data, held):
     batches = list(HeldOutBatches(data, batch_size=4))
     trials = torch.cat([inputs["trial"] for inputs, _ in batches]).tolist()
     assert trials == np.flatnonzero(held.any(1)).tolist() == [0, 4, 8, 12, 16, 20]
@@ -86,11 +91,30 @@ def test_validation_scores_held_out_steps_alone(data, problem):
     np.testing.assert_array_equal(masked, ~held[trials])
 
 
+def test_windows_start_at_whole_bins_and_score_within_their_trial(problem):
+    X = [problem[0][0], problem[0][1][:12], problem[0][2].copy()]
+    X[2][15:18, 3] = np.nan
+    groups = np.array([0, 1, 1])
+    data = Recording(in_trials(X, groups), problem[1])
+    row, start = np.array([1, 1, 2, 2]), np.array([0, 8, 10, 16])
+    inputs, (targets, masked) = data.window(
+        in_block(X, groups), row, start, 10, held_out=False
+    )
+    assert inputs["trial"].tolist() == [1] * 4
+    first = [0, 8, 10, 14]
+    bins = [range(1, 11), [9, 10, 11], [*range(11, 15), 18, 19, 20], range(18, 25)]
+    for k, scored in enumerate(bins):
+        np.testing.assert_allclose(inputs["states"][k], X[row[k]][first[k]], atol=1e-6)
+        assert (first[k] + 1 + np.flatnonzero(~masked[k])).tolist() == list(scored)
+        expected = X[row[k]][list(scored)] @ problem[1].P
+        np.testing.assert_allclose(targets[k][~masked[k]], expected, atol=1e-5)
+
+
 # -------------------------------------------------------------------------------- loss
 
 
-def test_held_out_loss_before_training_is_that_of_em(problem):
-    X, red, A, Z, held = problem
+def test_held_out_loss_before_training_is_that_of_em(problem, held):
+    X, red, A, Z = problem
     trials = held.any(1)
     path = free_run(red, A[0] + np.tensordot(Z, A[1:], 1), X[:, 0], 39)
     targets = split_state(red, X)[0]
@@ -102,7 +126,7 @@ def test_held_out_loss_before_training_is_that_of_em(problem):
     assert trials.sum() == 6
 
 
-def test_what_is_held_out_does_not_train(problem):
+def test_what_is_held_out_does_not_train(problem, held):
     """Targets are read through a mask: spoiling the held-out ones changes nothing."""
     spoiled = []
 
@@ -111,12 +135,21 @@ def test_what_is_held_out_does_not_train(problem):
             return self
 
         def on_train_begin(self, net, X=None, **kwargs):
-            X.targets[:, 1:][X.held] = 1e3
-            spoiled.append(int(X.held.sum()))
+            window = X.window
+
+            def spoil(*args, held_out):
+                inputs, (targets, masked) = window(*args, held_out=held_out)
+                if not held_out:
+                    targets[masked] = 1e3
+                    spoiled.append(int(masked.sum()))
+                return inputs, (targets, masked)
+
+            X.window = spoil
 
     plain = run(problem, max_epochs=2)
     other = run(problem, max_epochs=2, callbacks=[SpoilTargets()])
-    assert spoiled == [int(problem[-1].sum())]
+    # the second epoch is of whole trials: three batches are one pass over all
+    assert sum(spoiled[4:7]) == held.sum()
     assert plain.net.history[:, "train_loss"] == other.net.history[:, "train_loss"]
 
 
@@ -167,8 +200,7 @@ class SpoilLater(Callback):
             net.module_.hypernetwork.change.data += 5.0
 
 
-def test_the_best_state_is_restored(problem):
-    X, _, _, _, held = problem
+def test_the_best_state_is_restored(problem, data):
     training = run(problem, max_epochs=6, callbacks=[SpoilLater()])
     losses = training.net.history[:, "valid_loss"]
     assert training.best_epoch == 3
@@ -177,7 +209,6 @@ def test_the_best_state_is_restored(problem):
         training.net.module_.parameters(), training.net.best, strict=True
     ):
         assert torch.equal(kept, best)
-    data = Trials(X, problem[1], held)
     (batch,) = HeldOutBatches(data, 100)
     loss = training.net.validation_step(batch)["loss"].item()
     assert loss == pytest.approx(losses[2], rel=1e-5)

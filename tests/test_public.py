@@ -32,7 +32,13 @@ def test_version():
 
 
 @pytest.mark.parametrize(
-    "use", ["", "JEDIEstimator(max_epochs=0).fit(X).score(X)"], ids=["import", "em"]
+    "use",
+    [
+        "",
+        "JEDIEstimator(observation='state', max_epochs=0).fit(X).score(X)",
+        "JEDIEstimator(observation='noisy').fit(X).score(X)",
+    ],
+    ids=["import", "em", "noisy"],
 )
 def test_heavy_libraries_are_imported_only_where_needed(use):
     code = f"""

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import in_block, in_trials
 
 from sklearn_jedi._selection import choose_settings, held_out_windows
 from sklearn_jedi.datasets import make_rotation_family
@@ -10,11 +11,13 @@ from sklearn_jedi.datasets import make_rotation_family
 def choose(X, **given):
     given = {"gain": "auto", "window": "auto", "ridge": "auto"} | given
     full_rank = given.pop("full_rank", False)
-    return choose_settings(X, 2, 2, "tanh", 0.1, **given, full_rank=full_rank)
+    return choose_settings(
+        in_trials(X), 2, 2, "tanh", 0.1, **given, full_rank=full_rank
+    )
 
 
 def test_held_out_windows_take_turns():
-    held = held_out_windows(7, 12, every=2)
+    held = held_out_windows(in_block(np.zeros((7, 13, 2))), every=2)
     expected = {0: range(3, 6), 2: range(6, 9), 4: range(9, 12), 6: range(3, 6)}
     for trial in range(7):
         assert np.flatnonzero(held[trial]).tolist() == list(expected.get(trial, []))
@@ -22,9 +25,17 @@ def test_held_out_windows_take_turns():
 
 @pytest.mark.parametrize("n_steps", range(4, 12))
 def test_held_out_windows_are_a_quarter_and_leave_the_first_step(n_steps):
-    held = held_out_windows(6, n_steps)
+    held = held_out_windows(in_block(np.zeros((6, n_steps + 1, 2))))
     assert (held.sum(1) == n_steps // 4).all()
     assert not held[:, 0].any()
+
+
+def test_held_out_windows_of_short_trials_with_gaps():
+    X = [np.zeros((length, 2)) for length in (13, 9, 5)]
+    X[0][4, 1] = np.nan
+    held = held_out_windows(in_block(X))
+    expected = [[4, 5], [4, 5], [3]]  # 3 is the step to the missing bin
+    assert [np.flatnonzero(row).tolist() for row in held] == expected
 
 
 def test_given_numbers_are_kept(rotations):

@@ -35,6 +35,12 @@ def with_value(value):
     return X
 
 
+def without(index):
+    X = trials()
+    X[index] = np.nan
+    return X
+
+
 # --------------------------------------------------------------------------- trials
 
 
@@ -46,7 +52,17 @@ BAD_TRIALS = {
     "no neurons": (trials(4, 12, 0), ValueError, "no neurons"),
     "infinite": (with_value(np.inf), ValueError, "infinity"),
     "minus infinite": (with_value(-np.inf), ValueError, "infinity"),
-    "NaN": (with_value(np.nan), ValueError, "NaN"),
+    "overflow": (1e160 * trials(), ValueError, "squares overflow .*smaller unit"),
+    "all-NaN trial": (
+        without(np.s_[1]),
+        ValueError,
+        "trial 1 has NaN in every bin; .* at least 2 .* leave that trial out",
+    ),
+    "one time point left": (
+        without(np.s_[2, 1:]),
+        ValueError,
+        "trial 2 has 1 time point; .* at least 2",
+    ),
     "one dimension": (trials(12), ValueError, "Expected 2D array, got 1D"),
     "four dimensions": (trials(2, 4, 12, 3), ValueError, "4 dimensions"),
     "a number": (3.0, ValueError, "scalar array"),
@@ -58,25 +74,32 @@ BAD_TRIALS = {
         "must be a string or a real number|float\\(\\) argument",
     ),
     "complex": (trials() + 1j, ValueError, "[Cc]omplex"),
-    "ragged list": (
-        [trials(12, 3), trials(9, 3)],
-        ValueError,
-        r"different shapes .*\(9, 3\), \(12, 3\).*Cut all trials",
-    ),
     "ragged neurons": (
         (trials(12, 3), trials(12, 2)),
         ValueError,
-        "select the same units",
+        r"number of neurons: \[2, 3\]; select the same units",
     ),
+    "short trial": (
+        [trials(12, 3), trials(1, 3)],
+        ValueError,
+        "trial 1 has 1 time point; .* at least 2",
+    ),
+    "short trials": ([trials(1, 3)] * 2, ValueError, r"1 time point\(s\) a trial"),
+    "list of trials and more": (
+        [trials(12, 3), trials(12)],
+        ValueError,
+        r"trial 1 has shape \(12,\)",
+    ),
+    "infinite in a list": (list(with_value(np.inf)), ValueError, "infinity"),
     "ragged nested lists": (
         [trials(12, 3).tolist(), trials(9, 3).tolist()],
         ValueError,
         "inhomogeneous|different shapes",
     ),
-    "array of trials": (
-        np.array([trials(12, 3), trials(9, 3), None], dtype=object)[:2],
+    "array of trials and None": (
+        np.array([trials(12, 3), trials(9, 3), None], dtype=object),
         ValueError,
-        "np.stack",
+        r"trial 2 has shape \(\)",
     ),
 }
 
@@ -87,6 +110,86 @@ BAD_TRIALS = {
 def test_fit_refuses(X, error, text):
     with pytest.raises(error, match=text):
         jedi().fit(X)
+
+
+@pytest.mark.parametrize(
+    ("neurons", "text"),
+    [([1], "neuron 1 has no finite value"), ([0, 2], "neurons 0, 2 have no finite")],
+)
+def test_fit_refuses_neurons_that_were_never_recorded(neurons, text):
+    X = without(np.s_[:, :, neurons])
+    with pytest.raises(ValueError, match=text):
+        jedi().fit(X)
+
+
+@pytest.mark.parametrize(
+    "as_given",
+    [tuple, list, lambda X: np.array([*X, None], dtype=object)[:-1]],
+    ids=["tuple", "list", "array of trials"],
+)
+def test_trials_may_be_of_different_lengths_with_gaps(as_given):
+    """They pass whole: like an array padded with NaN."""
+    padded = with_value(np.nan)
+    padded[0, 9:], padded[3, 4:] = np.nan, np.nan
+    estimator = JEDIEstimator()
+    checked, summary = check_trials(
+        estimator,
+        as_given([padded[0, :9], padded[1], padded[2], padded[3, :4]]),
+        reset=True,
+    )
+    from_array, same = check_trials(JEDIEstimator(), padded, reset=True)
+    for gate in (checked, from_array):
+        np.testing.assert_array_equal(gate.lengths, [9, 12, 12, 4])
+        block = gate.read(np.arange(4))
+        np.testing.assert_array_equal(block.values, np.nan_to_num(padded))
+        np.testing.assert_array_equal(block.recorded, ~np.isnan(padded))
+    for part in (summary, same):
+        np.testing.assert_allclose(part.mean, np.nanmean(padded, (0, 1)))
+        np.testing.assert_allclose(part.sd, np.nanstd(padded, (0, 1)))
+        np.testing.assert_array_equal(part.first_whole, [0, 0, 0, 0])
+        assert part.partial_bins == 1
+        assert not part.counts
+    assert estimator.n_features_in_ == 12
+    np.testing.assert_array_equal(estimator.n_timepoints_in_, [9, 12, 12, 4])
+
+
+def test_first_whole_bins_and_counts_are_found():
+    X = np.round(3 * np.abs(trials()))
+    X[0, :2], X[1, :3, 1], X[2, :, 0], X[2, :, 1] = np.nan, np.nan, np.nan, 2.0
+    X[2, ::2, 1:] = np.nan
+    summary = check_trials(JEDIEstimator(), X, reset=True)[1]
+    np.testing.assert_array_equal(summary.first_whole, [2, 3, -1, 0])
+    assert summary.partial_bins == 3 + 6
+    assert summary.counts
+
+
+def test_a_trial_without_a_whole_bin_needs_another_observation():
+    X = without(np.s_[2, :, 0])
+    with pytest.raises(ValueError, match=r'trial 2 has no .*; use observation="noisy"'):
+        jedi(observation="state").fit(X)
+
+
+@pytest.mark.parametrize(
+    "change", [lambda n: n / 2, lambda n: n - 10], ids=["halves", "negative"]
+)
+def test_new_trials_have_to_be_counts_too(change):
+    counts = np.random.default_rng(0).poisson(3.0, (4, 12, 3))
+    poisson = JEDIEstimator(2, 2, observation="poisson").fit(counts)
+    with pytest.raises(ValueError, match="needs spike counts, whole numbers"):
+        poisson.transform(change(counts))
+
+
+@pytest.mark.parametrize(
+    ("labels", "text"),
+    [
+        ([0, 1], r"one label per trial, shape \(4,\); got \(2,\)"),
+        ([0, 1, np.nan, 1], "None or NaN"),
+        (["a", None, "a", "b"], "None or NaN"),
+    ],
+)
+def test_conditions_are_one_label_per_trial(labels, text):
+    with pytest.raises(ValueError, match=text):
+        jedi().fit(trials(), conditions=labels)
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +289,12 @@ def test_a_failed_fit_leaves_an_unfitted_model():
         ({"window": 12}, ValueError, "window=12 exceeds the 11 steps .* 12 time"),
         ({"nonlinearity": "sine"}, ValueError, "nonlinearity must be one of .*'sine'"),
         ({"nonlinearity": np.tanh}, ValueError, "nonlinearity must be one of"),
-        ({"observation": "poisson"}, ValueError, 'observation must be "state"'),
+        (
+            {"observation": "counts"},
+            ValueError,
+            "observation must be one of .*'counts'",
+        ),
+        ({"observation": "poisson"}, ValueError, "needs spike counts, whole numbers"),
         ({"hidden_layer_sizes": (8, 0)}, ValueError, "hidden_layer_sizes must be"),
         ({"hidden_layer_sizes": (8.0,)}, TypeError, "hidden_layer_sizes must be"),
         ({"hidden_layer_sizes": 64}, TypeError, "hidden_layer_sizes"),
@@ -264,15 +372,26 @@ def arrays(draw):
 def test_any_array_passes_the_gate_whole_or_is_refused(X):
     estimator = JEDIEstimator()
     try:
-        checked = check_trials(estimator, X, reset=True)
+        checked, summary = check_trials(estimator, X, reset=True)
     except (ValueError, TypeError):
         return
     assert checked.dtype == (np.float32 if X.dtype == np.float32 else np.float64)
-    assert np.isfinite(checked).all()
-    np.testing.assert_array_equal(checked.reshape(X.shape), X)
-    assert estimator.n_timepoints_in_ == estimator.n_features_in_ == X.shape[1]
-    assert estimator.n_neurons_in_ == checked.shape[2]
-    np.testing.assert_array_equal(check_trials(estimator, X, reset=False), checked)
+    X3 = X.reshape(*X.shape[:2], -1).astype(float)
+    block = checked.read(np.arange(len(X)))
+    n_read = block.values.shape[1]
+    assert np.isnan(X3[:, n_read:]).all()
+    np.testing.assert_array_equal(block.values, np.nan_to_num(X3[:, :n_read]))
+    if block.recorded is not None:
+        np.testing.assert_array_equal(block.recorded, ~np.isnan(X3[:, :n_read]))
+    assert np.isfinite(block.values).all()
+    assert np.isfinite([summary.mean, summary.sd]).all()
+    assert estimator.n_features_in_ == X.shape[1]
+    np.testing.assert_array_equal(
+        np.broadcast_to(estimator.n_timepoints_in_, len(X)), checked.lengths
+    )
+    assert estimator.n_neurons_in_ == X3.shape[2]
+    again = check_trials(estimator, X, reset=False)[0].read(np.arange(len(X)))
+    np.testing.assert_array_equal(again.values, block.values)
 
 
 finite_trials = hnp.arrays(
@@ -289,10 +408,15 @@ finite_trials = hnp.arrays(
     offset=st.sampled_from([0.0, 5.0]),
     rank=st.sampled_from([1, 3, None]),
     nonlinearity=st.sampled_from(["tanh", "linear", "relu", "softplus"]),
+    observation=st.sampled_from(["auto", "state"]),
 )
-def test_any_finite_trials_are_fitted(X, scale, offset, rank, nonlinearity):
+def test_any_finite_trials_are_fitted(
+    X, scale, offset, rank, nonlinearity, observation
+):
     X = X * X.dtype.type(scale) + X.dtype.type(offset)
-    jedi = JEDIEstimator(rank, 2, nonlinearity=nonlinearity, max_epochs=0)
+    jedi = JEDIEstimator(
+        rank, 2, nonlinearity=nonlinearity, observation=observation, max_epochs=0
+    )
     Z = jedi.fit_transform(X)
     assert Z.shape == (len(X), 2)
     assert Z.dtype == X.dtype
@@ -310,7 +434,12 @@ def test_any_finite_trials_are_fitted(X, scale, offset, rank, nonlinearity):
 @given(X=finite_trials, nonlinearity=st.sampled_from(["tanh", "relu"]))
 def test_any_finite_trials_can_be_trained_on(X, nonlinearity):
     jedi = JEDIEstimator(
-        2, 2, nonlinearity=nonlinearity, max_epochs=2, hidden_layer_sizes=(4,)
+        2,
+        2,
+        nonlinearity=nonlinearity,
+        observation="state",
+        max_epochs=2,
+        hidden_layer_sizes=(4,),
     )
     Z = jedi.fit_transform(X)
     assert Z.shape == (len(X), 2)
