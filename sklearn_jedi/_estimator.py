@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numbers
+import os
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +18,7 @@ from sklearn.base import (
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_jedi import _predictions
+from sklearn_jedi import _persistence, _predictions
 from sklearn_jedi._low_rank_rnn import LowRankRNN
 from sklearn_jedi._model import (
     Model,
@@ -29,6 +31,7 @@ from sklearn_jedi._model import (
 from sklearn_jedi._noisy_model import fit_noisy
 from sklearn_jedi._observation import choose_observation
 from sklearn_jedi._parameters import check_integer, check_parameters
+from sklearn_jedi._progress import show_progress
 from sklearn_jedi._scaling import Scaling, choose_scaling
 from sklearn_jedi._selection import Settings, choose_settings, default_settings
 from sklearn_jedi._threads import few_threads
@@ -38,6 +41,26 @@ from sklearn_jedi._validation import Summary, check_counts, check_trials
 __all__ = ["JEDIEstimator"]
 
 _FEWEST_POINTS_TO_TRAIN = 5
+# What a file keeps besides the model; `net_` and `history_` are apart.
+_LEARNED = (
+    "embeddings_",
+    "rank_",
+    "gain_",
+    "window_",
+    "n_directions_",
+    "ridge_",
+    "offset_",
+    "scale_",
+    "observation_",
+    "noise_variance_",
+    "n_features_in_",
+    "feature_names_in_",
+    "n_timepoints_in_",
+    "n_neurons_in_",
+    "n_iter_",
+    "interrupted_",
+    "best_epoch_",
+)
 
 
 class JEDIEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -292,7 +315,7 @@ class JEDIEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         mean = _predictions.embeddings(model, prepared)[0]
         if isinstance(model, StateModel):
             model = with_step_noise(model, prepared, mean)
-        self._model = model
+        self._model = _persistence.canonical(model)
         self.embeddings_ = mean.astype(trials.dtype, copy=False)
         self.noise_variance_ = model.noise_variance()
         return error
@@ -518,9 +541,9 @@ class JEDIEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     ) -> np.ndarray | list[np.ndarray]:
         """Expected recordings at the states inferred from the whole trial.
 
-        Unlike `reconstruct`, the states follow the recording: noise is removed, and gaps
-        and neurons that were not recorded are filled in. With "state" recordings are
-        returned as they are, and gaps are filled by the free run.
+        Unlike `reconstruct`, the states follow the recording: noise is removed, and
+        gaps and neurons that were not recorded are filled in. With "state" recordings
+        are returned as they are, and gaps are filled by the free run.
 
         Parameters
         ----------
@@ -608,6 +631,83 @@ class JEDIEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         with few_threads(trials.n_neurons):
             return _predictions.score(self._model, trials, n_copied)
 
+    # --------------------------------------------------------------------------- files
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the fitted estimator to a file that holds numbers and text only.
+
+        Arrays are in the safetensors format, everything else is JSON in its header.
+        `callbacks`, a `random_state` that is no integer, and `net_` are not kept.
+
+        Parameters
+        ----------
+        path : str or path
+            Where to write, such as "model.safetensors"; replaced where it exists.
+        """
+        check_is_fitted(self)
+        params = {**self.get_params(), "callbacks": None}
+        if not isinstance(self.random_state, numbers.Integral):
+            params["random_state"] = None
+        arrays: _persistence.Arrays = {}
+        learned = {
+            name: _persistence.pack(getattr(self, name), name, arrays)
+            for name in _LEARNED
+            if hasattr(self, name)
+        }
+        content = {
+            "estimator": type(self).__name__,
+            "params": {k: _persistence.pack(v, k, arrays) for k, v in params.items()},
+            "learned": learned,
+            "history": [
+                {key: value for key, value in epoch.items() if key != "batches"}
+                for epoch in self.history_
+            ],
+            "model": _persistence.pack_model(self._model, arrays),
+        }
+        _persistence.write(path, content, arrays)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> JEDIEstimator:
+        """Read an estimator that `save` wrote; no code from the file is run.
+
+        Parameters
+        ----------
+        path : str or path
+
+        Returns
+        -------
+        JEDIEstimator
+            Fitted; `net_` is None.
+
+        Raises
+        ------
+        ValueError
+            If the file is damaged, not from `save`, or of a newer format.
+        FileNotFoundError
+            If there is none.
+        """
+        content, arrays = _persistence.read(path)
+        try:
+            if content["estimator"] != cls.__name__:
+                raise ValueError(
+                    f"{str(path)!r} holds a {content['estimator']}, not a "
+                    f"{cls.__name__}"
+                )
+            params, learned = content["params"], content["learned"]
+            params["hidden_layer_sizes"] = tuple(params["hidden_layer_sizes"])
+            estimator = cls(**params)
+            for name in _LEARNED:
+                if name in learned:
+                    value = _persistence.unpack(learned[name], name, arrays)
+                    setattr(estimator, name, value)
+            estimator._model = _persistence.unpack_model(content["model"], arrays)
+        except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+            raise ValueError(
+                f"{str(path)!r} is damaged: {type(error).__name__}: {error}"
+            ) from error
+        estimator.net_, estimator.history_ = None, content["history"]
+        return estimator
+
     # ------------------------------------------------------------------------- helpers
 
     def _trials(self, X: ArrayLike, conditions: ArrayLike | None) -> Trials:
@@ -639,9 +739,9 @@ class JEDIEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
                 f"observation={self.observation_!r}, {settings.describe()}"
             )
 
-    def _report_round(self, n_iter: int, moved: float) -> None:
+    def _report_round(self, done: int, total: int, text: str) -> None:
         if self.verbose:
-            print(f"EM round {n_iter}: embeddings moved by {moved:.3f} prior SD")
+            show_progress("EM round", done, total, text)
 
     def _warn_of_empty_axes(self, A: np.ndarray, n_groups: int) -> None:
         n_empty = int((~A[1:].any((1, 2))).sum())

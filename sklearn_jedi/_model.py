@@ -31,7 +31,7 @@ _HORIZON_IN_TAU = 5
 _NOISE_TRIALS = 512
 # Moments of all trials are kept in memory up to so many bytes; EM starts on a part
 # that fits, and ends with passes over all trials.
-_MOMENT_BYTES = 2**27
+_MOMENT_BYTES = 2**24
 
 
 class Posterior(NamedTuple):

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback, GradientNormClipping
+from skorch.callbacks import GradientNormClipping
 from skorch.helper import predefined_split
 from torch import nn
 from torch.utils.data import Dataset
 
+from sklearn_jedi._callbacks import Horizons, KeepBest, ProgressBar
 from sklearn_jedi._hypernetwork import Hypernetwork
 from sklearn_jedi._rollout import Reduction, free_run, split_state, to_torch
 from sklearn_jedi._selection import held_out_windows
@@ -22,16 +23,12 @@ from sklearn_jedi._trials import Block, Trials
 
 # Weight of the standard normal prior on embeddings beside the relative squared error.
 _PRIOR_WEIGHT = 1e-3
-_SHORT_HORIZON = 20
 _BATCHES_PER_EPOCH = (4, 128)
 # One trial in so many has a held-out window, and no more than that many trials.
 _HELD_OUT_EVERY = 4
 _MOST_HELD_OUT = 256
 _LEARNING_RATE = 2e-3
 _PERCEPTRON_LEARNING_RATE = 6e-4
-# Training has to lower the error on held-out windows by this share. (EM saw those
-# windows, which speaks for EM.)
-_WORTH_TRAINING = 0.05
 
 
 class NonFiniteLossError(ValueError):
@@ -242,98 +239,6 @@ class JEDINet(NeuralNet):
         return loss
 
 
-class Horizons(Callback):
-    """Windows first, then whole trials, each with one cycle of the learning rate.
-
-    References
-    ----------
-    .. [1] Smith and Topin, "Super-convergence: very fast training of neural networks
-       using large learning rates" (2019).
-    """
-
-    def on_train_begin(self, net: NeuralNet, X: Any = None, **kwargs: Any) -> None:
-        n_steps = X.n_steps
-        short = max(1, min(_SHORT_HORIZON, n_steps // 2))
-        self.horizons_ = [short] * (net.max_epochs // 2)
-        self.horizons_ += [n_steps] * (net.max_epochs - len(self.horizons_))
-        self.rates_ = [group["lr"] for group in net.optimizer_.param_groups]
-        self.n_batches_ = len(WindowBatches(X, net.batch_size))
-        self.epoch_ = self.batch_ = 0
-
-    def on_epoch_begin(
-        self, net: NeuralNet, dataset_train: Any = None, **kwargs: Any
-    ) -> None:
-        horizon = self.horizons_[min(self.epoch_, len(self.horizons_) - 1)]
-        dataset_train.horizon = horizon
-        net.history.record("horizon", horizon)
-        self.batch_ = 0
-
-    def on_batch_begin(
-        self, net: NeuralNet, training: bool = False, **kwargs: Any
-    ) -> None:
-        if not training:
-            return
-        horizon = self.horizons_[min(self.epoch_, len(self.horizons_) - 1)]
-        first = self.horizons_.index(horizon)
-        n_epochs = self.horizons_.count(horizon)
-        done = (self.epoch_ - first + self.batch_ / self.n_batches_) / n_epochs
-        factor = _one_cycle(done)
-        for group, rate in zip(net.optimizer_.param_groups, self.rates_, strict=True):
-            group["lr"] = rate * factor
-        self.batch_ += 1
-
-    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        self.epoch_ += 1
-
-
-def _one_cycle(done: float, warm_up: float = 0.3) -> float:
-    """Cosine rise to 1 and fall to nearly 0."""
-    if done < warm_up:
-        return 0.04 + 0.96 * 0.5 * (1 - np.cos(np.pi * done / warm_up))
-    rest = min(1.0, (done - warm_up) / (1 - warm_up))
-    return 1e-3 + (1 - 1e-3) * 0.5 * (1 + np.cos(np.pi * rest))
-
-
-class KeepBest(Callback):
-    """Remember the state with the lowest error on the held-out windows.
-
-    The state before training, EM's, stays unless the error falls by a worthwhile share:
-    its embeddings have a closed form.
-
-    Attributes
-    ----------
-    best_epoch_ : int
-        Zero where training improved nothing.
-    best_loss_, start_loss_ : float
-    """
-
-    _state: dict[str, torch.Tensor]
-
-    def on_train_begin(self, net: NeuralNet, X: Any = None, **kwargs: Any) -> None:
-        self.best_epoch_ = 0
-        losses, sizes = [], []
-        for batch in HeldOutBatches(X, net.batch_size):
-            losses.append(net.validation_step(batch)["loss"].item())
-            sizes.append(len(batch[0]["trial"]))
-        self.start_loss_ = self.best_loss_ = float(np.average(losses, weights=sizes))
-        self._keep(net)
-
-    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        loss = net.history[-1, "valid_loss"]
-        enough = min(self.best_loss_, (1 - _WORTH_TRAINING) * self.start_loss_)
-        if np.isfinite(loss) and loss < enough:
-            self.best_loss_ = loss
-            self.best_epoch_ = len(net.history)
-            self._keep(net)
-
-    def restore(self, net: NeuralNet) -> None:
-        net.module_.load_state_dict(self._state)
-        self._state = {}
-
-    def _keep(self, net: NeuralNet) -> None:
-        self._state = copy.deepcopy(net.module_.state_dict())
-
-
 class Training(NamedTuple):
     """What training leaves: the net in its best state.
 
@@ -403,10 +308,12 @@ def train(
                 ("horizons", Horizons()),
                 ("keep_best", KeepBest()),
                 ("clipping", GradientNormClipping(1.0)),
+                *([("progress", ProgressBar(max_epochs))] if verbose else []),
                 *copy.deepcopy(list(callbacks or [])),
             ],
+            callbacks__print_log=None,
             device=device,
-            verbose=verbose,
+            verbose=0,
             total_variance=data.total_variance(),
         )
         error = None

@@ -102,7 +102,7 @@ def fit_noisy(
     *,
     poisson: bool,
     ridge: float | str,
-    report: Callable[[int, float], None],
+    report: Callable[[int, int, str], None],
 ) -> tuple[NoisyModel, bool]:
     """EM for noisy recordings or, from the solution for their square roots, counts.
 

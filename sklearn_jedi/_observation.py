@@ -10,7 +10,7 @@ OBSERVATIONS = ("auto", "state", "noisy", "poisson")
 
 # Recordings with a larger share of white noise in their variance are "noisy".
 _MOST_WHITE = 0.1
-_TRIALS = 256
+_TRIALS = 64
 _SHORTEST = 6
 
 

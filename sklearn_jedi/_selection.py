@@ -52,8 +52,10 @@ class Settings(NamedTuple):
 
     def describe(self) -> str:
         """One line about what was chosen."""
+        window = self.window or "auto"
+        ridge = "by evidence" if np.isnan(self.ridge) else f"{self.ridge:g}"
         text = (
-            f"gain={self.gain:g}, window={self.window:g}, ridge={self.ridge:g}, "
+            f"gain={self.gain:g}, window={window}, ridge={ridge}, "
             f"{self.n_directions} feature directions"
         )
         if np.isnan(self.score):

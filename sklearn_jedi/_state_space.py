@@ -306,7 +306,7 @@ class StateSpaceEM:
     n_directions : int
         Feature directions.
     report : callable
-        Told the number of each round, and how far embeddings moved in it.
+        Told the number of each round, how many there are at most, and what happened.
 
     Attributes
     ----------
@@ -331,7 +331,7 @@ class StateSpaceEM:
         gain: float,
         ridge: float | str,
         n_directions: int,
-        report: Callable[[int, float], None] = lambda n_iter, moved: None,
+        report: Callable[[int, int, str], None] = lambda done, total, text: None,
     ) -> None:
         self._paths: list[np.ndarray] = []
         self.trials = trials
@@ -351,6 +351,9 @@ class StateSpaceEM:
         try:
             for _ in range(max_iter):
                 moved = self._round(part, self._paths)
+                text = f"embeddings moved by {moved:.3f} prior SD"
+                text = text if np.isfinite(moved) else "first embeddings"
+                self.report(self.n_iter, max_iter, text)
                 if moved < tol and abs(self._change) < _SMALL_CHANGE:
                     break
             self._paths = []
@@ -475,7 +478,6 @@ class StateSpaceEM:
         if paths and self.n_iter in _NEW_FEATURES:
             self._renew_features(paths)
         distance = np.sqrt(moved / n_moved) if n_moved else np.inf
-        self.report(self.n_iter, distance)
         return distance
 
     def _sums(self, block: Block, post: Smoothed) -> Sums:

@@ -9,6 +9,9 @@ import numpy as np
 
 from sklearn_jedi._scaling import Units
 
+# Values read at once: few enough that temporaries stay in the cache.
+_BLOCK_VALUES = 2**18
+
 
 class Block(NamedTuple):
     """Some trials in memory, padded to the longest of them.
@@ -53,7 +56,7 @@ class Block(NamedTuple):
         """Bins (n_trials, n_timepoints) in which every neuron was recorded."""
         if self.recorded is None:
             return np.ones(self.values.shape[:2], dtype=bool)
-        return self.recorded.all(2)
+        return np.asarray(self.recorded.all(2))
 
     @property
     def steps(self) -> np.ndarray:
@@ -224,13 +227,15 @@ class Trials:
         return np.stack([self.source[int(row)] for row in rows])
 
     def blocks(self) -> Iterator[Block]:
-        """All trials in pieces of about `batch_size`; no group is divided."""
+        """All trials in pieces of at most `batch_size`, unless a group is larger."""
+        per_trial = max(self.n_timepoints * self.n_neurons, 1)
+        at_most = max(1, min(self.batch_size, _BLOCK_VALUES // per_trial))
         order = np.argsort(self.groups, kind="stable")
         sizes = np.bincount(self.groups)
         sizes = sizes[sizes > 0]
         start = count = 0
         for size in sizes:
-            if count and count + size > self.batch_size:
+            if count and count + size > at_most:
                 yield self.read(order[start : start + count])
                 start, count = start + count, 0
             count += int(size)
