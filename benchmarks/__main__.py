@@ -12,6 +12,10 @@ NAMES = (
     "rotation_spectra",
     "held_out_frequency",
     "motor_cortex",
+    "gaps",
+    "noisy_teachers",
+    "co_smoothing",
+    "single_trials",
 )
 
 for name in NAMES:

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import poisson
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -45,6 +47,13 @@ def timed(function: Callable[..., Any], *args: Any) -> tuple[Any, float]:
     start = time.perf_counter()
     value = function(*args)
     return value, time.perf_counter() - start
+
+
+def add(rows: list[dict[str, Any]], **row: Any) -> None:
+    """Append a row, and print it as progress of a long run."""
+    rows.append(row)
+    text = " ".join(f"{key}={_text(value)}" for key, value in row.items())
+    print(text, file=sys.stderr, flush=True)
 
 
 def table(rows: Sequence[dict[str, Any]]) -> None:
@@ -90,3 +99,49 @@ def split(y: np.ndarray, n_train: int) -> tuple[np.ndarray, np.ndarray]:
     """Indices of the first `n_train` trials of each condition, and of the others."""
     rank = np.array([np.sum(y[:i] == y[i]) for i in range(len(y))])
     return np.flatnonzero(rank < n_train), np.flatnonzero(rank >= n_train)
+
+
+def noisy_family(
+    make: Callable[..., Any], snr: float, seed: int, **size: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, Any]:
+    """A simulated family with observation noise, and the same without it.
+
+    Parameters
+    ----------
+    make : callable
+        One of `sklearn_jedi.datasets`.
+    snr : float
+        Variance of the activity over that of the noise.
+
+    Returns
+    -------
+    X, truth : arrays of shape (n_trials, n_timepoints, n_neurons)
+    y : array of shape (n_trials,)
+    networks : LowRankRNN
+    """
+    truth, y, networks = make(random_state=seed, **size)
+    sd = truth.std() / np.sqrt(snr)
+    X = make(random_state=seed, observation_noise=sd, **size)[0]
+    if abs((X - truth).std() / sd - 1) > 0.05:  # noise is drawn last
+        raise RuntimeError("the same seed gave other activity with observation noise")
+    return X, truth, y, networks
+
+
+def fifths(n_trials: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the training trials, and of every fifth trial, to test on."""
+    test = np.arange(n_trials) % 5 == 4
+    return np.flatnonzero(~test), np.flatnonzero(test)
+
+
+_RATES = np.concatenate([np.linspace(0, 1, 401), np.linspace(1, 40, 1561)[1:]])
+_ROOTS = np.sqrt(np.arange(121)) @ poisson.pmf(np.arange(121)[:, None], _RATES)
+
+
+def expected_roots(rates: np.ndarray) -> np.ndarray:
+    """Expected square roots of Poisson counts, of expected counts up to 40."""
+    return np.interp(rates, _RATES, _ROOTS)
+
+
+def expected_counts(roots: np.ndarray) -> np.ndarray:
+    """Expected counts, of expected square roots; the inverse of `expected_roots`."""
+    return np.interp(roots, _ROOTS, _RATES)

@@ -32,6 +32,7 @@ _NOISE_TRIALS = 512
 # Moments of all trials are kept in memory up to so many bytes; EM starts on a part
 # that fits, and ends with passes over all trials.
 _MOMENT_BYTES = 2**24
+_LEAST_AT_ONCE = 64
 
 
 class Posterior(NamedTuple):
@@ -299,15 +300,14 @@ def fit_closed_form(
             yield _moments.block_moments(block, basis, *args, settings.window)
 
     n_features = basis.Q.shape[1] + 1
-    at_once = max(_MOMENT_BYTES // (8 * n_features**2), 64)
+    at_once = max(_MOMENT_BYTES // (8 * n_features**2), _LEAST_AT_ONCE)
     head = _moments.concatenate(list(moments(trials.sample(at_once))))
     if not head.n_windows.any():
         raise ValueError(
             f"no trial has {settings.window + 1} time points in a row at which every "
             'neuron was recorded; use observation="noisy", or a smaller window'
         )
-    sample = trials.sample(_NOISE_TRIALS)
-    block = sample.read(np.arange(len(sample)))
+    block = trials.sample_block(_NOISE_TRIALS)
     drives, features = _moments.project(block.values, basis, *args)
     window = min(settings.window, drives.shape[1])
     bilinear = _em.fit_bilinear(
@@ -345,8 +345,7 @@ def with_training(
     double = copy.deepcopy(module).double()
     double.requires_grad_(False)
     hypernetwork, embeddings = double.hypernetwork, double.embeddings.numpy()
-    sample = trials.sample(_NOISE_TRIALS)
-    block = sample.read(np.arange(len(sample)))
+    block = trials.sample_block(_NOISE_TRIALS)
     horizon = min(trials.n_timepoints - 1, round(_HORIZON_IN_TAU / model.alpha))
     noise = path_noise(
         model.reduction, hypernetwork, block, embeddings[block.labels], horizon

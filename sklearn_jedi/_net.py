@@ -131,10 +131,10 @@ class Recording(Dataset):
 
     def total_variance(self) -> float:
         """Variance of the targets, summed over coordinates, on a sample of trials."""
-        sample = self.trials.sample(_MOST_HELD_OUT)
-        parts = []
-        for block in sample.blocks():
-            parts.append(split_state(self.red, block.values)[0][block.bins])
+        parts = [
+            split_state(self.red, block.values)[0][block.bins]
+            for block in self.trials.sample(_MOST_HELD_OUT).blocks()
+        ]
         kappa = np.concatenate(parts)
         return max(float(((kappa - kappa.mean(0)) ** 2).sum(1).mean()), 1e-12)
 

@@ -158,8 +158,7 @@ def choose_settings(
 
     if n_steps < 4:
         return given, basis_at(given.gain)
-    chosen = trials.sample(_MAX_TRIALS)
-    block = chosen.read(np.arange(len(chosen)))
+    block = trials.sample_block(_MAX_TRIALS)
     search = _Search(block, embedding_dim, nonlinearity, alpha, basis_at)
     best = search.scored(given)
     if window == "auto":

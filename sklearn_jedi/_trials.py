@@ -11,6 +11,9 @@ from sklearn_jedi._scaling import Units
 
 # Values read at once: few enough that temporaries stay in the cache.
 _BLOCK_VALUES = 2**18
+# Values, but at least so many trials, from which settings and noise are found.
+_SAMPLE_VALUES = 2**22
+_SMALLEST_SAMPLE = 24
 
 
 class Block(NamedTuple):
@@ -183,6 +186,13 @@ class Trials:
     def in_data_units(self, values: np.ndarray) -> np.ndarray:
         """Values of a block, as they were recorded."""
         return values if self.scaling is None else self.scaling.to_data(values)
+
+    def sample_block(self, at_most: int) -> Block:
+        """Evenly spaced trials in memory, fewer where trials are large."""
+        per_trial = max(self.n_timepoints * self.n_neurons, 1)
+        n_trials = max(min(_SAMPLE_VALUES // per_trial, at_most), _SMALLEST_SAMPLE)
+        chosen = self.sample(n_trials)
+        return chosen.read(np.arange(len(chosen)))
 
     def read(self, index: np.ndarray) -> Block:
         """Trials of the given numbers, trials of a group next to each other."""

@@ -70,9 +70,9 @@ def check_trials(
     """
     name = type(estimator).__name__
     source, width = _source(estimator, X, reset)
-    n_neurons = source[0].shape[-1]
+    n_neurons = np.shape(source[0])[-1]
     if n_neurons < 1:
-        raise ValueError(f"X has no neurons: its shape is {np.shape(source)}")
+        raise ValueError("X has no neurons: its last axis has length 0")
     if not reset and n_neurons != estimator.n_neurons_in_:
         raise ValueError(_other_neurons(name, source, estimator.n_neurons_in_))
     longest = max(len(x) for x in source) if isinstance(source, list) else width
@@ -85,7 +85,7 @@ def check_trials(
         lengths = np.array([len(trial) for trial in source])
         dtype = np.result_type(*{trial.dtype for trial in source})
     else:
-        lengths = np.full(len(source), width)
+        lengths = np.full(source.shape[0], width)
         dtype = np.dtype(source.dtype)
     dtype = dtype if dtype == np.float32 else np.dtype(np.float64)
     batch_size = getattr(estimator, "batch_size", 32)

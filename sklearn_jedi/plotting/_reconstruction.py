@@ -40,19 +40,20 @@ class ReconstructionDisplay:
         cls, estimator: Any, X: ArrayLike, *, trial: int = 0, ax: Any = None
     ) -> ReconstructionDisplay:
         """Reconstruct one of the trials with a fitted estimator, and plot it."""
-        one = np.asarray(X)[trial][np.newaxis]
-        runs = estimator.reconstruct(one)
-        return cls(one[0], runs[0], estimator.dt).plot(ax)
+        one = np.asarray(X[trial])  # type: ignore[index]
+        runs = estimator.reconstruct(one[np.newaxis])
+        return cls(one, runs[0], estimator.dt).plot(ax)
 
     def plot(self, ax: Any = None, *, n_neurons: int = 6) -> Any:
         """Draw the traces one above the other; returns self."""
         ax = get_axes(ax)
-        most = np.argsort(-self.activity.std(0))[:n_neurons]
+        most = np.argsort(-np.nanstd(self.reconstruction, axis=0))[:n_neurons]
         time = self.dt * np.arange(len(self.activity))
-        spread = 1.1 * np.ptp(self.activity[:, most], axis=0).max()
+        recorded = self.activity[:, most]
+        spread = 1.1 * (np.nanmax(recorded, 0) - np.nanmin(recorded, 0)).max()
         for row, neuron in enumerate(most):
             level = -row * (spread or 1.0)
-            centre = self.activity[:, neuron].mean()
+            centre = np.nanmean(self.activity[:, neuron])
             ax.plot(
                 time,
                 self.activity[:, neuron] - centre + level,

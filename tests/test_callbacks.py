@@ -1,0 +1,87 @@
+"""Callbacks of the user, Ctrl-C, and the progress that is shown."""
+
+import copy
+
+import numpy as np
+import pytest
+from skorch.callbacks import Checkpoint, EarlyStopping
+
+from sklearn_jedi import JEDIEstimator
+from sklearn_jedi._net import EmbeddedNetwork
+from sklearn_jedi._progress import show_progress
+
+
+def jedi(**params):
+    return JEDIEstimator(
+        rank=2,
+        embedding_dim=2,
+        ridge=1.0,
+        random_state=0,
+        **{"max_epochs": 6, **params},
+    )
+
+
+def test_checkpoints_are_written_and_callbacks_stay_as_they_were(rotations, tmp_path):
+    callback = Checkpoint(dirname=str(tmp_path), monitor="valid_loss_best")
+    before = copy.deepcopy(vars(callback))
+    jedi(callbacks=[callback]).fit(rotations[0])
+    assert (tmp_path / "params.pt").exists()
+    assert vars(callback) == before
+
+
+def test_early_stopping_stops_without_a_warning(rotations, recwarn):
+    stopping = EarlyStopping(patience=1, threshold=10.0, threshold_mode="abs")
+    model = jedi(callbacks=[stopping]).fit(rotations[0])
+    assert len(model.history_) == 2
+    assert not model.interrupted_
+    assert not [w for w in recwarn if "interrupted" in str(w.message)]
+
+
+def test_ctrl_c_in_training_keeps_the_best_epoch(rotations, monkeypatch):
+    X = rotations[0]
+    calls, forward = [], EmbeddedNetwork.forward
+
+    def interrupt(self, *args, **kwargs):
+        calls.append(1)
+        if len(calls) == 18:
+            raise KeyboardInterrupt
+        return forward(self, *args, **kwargs)
+
+    monkeypatch.setattr(EmbeddedNetwork, "forward", interrupt)
+    with pytest.warns(UserWarning, match=r"interrupted.*epoch \d of 6"):
+        model = jedi().fit(X)
+    monkeypatch.undo()
+    assert model.interrupted_
+    assert 0 < model.best_epoch_ <= len(model.history_) < 6
+    assert model.score(X) > jedi(max_epochs=0).fit(X).score(X)
+
+
+def test_progress_of_training(rotations, capsys):
+    jedi(verbose=1, max_epochs=2).fit(rotations[0])
+    lines = capsys.readouterr().out.splitlines()
+    assert "observation='state'" in lines[0]
+    assert lines[1].startswith("epoch 1/2 [##########..........] horizon 19, loss 0.")
+    assert "R^2 0." in lines[2]
+    assert len(lines) == 3
+
+
+def test_progress_of_em_for_noisy_recordings(rotations, capsys):
+    JEDIEstimator(2, 2, observation="noisy", verbose=1).fit(rotations[0][:6])
+    lines = capsys.readouterr().out.splitlines()
+    assert "observation='noisy'" in lines[0]
+    assert lines[1].startswith("EM round  1/40 [")
+    assert "embeddings moved by" in lines[2]
+
+
+def test_silence_is_the_default(rotations, capsys):
+    jedi(max_epochs=1).fit(rotations[0])
+    assert capsys.readouterr().out == ""
+
+
+def test_a_terminal_gets_one_line(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    for done in (1, 2):
+        show_progress("epoch", done, 2, "text")
+    out = capsys.readouterr().out
+    assert (out.count("\n"), out.count("\r")) == (1, 2)
+    assert np.all([len(part.rstrip("\n")) == 79 for part in out.split("\r")[1:]])
