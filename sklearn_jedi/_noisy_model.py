@@ -7,11 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sklearn_jedi import _state_space
+from sklearn_jedi._first_states import (
+    FirstStates,
+    kernel_width,
+    poisson_states,
+    smoothed_states,
+)
 from sklearn_jedi._model import Model, Posterior
+from sklearn_jedi._readout import Readout
 from sklearn_jedi._scaling import Scaling
 from sklearn_jedi._selection import Settings
-from sklearn_jedi._smoother import Readout, StateSpace, smooth
+from sklearn_jedi._smoother import StateSpace, smooth
+from sklearn_jedi._state_space import StateSpaceEM
 from sklearn_jedi._trials import Block, Trials
 
 # A neuron without a spike counts as having had this many.
@@ -124,8 +131,8 @@ def fit_noisy(
         Whether Ctrl-C ended EM.
     """
 
-    def em(of: Trials, first: _state_space.FirstStates) -> _state_space.StateSpaceEM:
-        return _state_space.StateSpaceEM(
+    def em(of: Trials, first: FirstStates) -> StateSpaceEM:
+        return StateSpaceEM(
             of,
             first,
             embedding_dim,
@@ -142,17 +149,15 @@ def fit_noisy(
         centre = _mean(network_units)
     else:
         network_units, centre = trials.in_units(scaling), scaling.to_network(mean)
-    width = settings.window or _state_space.kernel_width(network_units)
-    first = _state_space.smoothed_states(network_units, centre, rank, width)
+    width = settings.window or kernel_width(network_units)
+    first = smoothed_states(network_units, centre, rank, width)
     fit = em(network_units, first)
     if poisson:
         n_bins = max(int(trials.lengths.sum()), 1)
         log_mean = np.log(np.maximum(mean, _FEWEST_SPIKES / n_bins))
         scaling = Scaling(log_mean, np.ones_like(log_mean), False)
         if not fit.interrupted:
-            first = _state_space.poisson_states(
-                trials, network_units, fit.model, log_mean
-            )
+            first = poisson_states(trials, network_units, fit.model, log_mean)
             fit = em(trials, first)
     model = fit.model
     fitted = NoisyModel(

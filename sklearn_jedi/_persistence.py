@@ -22,9 +22,9 @@ from sklearn_jedi._inference import PathNoise
 from sklearn_jedi._model import Model, StateModel
 from sklearn_jedi._moments import Basis
 from sklearn_jedi._noisy_model import NoisyModel
+from sklearn_jedi._readout import Readout
 from sklearn_jedi._scaling import Scaling
 from sklearn_jedi._selection import Settings
-from sklearn_jedi._smoother import Readout
 
 FORMAT_VERSION = 1
 _KEY = "sklearn_jedi"

@@ -27,6 +27,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from scipy.linalg import lapack
 
+from sklearn_jedi._readout import Readout
 from sklearn_jedi._rollout import Reduction
 from sklearn_jedi._trials import Block
 
@@ -42,76 +43,6 @@ class WeightMap(Protocol):
 
     def weights_and_slopes(self, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Reduced weights (n, K, rank), derivatives (n, d, K, rank)."""
-
-
-class Readout(NamedTuple):
-    """How recordings scatter about the activity `x` of the network.
-
-    Attributes
-    ----------
-    poisson : bool
-        True for counts of expectation `exp(x + offset)`, False for Gaussian noise.
-    variance : array of shape (n_neurons,)
-        Of the Gaussian noise, in squared network units.
-    offset : array of shape (n_neurons,)
-        Log of the expected count at `x = 0`.
-    """
-
-    poisson: bool
-    variance: np.ndarray
-    offset: np.ndarray
-
-    def terms(self, red: Reduction, block: Block) -> GaussianTerms | PoissonTerms:
-        """The log likelihood of a block as a function of its states."""
-        if self.poisson:
-            return PoissonTerms(red, block, self.offset)
-        return GaussianTerms(red, block, self.variance)
-
-
-class GaussianTerms:
-    """Negative log likelihood of states: quadratic, its parts computed once."""
-
-    def __init__(self, red: Reduction, block: Block, variance: np.ndarray) -> None:
-        rank = red.P.shape[1]
-        weighted = red.P / variance[:, None]
-        residual = block.masked(block.values - red.mean_out)
-        self._linear = residual @ weighted
-        if block.recorded is None:
-            self._curvature = (red.P.T @ weighted)[None, None]
-        else:
-            outer = (weighted[:, :, None] * red.P[:, None, :]).reshape(len(red.P), -1)
-            curvature = block.recorded.astype(float) @ outer
-            self._curvature = curvature.reshape(*curvature.shape[:2], rank, rank)
-
-    def cost(self, z: np.ndarray) -> np.ndarray:
-        """(n_trials,), up to a constant."""
-        curved = (self._curvature @ z[..., None])[..., 0]
-        return (z * (0.5 * curved - self._linear)).sum((1, 2))
-
-    def slopes(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Descent (n_trials, T, rank), curvature that broadcasts with rank x rank."""
-        curved = (self._curvature @ z[..., None])[..., 0]
-        return self._linear - curved, self._curvature
-
-
-class PoissonTerms:
-    """Negative log likelihood of states that counts were drawn from."""
-
-    def __init__(self, red: Reduction, block: Block, offset: np.ndarray) -> None:
-        self._P, self._offset, self._block = red.P, red.mean_out + offset, block
-        self._outer = (red.P[:, :, None] * red.P[:, None, :]).reshape(len(red.P), -1)
-
-    def cost(self, z: np.ndarray) -> np.ndarray:
-        """(n_trials,), up to a constant."""
-        log_rate = z @ self._P.T + self._offset
-        cost = np.exp(log_rate) - self._block.values * log_rate
-        return self._block.masked(cost).sum((1, 2))
-
-    def slopes(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Descent (n_trials, T, rank), curvature (n_trials, T, rank, rank)."""
-        rate = self._block.masked(np.exp(z @ self._P.T + self._offset))
-        descent = (self._block.values - rate) @ self._P
-        return descent, (rate @ self._outer).reshape(*z.shape, z.shape[2])
 
 
 class StateSpace(NamedTuple):

@@ -23,27 +23,28 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-from scipy.ndimage import convolve1d
 
 from sklearn_jedi import _em, _moments
+from sklearn_jedi._first_states import FirstStates, start_trials
 from sklearn_jedi._nonlinearities import scaled_nonlinearity
+from sklearn_jedi._readout import (
+    ReadoutSums,
+    gauge,
+    readout_sums,
+    solve_readout,
+    with_one,
+)
 from sklearn_jedi._rollout import reduction
-from sklearn_jedi._smoother import Readout, Smoothed, StateSpace, smooth
+from sklearn_jedi._smoother import Smoothed, StateSpace, smooth
 from sklearn_jedi._trials import Block, Trials
 
-# Trials of the first rounds; after them come passes over all trials.
-_START_TRIALS = 256
+# Passes over all trials, after EM on a part.
 _PASSES = 3
-# Standard deviations of the kernels that recordings are first smoothed with, in bins.
-_WIDTHS = (1, 2, 4, 8)
-_WIDTH_TRIALS = 64
 # Pairs of posterior draws of a trial, and Gauss-Newton steps, in a round.
 _PAIRS = 2
 _STEPS = 2
 # Rounds after which feature directions are found anew.
 _NEW_FEATURES = (2, 6)
-_POISSON_STEPS = 6
-_LEAST_VARIANCE = 1e-6
 # Smoothed states hardly show the noise of a step, and EM raises it slowly: it starts at
 # this share of the variance of the states.
 _FIRST_NOISE = 0.1
@@ -53,215 +54,6 @@ _FIRST_RIDGE = 1e-2
 _FURTHER = 1.0
 _SMALL_CHANGE = 0.02
 _TINY = np.finfo(float).tiny
-
-
-class FirstStates(NamedTuple):
-    """Where EM starts from.
-
-    Attributes
-    ----------
-    P : array of shape (n_neurons, rank)
-        Orthonormal directions of the activity.
-    offset : array of shape (n_neurons,)
-        Activity at `z = 0`; orthogonal to `P`.
-    paths : list of arrays (n_trials, n_timepoints, rank)
-        States, for each block of the first `start_trials`.
-    readout : Readout
-    """
-
-    P: np.ndarray
-    offset: np.ndarray
-    paths: list[np.ndarray]
-    readout: Readout
-
-
-def start_trials(trials: Trials) -> Trials:
-    """The trials of the first rounds."""
-    return trials.sample(_START_TRIALS)
-
-
-# ------------------------------------------------------------------- first states
-
-
-def kernel_width(trials: Trials) -> int:
-    """The kernel that best predicts a bin from the others around it, in bins."""
-    errors = dict.fromkeys(_WIDTHS, 0.0)
-    for block in trials.sample(_WIDTH_TRIALS).blocks():
-        for width in _WIDTHS:
-            kernel = _kernel(width)
-            kernel[len(kernel) // 2] = 0.0
-            residual = block.masked(block.values - _smoothed(block, kernel))
-            errors[width] += float((residual**2).sum())
-    return min(errors, key=errors.__getitem__)
-
-
-def smoothed_states(
-    trials: Trials, mean: np.ndarray, rank: int, width: float
-) -> FirstStates:
-    """Principal components of the recordings, smoothed with a Gaussian kernel.
-
-    Parameters
-    ----------
-    trials : Trials
-        In network units.
-    mean : array of shape (n_neurons,)
-        Of the recordings, in network units.
-    width : float
-        Standard deviation of the kernel, in bins.
-    """
-    trials, kernel = start_trials(trials), _kernel(width)
-
-    def rows() -> Iterator[np.ndarray]:
-        for block in trials.blocks():
-            yield (_smoothed(block, kernel, mean) - mean)[block.within]
-
-    P = _moments.leading_directions(rows, rank, trials.n_neurons, centre=False)[0]
-    paths, squares, count = [], np.zeros(len(P)), np.zeros(len(P))
-    for block in trials.blocks():
-        smoothed = _smoothed(block, kernel, mean)
-        squares += (block.masked(block.values - smoothed) ** 2).sum((0, 1))
-        count += block.n_recorded
-        paths.append(smoothed @ P)
-    variance = np.maximum(squares / np.maximum(count, 1), _LEAST_VARIANCE)
-    offset = mean - P @ (mean @ P)
-    return FirstStates(P, offset, paths, Readout(False, variance, 0.0 * mean))
-
-
-def poisson_states(
-    counts: Trials, roots: Trials, gaussian: StateSpace, log_mean: np.ndarray
-) -> FirstStates:
-    """States of the Gaussian model of the square roots, read out as log rates.
-
-    Parameters
-    ----------
-    counts, roots : Trials
-        The counts, and their square roots.
-    gaussian : StateSpace
-        Fitted to the square roots.
-    log_mean : array of shape (n_neurons,)
-        Log of each neuron's mean count: the zero of its network unit.
-    """
-    counts, roots = start_trials(counts), start_trials(roots)
-    readout = Readout(True, np.exp(log_mean), log_mean)
-    paths = [smooth(gaussian, block).z for block in roots.blocks()]
-    loading = np.zeros((len(log_mean), paths[0].shape[2] + 1))
-    for _ in range(_POISSON_STEPS):
-        parts = (
-            readout_sums(readout, loading, block, _with_one(path)[None])
-            for block, path in zip(counts.blocks(), paths, strict=True)
-        )
-        sums = functools.reduce(ReadoutSums.plus, parts)
-        loading, readout = solve_readout(readout, loading, sums)
-    P, offset, turn, shift = _gauge(loading)
-    return FirstStates(P, offset, [path @ turn.T + shift for path in paths], readout)
-
-
-def _kernel(width: float) -> np.ndarray:
-    half = max(1, round(3 * width))
-    return np.exp(-0.5 * (np.arange(-half, half + 1) / width) ** 2)
-
-
-def _smoothed(
-    block: Block, kernel: np.ndarray, mean: np.ndarray | float = 0.0
-) -> np.ndarray:
-    """Kernel averages over the recorded bins; `mean` where there are none near."""
-    recorded = block.recorded
-    if recorded is None:
-        recorded = np.ones((1, *block.values.shape[1:]), dtype=bool)
-    total = convolve1d(block.values, kernel, axis=1, mode="constant")
-    weight = convolve1d(recorded.astype(float), kernel, axis=1, mode="constant")
-    little = 1e-6 * kernel.sum()
-    return (total + little * mean) / (weight + little)
-
-
-# ------------------------------------------------------------------------- readout
-
-
-class ReadoutSums(NamedTuple):
-    """The regression of recordings on `[z, 1]`: normal equations of one Newton step.
-
-    Attributes
-    ----------
-    curvature : array of shape (n_neurons or 1, rank + 1, rank + 1)
-    cross : array of shape (n_neurons, rank + 1)
-        Recordings times `[z, 1]`; for counts, their excess over the expected ones.
-    squares, n_recorded : arrays of shape (n_neurons,)
-        Of the recordings.
-    """
-
-    curvature: np.ndarray
-    cross: np.ndarray
-    squares: np.ndarray
-    n_recorded: np.ndarray
-
-    def plus(self, other: ReadoutSums) -> ReadoutSums:
-        return ReadoutSums(
-            self.curvature + other.curvature,
-            self.cross + other.cross,
-            self.squares + other.squares,
-            self.n_recorded + other.n_recorded,
-        )
-
-
-def readout_sums(
-    readout: Readout, loading: np.ndarray, block: Block, one: np.ndarray
-) -> ReadoutSums:
-    """Sums over a block.
-
-    Parameters
-    ----------
-    loading : array of shape (n_neurons, rank + 1)
-        The present readout.
-    one : array of shape (n_draws, n_trials, n_timepoints, rank + 1)
-        Draws of `[z, 1]`.
-    """
-    n_draws, size, n_neurons = len(one), one.shape[3], len(loading)
-    values = block.values.reshape(-1, n_neurons)
-    squares = np.einsum("sk,sk->k", values, values)
-    if readout.poisson:
-        cross = np.zeros((n_neurons, size))
-        curvature = np.zeros((n_neurons, size * size))
-        for draw in one:
-            rate = block.masked(np.exp(draw @ loading.T + readout.offset))
-            rate, rows = rate.reshape(-1, n_neurons), draw.reshape(-1, size)
-            outer = (rows[:, :, None] * rows[:, None, :]).reshape(len(rows), -1)
-            cross += (values - rate).T @ rows / n_draws
-            curvature += rate.T @ outer / n_draws
-        curvature = curvature.reshape(-1, size, size)
-        return ReadoutSums(curvature, cross, squares, block.n_recorded)
-    cross = values.T @ one.mean(0).reshape(-1, size)
-    if block.recorded is None:
-        rows = one.reshape(-1, size)
-        curvature = np.broadcast_to(rows.T @ rows / n_draws, (n_neurons, size, size))
-    else:
-        outer = np.einsum("sntp,sntq->ntpq", one, one, optimize=True) / n_draws
-        recorded = block.recorded.reshape(-1, n_neurons).astype(float)
-        curvature = recorded.T @ outer.reshape(len(recorded), -1)
-        curvature = curvature.reshape(-1, size, size)
-    return ReadoutSums(curvature, cross, squares, block.n_recorded)
-
-
-def solve_readout(
-    readout: Readout, loading: np.ndarray, sums: ReadoutSums
-) -> tuple[np.ndarray, Readout]:
-    """The new readout (n_neurons, rank + 1), lightly shrunk, and its noise."""
-    size = loading.shape[1]
-    level = np.trace(sums.curvature, axis1=1, axis2=2) / size
-    jitter = 1e-6 * level + np.finfo(float).tiny
-    curvature = sums.curvature + jitter[:, None, None] * np.eye(size)
-    solved = np.linalg.solve(curvature, sums.cross[..., None])[..., 0]
-    if readout.poisson:
-        return loading + solved, readout
-    seen = sums.n_recorded > 0
-    explained = 2 * np.einsum("nk,nk->n", solved, sums.cross)
-    explained -= np.einsum("ni,nij,nj->n", solved, sums.curvature, solved)
-    variance = (sums.squares - explained) / np.maximum(sums.n_recorded, 1)
-    least = _LEAST_VARIANCE * max(1.0, float(variance[seen].mean()))
-    variance = np.where(seen, np.maximum(variance, least), readout.variance)
-    return np.where(seen[:, None], solved, loading), readout._replace(variance=variance)
-
-
-# ----------------------------------------------------------------------------- EM
 
 
 class Sums(NamedTuple):
@@ -490,7 +282,7 @@ class StateSpaceEM:
             moments = _moments.trial_moments(*self._project(path), 1, keep)
             grouped = _moments.Moments(*(block.sum_groups(m) for m in moments))
             pooled.append(_em.pool(grouped, embeddings).times(share))
-        one = _with_one(z)
+        one = with_one(z)
         first = np.einsum("sni,snj->ij", one[:, :, 0], one[:, :, 0])
         return Sums(
             functools.reduce(_em.Pooled.plus, pooled),
@@ -518,7 +310,7 @@ class StateSpaceEM:
         else:
             bilinear = _em.solve(pooled, float(self.ridge) * level)
         loading, readout = solve_readout(old.readout, self._loading(), sums.readout)
-        P, offset, turn, shift = _gauge(loading)
+        P, offset, turn, shift = gauge(loading)
         A = bilinear.A @ turn.T
         A[0, -1] += shift
         step_cov = alpha**2 * bilinear.noise_cov
@@ -565,21 +357,6 @@ class StateSpaceEM:
         A[: len(ordered)] = ordered
         self.bilinear = self.bilinear._replace(A=A, n_iter=self.n_iter)
         self.model = self.model._replace(map=self.bilinear)
-
-
-def _with_one(z: np.ndarray) -> np.ndarray:
-    return np.concatenate([z, np.ones((*z.shape[:-1], 1))], axis=-1)
-
-
-def _gauge(
-    loading: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Orthonormal `P` and an offset orthogonal to it, for `z' = turn z + shift`."""
-    P, turn = np.linalg.qr(loading[:, :-1])
-    sign = np.where(np.diag(turn) < 0, -1.0, 1.0)
-    P, turn = P * sign, sign[:, None] * turn
-    shift = loading[:, -1] @ P
-    return P, loading[:, -1] - P @ shift, turn, shift
 
 
 def _regular(cov: np.ndarray) -> np.ndarray:

@@ -172,16 +172,18 @@ def refused(call):
         except np.linalg.LinAlgError:
             raise AssertionError("a matrix could not be factored") from None
         except (ValueError, TypeError) as error:
-            assert len(str(error)) > 10, error
-            return True
-    return False
+            message = str(error)
+        else:
+            return False
+    assert len(message) > 10, message
+    return True
 
 
 def make(observation, **params):
     return JEDIEstimator(2, 2, observation=observation, max_epochs=0, **params)
 
 
-@settings(max_examples=300, **many)
+@settings(max_examples=100, **many)
 @given(X=containers(), observation=st.sampled_from(OBSERVATIONS), data=st.data())
 def test_fit_refuses_or_embeds(X, observation, data):
     jedi = make(observation)
@@ -208,7 +210,7 @@ def models():
 METHODS = ["transform", "reconstruct", "smooth", "score", "forecast", "initial_states"]
 
 
-@settings(max_examples=700, **many)
+@settings(max_examples=900, **many)
 @given(
     X=containers(),
     observation=st.sampled_from(OBSERVATIONS[1:]),
@@ -249,3 +251,23 @@ def test_one_wrong_trial_in_a_list_is_refused(models, item):
     for name in ("state", "noisy", "poisson"):
         assert refused(lambda name=name: make(name).fit(trials))
         assert refused(lambda name=name: models[name].transform(trials))
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=np.linalg.LinAlgError,
+    reason="covariances (of first states, or Hessians) are lost to rounding",
+)
+@pytest.mark.parametrize(
+    ("observation", "X"),
+    [
+        ("noisy", 1e4 + np.random.default_rng(0).standard_normal((1, 8, 3))),
+        ("noisy", 1e4 + np.random.default_rng(0).standard_normal((1, 8, 3))[[0] * 3]),
+        ("poisson", 1e6 * np.array([[[1.0, 0.0, 0.0], [4.0, 2.0, 1.0]]])),
+        ("poisson", 1e4 * np.array([[[0.0, 1.0, 3.0], [0, 0, 3], [0, 2, 1]]])),
+    ],
+)
+def test_trials_of_large_values_that_are_the_same_are_fitted(observation, X):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert np.isfinite(make(observation).fit(X).embeddings_).all()

@@ -327,6 +327,7 @@ def test_trials_do_not_see_each_other(poisson, gaps):
             atol=1e-6,
         )
         z, c = alone.draws(block, 3)
+        np.testing.assert_allclose(drawn[0][:, i, :length], z[:, 0], atol=1e-6)
         np.testing.assert_allclose(drawn[1][:, i], c[:, 0], atol=1e-6)
 
 

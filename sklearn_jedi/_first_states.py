@@ -1,0 +1,146 @@
+"""Where EM for noisy recordings starts: states from smoothed recordings."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from scipy.ndimage import convolve1d
+
+from sklearn_jedi import _moments
+from sklearn_jedi._readout import (
+    Readout,
+    ReadoutSums,
+    gauge,
+    readout_sums,
+    solve_readout,
+    with_one,
+)
+from sklearn_jedi._smoother import StateSpace, smooth
+from sklearn_jedi._trials import Block, Trials
+
+# Trials of the first rounds of EM; after them come passes over all trials.
+_START_TRIALS = 256
+# Standard deviations of the kernels that recordings are first smoothed with, in bins.
+_WIDTHS = (1, 2, 4, 8)
+_WIDTH_TRIALS = 64
+_POISSON_STEPS = 6
+_LEAST_VARIANCE = 1e-6
+
+
+class FirstStates(NamedTuple):
+    """Where EM starts from.
+
+    Attributes
+    ----------
+    P : array of shape (n_neurons, rank)
+        Orthonormal directions of the activity.
+    offset : array of shape (n_neurons,)
+        Activity at `z = 0`; orthogonal to `P`.
+    paths : list of arrays (n_trials, n_timepoints, rank)
+        States, for each block of the first `start_trials`.
+    readout : Readout
+    """
+
+    P: np.ndarray
+    offset: np.ndarray
+    paths: list[np.ndarray]
+    readout: Readout
+
+
+def start_trials(trials: Trials) -> Trials:
+    """The trials of the first rounds."""
+    return trials.sample(_START_TRIALS)
+
+
+def kernel_width(trials: Trials) -> int:
+    """The kernel that best predicts a bin from the others around it, in bins."""
+    errors = dict.fromkeys(_WIDTHS, 0.0)
+    for block in trials.sample(_WIDTH_TRIALS).blocks():
+        for width in _WIDTHS:
+            kernel = _kernel(width)
+            kernel[len(kernel) // 2] = 0.0
+            residual = block.masked(block.values - _smoothed(block, kernel))
+            errors[width] += float((residual**2).sum())
+    return min(errors, key=errors.__getitem__)
+
+
+def smoothed_states(
+    trials: Trials, mean: np.ndarray, rank: int, width: float
+) -> FirstStates:
+    """Principal components of the recordings, smoothed with a Gaussian kernel.
+
+    Parameters
+    ----------
+    trials : Trials
+        In network units.
+    mean : array of shape (n_neurons,)
+        Of the recordings, in network units.
+    width : float
+        Standard deviation of the kernel, in bins.
+    """
+    trials, kernel = start_trials(trials), _kernel(width)
+
+    def rows() -> Iterator[np.ndarray]:
+        for block in trials.blocks():
+            yield (_smoothed(block, kernel, mean) - mean)[block.within]
+
+    P = _moments.leading_directions(rows, rank, trials.n_neurons, centre=False)[0]
+    paths, squares, count = [], np.zeros(len(P)), np.zeros(len(P))
+    for block in trials.blocks():
+        smoothed = _smoothed(block, kernel, mean)
+        squares += (block.masked(block.values - smoothed) ** 2).sum((0, 1))
+        count += block.n_recorded
+        paths.append(smoothed @ P)
+    variance = np.maximum(squares / np.maximum(count, 1), _LEAST_VARIANCE)
+    offset = mean - P @ (mean @ P)
+    return FirstStates(P, offset, paths, Readout(False, variance, 0.0 * mean))
+
+
+def poisson_states(
+    counts: Trials, roots: Trials, gaussian: StateSpace, log_mean: np.ndarray
+) -> FirstStates:
+    """States of the Gaussian model of the square roots, read out as log rates.
+
+    Parameters
+    ----------
+    counts, roots : Trials
+        The counts, and their square roots.
+    gaussian : StateSpace
+        Fitted to the square roots.
+    log_mean : array of shape (n_neurons,)
+        Log of each neuron's mean count: the zero of its network unit.
+    """
+    counts, roots = start_trials(counts), start_trials(roots)
+    readout = Readout(True, np.exp(log_mean), log_mean)
+    paths = [smooth(gaussian, block).z for block in roots.blocks()]
+    loading = np.zeros((len(log_mean), paths[0].shape[2] + 1))
+    for _ in range(_POISSON_STEPS):
+        parts = (
+            readout_sums(readout, loading, block, with_one(path)[None])
+            for block, path in zip(counts.blocks(), paths, strict=True)
+        )
+        sums = functools.reduce(ReadoutSums.plus, parts)
+        loading, readout = solve_readout(readout, loading, sums)
+    P, offset, turn, shift = gauge(loading)
+    return FirstStates(P, offset, [path @ turn.T + shift for path in paths], readout)
+
+
+def _kernel(width: float) -> np.ndarray:
+    half = max(1, round(3 * width))
+    return np.exp(-0.5 * (np.arange(-half, half + 1) / width) ** 2)
+
+
+def _smoothed(
+    block: Block, kernel: np.ndarray, mean: np.ndarray | float = 0.0
+) -> np.ndarray:
+    """Kernel averages over the recorded bins; `mean` where there are none near."""
+    recorded = block.recorded
+    if recorded is None:
+        recorded = np.ones((1, *block.values.shape[1:]), dtype=bool)
+    total = convolve1d(block.values, kernel, axis=1, mode="constant")
+    weight = convolve1d(recorded.astype(float), kernel, axis=1, mode="constant")
+    little = 1e-6 * kernel.sum()
+    return (total + little * mean) / (weight + little)
