@@ -21,7 +21,7 @@ from sklearn_jedi._model import (
     with_training,
 )
 from sklearn_jedi._noisy_model import fit_noisy
-from sklearn_jedi._observation import choose_observation
+from sklearn_jedi._observation import choose_observation, white_share
 from sklearn_jedi._parameters import check_parameters
 from sklearn_jedi._progress import show_progress
 from sklearn_jedi._scaling import Scaling, choose_scaling
@@ -33,6 +33,8 @@ from sklearn_jedi._validation import Summary, check_counts, check_trials
 __all__ = ["JEDIEstimator"]
 
 _FEWEST_POINTS_TO_TRAIN = 5
+# Least share of the variance that counts as activity rather than noise.
+_LEAST_SIGNAL = 0.05
 
 
 class JEDIEstimator(FittedMethods):
@@ -80,7 +82,8 @@ class JEDIEstimator(FittedMethods):
         make the network linear. "auto" is 1 for data of unit scale (pooled standard
         deviation 0.3 to 3), which are left as they are; other data are centred and
         soft-normalised to unit scale (see `scale_`) and the gain is chosen like
-        `window`.
+        `window`. For noisy recordings it is 1, unit scale being that of the activity
+        without the noise.
     window : int or "auto", default="auto"
         Time points over which the network's equation is summed before the closed-form
         regression: more suits noisier recordings. "auto" is chosen on held-out windows
@@ -353,6 +356,12 @@ class JEDIEstimator(FittedMethods):
         poisson = self.observation_ == "poisson"
         if poisson:
             check_counts(summary)
+        elif not scaling.is_identity:
+            # the activity, not the noise on it, is to have unit scale
+            mean = scaling.to_network(summary.mean)
+            share = white_share(trials.in_units(scaling), mean)
+            scale = scaling.scale * np.sqrt(np.clip(1 - share, _LEAST_SIGNAL, 1.0))
+            scaling = scaling._replace(scale=scale)
         settings = default_settings(
             self.rank_,
             trials.n_neurons,

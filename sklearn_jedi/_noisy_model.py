@@ -23,6 +23,7 @@ from sklearn_jedi._trials import Block, Trials
 
 # A neuron without a spike counts as having had this many.
 _FEWEST_SPIKES = 0.5
+_MAX_ROUNDS = 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +59,7 @@ class NoisyModel(Model):
     def infer(self, block: Block) -> Posterior:
         """Posterior of the states and embeddings of a block of trials."""
         model = self.state_space
-        found = smooth(model, block)
+        found = smooth(model, block, marginal=True)
         last = block.lengths - 1
         return Posterior(
             found.c,
@@ -131,7 +132,7 @@ def fit_noisy(
         Whether Ctrl-C ended EM.
     """
 
-    def em(of: Trials, first: FirstStates) -> StateSpaceEM:
+    def em(of: Trials, first: FirstStates, *, rounds: bool = True) -> StateSpaceEM:
         return StateSpaceEM(
             of,
             first,
@@ -142,7 +143,7 @@ def fit_noisy(
             ridge=ridge,
             n_directions=settings.n_directions,
             report=report,
-        ).run()
+        ).run(_MAX_ROUNDS if rounds else 0)
 
     if poisson:
         network_units = trials.in_units(_SquareRoot())
@@ -156,9 +157,10 @@ def fit_noisy(
         n_bins = max(int(trials.lengths.sum()), 1)
         log_mean = np.log(np.maximum(mean, _FEWEST_SPIKES / n_bins))
         scaling = Scaling(log_mean, np.ones_like(log_mean), False)
-        if not fit.interrupted:
-            first = poisson_states(trials, network_units, fit.model, log_mean)
-            fit = em(trials, first)
+        first = poisson_states(trials, network_units, fit.model, log_mean)
+        interrupted = fit.interrupted
+        fit = em(trials, first, rounds=not interrupted)
+        fit.interrupted |= interrupted
     model = fit.model
     fitted = NoisyModel(
         scaling=scaling,

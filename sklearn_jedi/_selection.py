@@ -227,6 +227,8 @@ class _Search:
                 _em.step_inflation(drives, features, window, self.steps),
             )
         moments, inflation = self._moments[gain, window]
+        if not moments.n_windows.any():  # none without a gap is that long
+            return settings._replace(score=-np.inf)
         moments = moments.directions(settings.n_directions)
         model = _em.fit_bilinear(
             moments,

@@ -32,6 +32,8 @@ from sklearn_jedi._rollout import Reduction
 from sklearn_jedi._trials import Block
 
 _MAX_HALVINGS = 12
+# Of finite differences, in standard deviations of the embedding.
+_DIFFERENCE = 0.1
 
 
 class WeightMap(Protocol):
@@ -157,6 +159,7 @@ def smooth(
     *,
     max_iter: int = 50,
     tol: float = 1e-7,
+    marginal: bool = False,
 ) -> Smoothed:
     """Posterior mode and covariance of the states and embeddings of a block.
 
@@ -173,6 +176,9 @@ def smooth(
         Gauss-Newton steps; a group that still moves then has not converged.
     tol : float
         A group is done when a full step raises its log posterior by less.
+    marginal : bool
+        Move from the joint mode of states and embeddings towards the mode of the
+        embeddings' own posterior, the states integrated out, by one Newton step.
     """
     problem = _Problem(model, block)
     T, rank = block.values.shape[1], model.red.P.shape[1]
@@ -209,6 +215,11 @@ def smooth(
                 here.c + size[:, None] * step.c,
             )
         here = tried
+    if marginal and model.map.n_axes:
+        c = here.c + problem.marginal_shift(here, step)
+        moved = problem.along(here, step, c - here.c)
+        step = problem.newton_step(moved)
+        here = problem.at(moved.z + step.alone, c)
     return Smoothed(
         here.z,
         here.c,
@@ -235,14 +246,24 @@ class _Point(NamedTuple):
 
 
 class _Step(NamedTuple):
-    """A Gauss-Newton step, and the Hessian it came from; see `Smoothed`."""
+    """A Gauss-Newton step, that of the states alone, the Hessian; see `Smoothed`."""
 
     gain: np.ndarray
     z: np.ndarray
     c: np.ndarray
+    alone: np.ndarray
     cov: np.ndarray
     factors: list
     response: np.ndarray
+
+
+class _Hessian(NamedTuple):
+    """Blocks of the Hessian, and the derivatives of the step errors they come from."""
+
+    diagonal: np.ndarray
+    below: np.ndarray
+    state_t: np.ndarray
+    toward: np.ndarray
 
 
 class _Problem:
@@ -273,24 +294,48 @@ class _Problem:
         cost = self.block.sum_groups(trial) + 0.5 * (c**2).sum(1)
         return _Point(z, c, cost, error, first, features, slope, weights, slopes)
 
-    def newton_step(self, at: _Point) -> _Step:
-        """Solve the normal equations: the states by band, the embeddings by border."""
-        block, group, red = self.block, self.block.group, self.model.red
-        alpha, P, error = red.alpha, red.P, at.error
+    def along(self, at: _Point, step: _Step, move: np.ndarray) -> _Point:
+        """The point with embeddings moved, and states along with them."""
+        states = (step.response @ move[self.block.group][..., None])[..., 0]
+        return self.at(at.z - states.reshape(at.z.shape), at.c + move)
+
+    def marginal_shift(self, at: _Point, step: _Step) -> np.ndarray:
+        """From the joint mode towards the mode of the embeddings alone (n_groups, d).
+
+        Integrating the states out adds half the log determinant of their Hessian to the
+        negative log posterior. The shift is no longer than a standard deviation.
+        """
+        sd = np.sqrt(np.einsum("gjj->gj", step.cov))
+        slope = np.empty_like(at.c)
+        for j in range(slope.shape[1]):
+            move = np.zeros_like(at.c)
+            move[:, j] = _DIFFERENCE * sd[:, j]
+            up, down = (
+                self._log_det(self.along(at, step, sign * move)) for sign in (1, -1)
+            )
+            slope[:, j] = 0.5 * (up - down) / (2 * move[:, j])
+        shift = -(step.cov @ slope[..., None])[..., 0]
+        length = np.sqrt(-np.sum(slope * shift, 1))
+        return shift / np.maximum(length, 1.0)[:, None]
+
+    def _log_det(self, at: _Point) -> np.ndarray:
+        """Log determinant (n_groups,) of the Hessian with respect to the states."""
+        hessian = self._hessian(at)
+        factors = _factor(hessian.diagonal, hessian.below)
+        trial = np.array([2 * np.log(factor[0]).sum() for factor in factors])
+        return self.block.sum_groups(trial)
+
+    def _hessian(self, at: _Point) -> _Hessian:
+        """Of the states alone."""
+        group, red, P = self.block.group, self.model.red, self.model.red.P
         n, T, rank = at.z.shape
-        d = at.c.shape[1]
         live = self.live[..., None, None]
-        # whitened derivatives of the step errors: minus by_state, minus by_embedding
+        # whitened derivatives of the step errors by the state before, negative
         inner = red.Q @ (at.weights[:, :-1] @ self.whiten)
         inner = (inner[:, :, :, None] * P[:, None, :]).reshape(len(at.c), len(P), -1)
         by_state = (at.slope() @ inner[group]).reshape(n, T - 1, rank, rank)
-        by_state = (alpha * by_state + (1 - alpha) * self.whiten.T) * live
-        moved = np.moveaxis(at.slopes @ self.whiten, 1, 3)  # (n_groups, K, rank, d)
-        moved = moved.reshape(len(at.c), moved.shape[1], rank * d)
-        by_embedding = (at.features @ moved[group]).reshape(n, T - 1, rank, d)
-        by_embedding = alpha * by_embedding * live
+        by_state = (red.alpha * by_state + (1 - red.alpha) * self.whiten.T) * live
         state_t = np.swapaxes(by_state, 2, 3)
-
         toward, curvature = self.terms.slopes(at.z)
         diagonal = np.empty((n, T, rank, rank))
         diagonal[:] = curvature
@@ -298,7 +343,18 @@ class _Problem:
         diagonal[:, 1:] += self.whiten @ self.whiten.T * live
         diagonal[:, 1:] += np.eye(rank) * ~live  # states beyond the end: any number
         diagonal[:, :-1] += state_t @ by_state
-        below = -self.whiten @ by_state
+        return _Hessian(diagonal, -self.whiten @ by_state, state_t, toward)
+
+    def newton_step(self, at: _Point) -> _Step:
+        """Solve the normal equations: the states by band, the embeddings by border."""
+        block, group, error = self.block, self.block.group, at.error
+        n, T, rank = at.z.shape
+        d = at.c.shape[1]
+        diagonal, below, state_t, toward = self._hessian(at)
+        moved = np.moveaxis(at.slopes @ self.whiten, 1, 3)  # (n_groups, K, rank, d)
+        moved = moved.reshape(len(at.c), moved.shape[1], rank * d)
+        by_embedding = (at.features @ moved[group]).reshape(n, T - 1, rank, d)
+        by_embedding *= self.model.red.alpha * self.live[..., None, None]
         border = np.zeros((n, T, rank, d))
         border[:, 1:] -= self.whiten @ by_embedding
         border[:, :-1] += state_t @ by_embedding
@@ -328,7 +384,15 @@ class _Problem:
         gain = 0.5 * (
             block.sum_groups((toward * step_z).sum(1)) + (along_c * step_c).sum(1)
         )
-        return _Step(gain, step_z.reshape(n, T, rank), step_c, cov, factors, response)
+        return _Step(
+            gain,
+            step_z.reshape(n, T, rank),
+            step_c,
+            alone.reshape(n, T, rank),
+            cov,
+            factors,
+            response,
+        )
 
 
 def _normal(seed: int, shape: tuple[int, ...]) -> np.ndarray:
@@ -350,10 +414,15 @@ def _factor(diagonal: np.ndarray, below: np.ndarray) -> list[np.ndarray]:
     for q in range(rank):
         band[:, :, q, : rank - q] = diagonal[:, :, q:, q]
         band[:, :-1, q, rank - q : 2 * rank - q] = below[:, :, :, q]
-    factors = []
-    for matrix in band.reshape(n, T * rank, 2 * rank):
-        factor, info = lapack.dpbtrf(matrix.T, lower=1, overwrite_ab=1)
-        if info:
-            raise np.linalg.LinAlgError("a Hessian is not positive definite")
-        factors.append(factor)
-    return factors
+    return [_cholesky(matrix) for matrix in band.reshape(n, T * rank, 2 * rank)]
+
+
+def _cholesky(columns: np.ndarray) -> np.ndarray:
+    """Banded Cholesky factor; the diagonal is raised where rounding has spoilt it."""
+    for jitter in (0.0, 1e-12, 1e-9, 1e-6, 1e-3, 1.0):
+        band = columns.copy()
+        band[:, 0] += jitter * np.abs(band[:, 0]).max()
+        factor, info = lapack.dpbtrf(band.T, lower=1, overwrite_ab=1)
+        if not info:
+            break
+    return factor

@@ -137,7 +137,7 @@ class StateSpaceEM:
         self.interrupted = False
         self._start(first)
 
-    def run(self, max_iter: int = 40, tol: float = 2e-2) -> StateSpaceEM:
+    def run(self, max_iter: int, tol: float = 2e-2) -> StateSpaceEM:
         """Rounds on a part of the trials, then passes over all of them."""
         part = start_trials(self.trials)
         try:
@@ -149,7 +149,7 @@ class StateSpaceEM:
                 if moved < tol and abs(self._change) < _SMALL_CHANGE:
                     break
             self._paths = []
-            for _ in range(_PASSES if len(part) < len(self.trials) else 0):
+            for _ in range(_PASSES if len(part) < len(self.trials) and max_iter else 0):
                 self._round(self.trials, [])
         except KeyboardInterrupt:
             self.interrupted = True
@@ -327,7 +327,7 @@ class StateSpaceEM:
             self.bilinear,
             _regular(noise),
             turn @ mean + shift,
-            _regular(turn @ cov @ turn.T),
+            _regular(turn @ cov @ turn.T, 1e-12 * float(mean @ mean)),
             readout,
         )
         self._ff = pooled.gram[0, 0]
@@ -359,7 +359,8 @@ class StateSpaceEM:
         self.model = self.model._replace(map=self.bilinear)
 
 
-def _regular(cov: np.ndarray) -> np.ndarray:
-    """A symmetric matrix whose inverse is safe."""
-    level = np.trace(cov) / len(cov)
-    return 0.5 * (cov + cov.T) + (1e-6 * level + 1e-10) * np.eye(len(cov))
+def _regular(cov: np.ndarray, rounding: float = 0.0) -> np.ndarray:
+    """A symmetric matrix whose inverse is safe, given the rounding of its entries."""
+    values, vectors = np.linalg.eigh(0.5 * (cov + cov.T))
+    floor = 1e-6 * max(float(values.mean()), 0.0) + 1e-10 + rounding
+    return (vectors * np.maximum(values, floor)) @ vectors.T

@@ -253,11 +253,6 @@ def test_one_wrong_trial_in_a_list_is_refused(models, item):
         assert refused(lambda name=name: models[name].transform(trials))
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=np.linalg.LinAlgError,
-    reason="covariances (of first states, or Hessians) are lost to rounding",
-)
 @pytest.mark.parametrize(
     ("observation", "X"),
     [

@@ -6,8 +6,9 @@ from conftest import in_block
 from scipy import linalg, optimize
 
 from sklearn_jedi._em import BilinearModel
+from sklearn_jedi._readout import Readout
 from sklearn_jedi._rollout import Reduction
-from sklearn_jedi._smoother import Readout, StateSpace, smooth
+from sklearn_jedi._smoother import StateSpace, _Problem, smooth
 
 ALPHA, GAIN = 0.2, 0.7
 # where the optimum is compared
@@ -237,27 +238,26 @@ def test_draws_have_the_mean_and_covariance_of_the_posterior():
 @pytest.mark.parametrize("poisson", [False, True], ids=["gaussian", "poisson"])
 def test_it_finds_the_mode_that_scipy_finds(poisson, gaps):
     model = make_model(poisson=poisson)
-    X = make_trials(model, (9, 6), gaps=gaps)
+    X = make_trials(model, (6, 4), gaps=gaps)
     block = in_block(X)
     found = smooth(model, block, **TIGHT)
     assert found.converged.all()
     for x, v in zip(X, vectors(found, block), strict=True):
         value = minus_log_posterior(v, model, x)
         near = v + 0.05 * np.random.default_rng(0).standard_normal(len(v))
-        for start in (v, near):
-            best = optimize.minimize(
-                minus_log_posterior, start, (model, x), options={"gtol": 1e-5}
-            )
-            assert value <= best.fun + 1e-6
-            np.testing.assert_allclose(v, best.x, atol=1e-3)
+        best = optimize.minimize(
+            minus_log_posterior, near, (model, x), options={"gtol": 1e-5}
+        )
+        assert value <= best.fun + 1e-6
+        np.testing.assert_allclose(v, best.x, atol=1e-3)
 
 
 @pytest.mark.parametrize("poisson", [False, True], ids=["gaussian", "poisson"])
 def test_the_mode_of_a_group_is_that_of_the_sum(poisson):
     model = make_model(poisson=poisson)
-    X = make_trials(model, (6, 8))
+    X = make_trials(model, (3, 5))
     found = smooth(model, in_block(X, np.array([0, 0])), **TIGHT)
-    d, n_first = 2, 2 * 6
+    d, n_first = 2, 2 * 3
 
     def together(v):
         c, first, second = v[:d], v[d : d + n_first], v[d + n_first :]
@@ -265,7 +265,7 @@ def test_the_mode_of_a_group_is_that_of_the_sum(poisson):
         value += minus_log_posterior(np.append(c, second), model, X[1])
         return value - 0.5 * c @ c  # the prior once
 
-    mode = np.concatenate([found.c[0], found.z[0, :6].ravel(), found.z[1].ravel()])
+    mode = np.concatenate([found.c[0], found.z[0, :3].ravel(), found.z[1].ravel()])
     best = optimize.minimize(together, mode, options={"gtol": 1e-5})
     assert together(mode) <= best.fun + 1e-6
     np.testing.assert_allclose(mode, best.x, atol=1e-3)
@@ -386,6 +386,28 @@ def test_a_neuron_that_was_never_recorded_says_nothing():
         np.testing.assert_allclose(np.broadcast_to(a, b.shape), b, atol=1e-12)
 
 
+def test_the_marginal_mode_is_nearer_to_the_mode_of_the_embeddings_alone():
+    """Against the posterior of one embedding on a grid, by Laplace's approximation."""
+    model = make_model(seed=0, d=1, rank=2, n_neurons=8)
+    X, _ = draw(model, np.array([0.5]), 25, np.random.default_rng(1))[0:2]
+    block = in_block(X[None])
+    joint, moved = (smooth(model, block, marginal=m, **TIGHT) for m in (False, True))
+    sd = np.sqrt(joint.cov[0, 0, 0])
+    grid = joint.c[0, 0] + sd * np.linspace(-1, 1, 41)
+    problem = _Problem(model, block)
+    values = []
+    for c in grid:  # the states at their mode given c, and their Hessian there
+        at = problem.at(joint.z, np.array([[c]]))
+        for _ in range(20):
+            step = problem.newton_step(at)
+            at = problem.at(at.z + step.alone, at.c)
+        values.append(at.cost[0] + 0.5 * problem._log_det(at)[0])
+    parabola = np.polyfit(grid, values, 4)
+    fine = np.linspace(grid[0], grid[-1], 4001)
+    best = fine[np.polyval(parabola, fine).argmin()]
+    assert abs(moved.c[0, 0] - best) < 0.3 * abs(joint.c[0, 0] - best)
+
+
 # ----------------------------------------------------------------------- calibration
 
 
@@ -410,7 +432,7 @@ def coverage(seed, *, poisson):
     )
     c = rng.standard_normal((n_trials, d))
     X = np.array([draw(model, own, 40, rng)[0] for own in c])
-    found = smooth(model, in_block(X))
+    found = smooth(model, in_block(X), marginal=True)
     assert found.converged.mean() > 0.99
     sd = np.sqrt(np.diagonal(found.cov, axis1=1, axis2=2))
     # the data say more than the prior, and less than everything
@@ -423,6 +445,6 @@ def test_90_percent_intervals_hold_nine_of_ten_embeddings(seed):
     assert 0.86 < coverage(seed, poisson=False) < 0.94
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(5))
 def test_90_percent_intervals_from_counts(seed):
     assert 0.86 < coverage(seed, poisson=True) < 0.94
