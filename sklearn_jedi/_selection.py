@@ -222,10 +222,11 @@ class _Search:
         basis, drives, features, targets, floor = self._reduced[gain]
         if (gain, window) not in self._moments:
             keep = self.steps & ~self.held
-            self._moments[gain, window] = (
-                _moments.trial_moments(drives, features, window, keep),
-                _em.step_inflation(drives, features, window, self.steps),
-            )
+            moments = _moments.trial_moments(drives, features, window, keep)
+            inflation = 1.0
+            if moments.n_windows.any():
+                inflation = _em.step_inflation(drives, features, window, self.steps)
+            self._moments[gain, window] = moments, inflation
         moments, inflation = self._moments[gain, window]
         if not moments.n_windows.any():  # none without a gap is that long
             return settings._replace(score=-np.inf)

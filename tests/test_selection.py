@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from conftest import in_block, in_trials
 
+from sklearn_jedi import JEDIEstimator
 from sklearn_jedi._selection import choose_settings, held_out_windows
 from sklearn_jedi.datasets import make_rotation_family
 
@@ -86,3 +87,12 @@ def test_the_choice_is_deterministic(rotations):
     again, same_basis = choose(X)
     assert first == again
     np.testing.assert_array_equal(basis.Q, same_basis.Q)
+
+
+def test_windows_longer_than_every_gapless_run_are_passed_over():
+    X = make_rotation_family(4, n_timepoints=40, n_neurons=10, random_state=0)[0]
+    X[np.random.default_rng(0).random(X.shape[:2]) < 0.4] = np.nan
+    jedi = JEDIEstimator(2, 2, observation="state", max_epochs=0).fit(X)
+    assert jedi.window_ < 15
+    with pytest.raises(ValueError, match="no trial has 26 time points in a row"):
+        JEDIEstimator(2, 2, observation="state", max_epochs=0, window=25).fit(X)
