@@ -16,6 +16,7 @@ NAMES = (
     "noisy_teachers",
     "co_smoothing",
     "single_trials",
+    "scale",
 )
 
 for name in NAMES:
