@@ -143,6 +143,9 @@ class JEDIEstimator(FittedMethods):
         Time points a trial; where trials differ, of each.
     n_neurons_in_ : int
         Number of neurons.
+    neuron_names_in_ : array of shape (n_neurons,)
+        Columns of the data frames, where trials were a list of such; later trials need
+        the same in the same order.
 
     References
     ----------
@@ -271,6 +274,13 @@ class JEDIEstimator(FittedMethods):
                 scaling.to_network(summary.mean),
                 summary.partial_bins,
             )
+            if summary.counts and summary.mean.any():
+                warnings.warn(
+                    "X looks like spike counts (whole numbers, none negative): pass "
+                    'np.sqrt(X), whose noise is more even, or observation="poisson"',
+                    UserWarning,
+                    stacklevel=3,
+                )
         else:
             self.observation_ = self.observation
         self.net_ = None

@@ -39,6 +39,7 @@ _LEARNED = (
     "feature_names_in_",
     "n_timepoints_in_",
     "n_neurons_in_",
+    "neuron_names_in_",
     "n_iter_",
     "interrupted_",
     "best_epoch_",
@@ -121,8 +122,14 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         LowRankRNN
         """
         check_is_fitted(self)
-        embeddings = np.asarray(Z, dtype=np.float64)
         n_axes = self._model.bilinear.n_axes
+        try:
+            embeddings = np.asarray(Z, dtype=np.float64)
+        except ValueError as error:
+            raise ValueError(
+                f"Z must have shape (n_networks, {n_axes}), as transform returns it: "
+                f"{error}"
+            ) from None
         if embeddings.ndim != 2 or embeddings.shape[1] != n_axes:
             raise ValueError(
                 f"Z must have shape (n_networks, {n_axes}), as transform returns it; "
@@ -215,7 +222,8 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         ----------
         X : array-like of shape (n_trials, n_timepoints, n_neurons) or list of \
                 arrays of shape (n_timepoints_i, n_neurons)
-            The beginnings of trials, at least 2 time points.
+            The beginnings of trials, at least 2 time points. A trial ends with its last
+            value: the forecast begins after it, NaN at the end or not.
         n_steps : int
             Time points to add.
         return_std : bool, default=False

@@ -29,6 +29,7 @@ from sklearn_jedi._selection import Settings
 FORMAT_VERSION = 1
 _KEY = "sklearn_jedi"
 _ARRAY = "array"
+_NAMES = "names"
 _PARTS: dict[str, Any] = {
     "scaling": Scaling,
     "settings": Settings,
@@ -47,6 +48,8 @@ def write(path: str | os.PathLike, content: dict[str, Any], arrays: Arrays) -> N
     document = json.dumps({"format_version": FORMAT_VERSION, **content})
     data = to_bytes(arrays, metadata={_KEY: document})
     path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {str(path.parent)!r}")
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.write_bytes(data)
@@ -142,6 +145,8 @@ def _hypernetwork(A: np.ndarray, sizes: list[int], arrays: Arrays) -> Any:
 
 def pack(value: Any, name: str, arrays: Arrays) -> Any:
     """A value as JSON; arrays are put aside under their names."""
+    if isinstance(value, np.ndarray) and value.dtype.kind in "OU":
+        return {_NAMES: [str(item) for item in value]}
     if isinstance(value, np.ndarray):
         arrays[name] = np.array(value, order="C")
         return {_ARRAY: name}
@@ -161,5 +166,7 @@ def unpack(value: Any, name: str, arrays: Arrays) -> Any:
         return value
     if set(value) == {_ARRAY}:
         return arrays[value[_ARRAY]]
+    if set(value) == {_NAMES}:
+        return np.array(value[_NAMES], dtype=object)
     parts = {key: unpack(part, key, arrays) for key, part in value.items()}
     return _PARTS[name](**parts)

@@ -69,6 +69,8 @@ def check_trials(
         If the trials cannot be used; the message says what was given and what to do.
     """
     name = type(estimator).__name__
+    if reset and hasattr(estimator, "neuron_names_in_"):
+        del estimator.neuron_names_in_
     source, width = _source(estimator, X, reset)
     n_neurons = np.shape(source[0])[-1]
     if n_neurons < 1:
@@ -108,13 +110,22 @@ def _source(estimator: Any, X: Any, reset: bool) -> tuple[Any, int]:
         X = list(X)
     if isinstance(X, np.ma.MaskedArray):
         X = np.ma.filled(X.astype(np.result_type(X.dtype, np.float32)), np.nan)
+    if isinstance(X, (list, tuple)) and len(X) == 0:
+        raise ValueError("X has 0 sample(s): there are no trials in it")
     if isinstance(X, (list, tuple)) and _is_list_of_trials(X):
+        _check_columns(estimator, X, reset)
         source = [_trial(trial, i) for i, trial in enumerate(X)]
         widths = sorted({trial.shape[1] for trial in source})
         if len(widths) > 1:
             raise ValueError(
                 f"trials disagree on the number of neurons: {widths}; select the same "
                 "units in all, and give NaN where one was not recorded"
+                + (
+                    ". All have the same number of rows: are the axes swapped? They "
+                    "are (time points, neurons)"
+                    if len({len(trial) for trial in source}) == 1
+                    else ""
+                )
             )
         longest = max(len(trial) for trial in source)
         if reset:
@@ -170,6 +181,33 @@ def _is_list_of_trials(X: Sequence) -> bool:
     return len(X) > 0 and any(
         hasattr(trial, "shape") and len(trial.shape) == 2 for trial in X
     )
+
+
+def _check_columns(estimator: Any, X: Sequence, reset: bool) -> None:
+    """Units of data frames are told by name: all trials need the same, in one order."""
+    named = {}
+    for number, trial in enumerate(X):
+        columns = list(getattr(trial, "columns", []))
+        if columns and all(isinstance(name, str) for name in columns):
+            named[number] = columns
+    if not named:
+        return
+    expected, since = next(iter(named.values())), "the first trial"
+    if not reset:
+        known = getattr(estimator, "neuron_names_in_", None)
+        if known is None:
+            return
+        expected, since = list(known), "fit"
+    for number, names in named.items():
+        if names != expected and len(names) == len(expected):
+            other = next(a for a, b in zip(names, expected, strict=True) if a != b)
+            raise ValueError(
+                f"the columns of trial {number} are not those of {since}, or in "
+                f"another order (the first that differs: {other!r}); select the same "
+                "units in the same order"
+            )
+    if reset:
+        estimator.neuron_names_in_ = np.array(expected, dtype=object)
 
 
 def _trial(trial: Any, number: int) -> np.ndarray:

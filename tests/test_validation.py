@@ -1,6 +1,7 @@
 """The gate: bad input is refused in words, before anything is trained."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -445,3 +446,41 @@ def test_any_finite_trials_can_be_trained_on(X, nonlinearity):
     assert Z.shape == (len(X), 2)
     assert np.isfinite(Z).all()
     assert np.isfinite(jedi.reconstruct(X)).all()
+
+
+# ------------------------------------------------------------------ names and counts
+
+
+def frames(X, names):
+    return [pd.DataFrame(x, columns=names) for x in X]
+
+
+def test_units_of_data_frames_are_told_by_name(tmp_path):
+    X = trials(4, 12, 3)
+    model = JEDIEstimator(2, 2, max_epochs=0).fit(frames(X, ["a", "b", "c"]))
+    assert list(model.neuron_names_in_) == ["a", "b", "c"]
+    expected = model.transform(X)
+    np.testing.assert_array_equal(model.transform(frames(X, ["a", "b", "c"])), expected)
+    with pytest.raises(ValueError, match=r"trial 0 are not those of fit.*'c'"):
+        model.transform(frames(X, ["c", "b", "a"]))
+    mixed = frames(X[:2], ["a", "b", "c"]) + frames(X[2:], ["a", "c", "b"])
+    with pytest.raises(ValueError, match="trial 2 are not those of the first trial"):
+        JEDIEstimator(2, 2, max_epochs=0).fit(mixed)
+    model.save(tmp_path / "model.safetensors")
+    again = JEDIEstimator.load(tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match="not those of fit"):
+        again.transform(frames(X, ["c", "b", "a"]))
+    assert not hasattr(model.fit(X), "neuron_names_in_")
+
+
+def test_what_looks_like_counts_is_pointed_out():
+    counts = np.random.default_rng(0).poisson(2.0, (4, 12, 3))
+    with pytest.warns(UserWarning, match=r"looks like spike counts.*np\.sqrt"):
+        JEDIEstimator(2, 2, max_epochs=0).fit(counts)
+
+
+def test_no_trials_and_swapped_axes_are_named():
+    with pytest.raises(ValueError, match="no trials"):
+        jedi().fit([])
+    with pytest.raises(ValueError, match="are the axes swapped"):
+        jedi().fit([trials(3, 12), trials(3, 9)])

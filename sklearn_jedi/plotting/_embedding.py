@@ -28,6 +28,8 @@ class EmbeddingDisplay:
     ----------
     ax_ : matplotlib Axes
         Where `plot` drew.
+    figure_ : matplotlib Figure
+        The figure around it.
     """
 
     def __init__(
@@ -66,5 +68,5 @@ class EmbeddingDisplay:
         ax.set_ylabel(f"embedding axis {second + 1} (prior SD)")
         if self.labels is not None:
             ax.legend(title=self.title, frameon=False, fontsize="small")
-        self.ax_ = ax
+        self.ax_, self.figure_ = ax, ax.figure
         return self

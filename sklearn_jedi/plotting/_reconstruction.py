@@ -26,6 +26,8 @@ class ReconstructionDisplay:
     ----------
     ax_ : matplotlib Axes
         Where `plot` drew.
+    figure_ : matplotlib Figure
+        The figure around it.
     """
 
     def __init__(
@@ -75,5 +77,5 @@ class ReconstructionDisplay:
         ax.set_xlabel("time (s)")
         ax.legend(frameon=False, fontsize="small", loc="upper right", ncols=2)
         ax.margins(y=0.12)
-        self.ax_ = ax
+        self.ax_, self.figure_ = ax, ax.figure
         return self

@@ -33,6 +33,8 @@ class SpectrumDisplay:
     ----------
     ax_ : matplotlib Axes
         Where `plot` drew.
+    figure_ : matplotlib Figure
+        The figure around it.
     """
 
     def __init__(
@@ -75,5 +77,5 @@ class SpectrumDisplay:
         ax.set_xlabel(r"Re $\lambda(J)$ (no unit)")
         ax.set_ylabel(r"Im $\lambda(J)$ (no unit)")
         ax.legend(title=self.title, frameon=False, fontsize="small")
-        self.ax_ = ax
+        self.ax_, self.figure_ = ax, ax.figure
         return self
