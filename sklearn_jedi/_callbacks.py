@@ -10,7 +10,7 @@ import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 
-from sklearn_jedi._progress import show_progress
+from sklearn_jedi._progress import end_progress, show_progress
 
 _SHORT_HORIZON = 20
 # Training has to lower the error on held-out windows by this share. (EM saw those
@@ -128,5 +128,4 @@ class ProgressBar(Callback):
         show_progress("epoch", epoch["epoch"], self.max_epochs, text)
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        if net.history and net.history[-1]["epoch"] < self.max_epochs:
-            print()
+        end_progress(len(net.history), self.max_epochs)

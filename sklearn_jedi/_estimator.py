@@ -12,20 +12,20 @@ from sklearn.utils import check_random_state
 
 from sklearn_jedi import _persistence, _predictions
 from sklearn_jedi._fitted_methods import FittedMethods
-from sklearn_jedi._model import (
-    Model,
-    StateModel,
-    fit_closed_form,
-    state_trials,
-    with_step_noise,
-    with_training,
-)
+from sklearn_jedi._model import Model
 from sklearn_jedi._noisy_model import fit_noisy
 from sklearn_jedi._observation import choose_observation, white_share
 from sklearn_jedi._parameters import check_parameters
 from sklearn_jedi._progress import show_progress
 from sklearn_jedi._scaling import Scaling, choose_scaling
 from sklearn_jedi._selection import Settings, choose_settings, default_settings
+from sklearn_jedi._state_model import (
+    StateModel,
+    fit_closed_form,
+    state_trials,
+    with_step_noise,
+    with_training,
+)
 from sklearn_jedi._threads import few_threads
 from sklearn_jedi._trials import Trials
 from sklearn_jedi._validation import Summary, check_counts, check_trials
@@ -287,7 +287,8 @@ class JEDIEstimator(FittedMethods):
         self.history_ = []
         self.best_epoch_ = 0
         self.interrupted_ = False
-        error, model = None, None
+        error: Exception | None = None
+        model: Model
         if self.observation_ == "state":
             model, error = self._fit_state(trials, summary, scaling)
         else:

@@ -11,6 +11,7 @@ from scipy.ndimage import convolve1d
 
 from sklearn_jedi import _moments
 from sklearn_jedi._readout import (
+    LEAST_VARIANCE,
     Readout,
     ReadoutSums,
     gauge,
@@ -27,7 +28,6 @@ _START_TRIALS = 256
 _WIDTHS = (1, 2, 4, 8)
 _WIDTH_TRIALS = 64
 _POISSON_STEPS = 6
-_LEAST_VARIANCE = 1e-6
 
 
 class FirstStates(NamedTuple):
@@ -94,7 +94,7 @@ def smoothed_states(
         squares += (block.masked(block.values - smoothed) ** 2).sum((0, 1))
         count += block.n_recorded
         paths.append(smoothed @ P)
-    variance = np.maximum(squares / np.maximum(count, 1), _LEAST_VARIANCE)
+    variance = np.maximum(squares / np.maximum(count, 1), LEAST_VARIANCE)
     offset = mean - P @ (mean @ P)
     return FirstStates(P, offset, paths, Readout(False, variance, 0.0 * mean))
 

@@ -75,6 +75,10 @@ class Moments(NamedTuple):
     yy: np.ndarray
     n_windows: np.ndarray
 
+    def grouped(self, block: Block) -> Moments:
+        """The moments of each group of trials."""
+        return Moments(*(block.sum_groups(part) for part in self))
+
     def directions(self, n_directions: int) -> Moments:
         """The moments with only the leading feature directions (and the constant)."""
         keep = np.r_[:n_directions, self.ff.shape[1] - 1]
@@ -183,10 +187,17 @@ def project(
     states = X @ basis.P
     drives = (states[:, 1:] - (1 - alpha) * states[:, :-1]) / alpha
     drives -= basis.drive_mean @ basis.P
-    features = np.ones((*drives.shape[:2], basis.Q.shape[1] + 1))
-    features[..., :-1] = scaled_nonlinearity(nonlinearity, X[:, :-1], gain) @ basis.Q
+    return drives, features_of(X[:, :-1], basis, nonlinearity, gain)
+
+
+def features_of(
+    X: np.ndarray, basis: Basis, nonlinearity: str, gain: float
+) -> np.ndarray:
+    """Reduced features (n_trials, n_timepoints, K) of activity X, the constant last."""
+    features = np.ones((*X.shape[:2], basis.Q.shape[1] + 1))
+    features[..., :-1] = scaled_nonlinearity(nonlinearity, X, gain) @ basis.Q
     features[..., :-1] -= basis.feature_mean @ basis.Q
-    return drives, features
+    return features
 
 
 def moving_average(series: np.ndarray, window: int) -> np.ndarray:
@@ -243,8 +254,7 @@ def block_moments(
     """Moments of each group of a block."""
     drives, features = project(block.values, basis, nonlinearity, gain, alpha)
     window = min(window, drives.shape[1])
-    moments = trial_moments(drives, features, window, block.steps)
-    return Moments(*(block.sum_groups(part) for part in moments))
+    return trial_moments(drives, features, window, block.steps).grouped(block)
 
 
 def concatenate(parts: Sequence[Moments]) -> Moments:

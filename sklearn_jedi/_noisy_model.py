@@ -15,6 +15,7 @@ from sklearn_jedi._first_states import (
 )
 from sklearn_jedi._model import Model, Posterior
 from sklearn_jedi._readout import Readout
+from sklearn_jedi._running import RunningMoments
 from sklearn_jedi._scaling import Scaling
 from sklearn_jedi._selection import Settings
 from sklearn_jedi._smoother import StateSpace, smooth
@@ -45,7 +46,7 @@ class NoisyModel(Model):
     def state_space(self) -> StateSpace:
         return StateSpace(
             self.reduction,
-            self.hypernetwork or self.bilinear,
+            self.bilinear,
             self.step_cov,
             self.first_mean,
             self.first_cov,
@@ -147,7 +148,10 @@ def fit_noisy(
 
     if poisson:
         network_units = trials.in_units(_SquareRoot())
-        centre = _mean(network_units)
+        roots = RunningMoments(trials.n_neurons)
+        for block in network_units.blocks():
+            roots.add(block.values, block.recorded)
+        centre = roots.mean
     else:
         network_units, centre = trials.in_units(scaling), scaling.to_network(mean)
     width = settings.window or kernel_width(network_units)
@@ -166,7 +170,7 @@ def fit_noisy(
         scaling=scaling,
         settings=settings._replace(window=width),
         basis=fit.basis,
-        bilinear=fit.bilinear,
+        bilinear=model.map,
         nonlinearity=nonlinearity,
         tau=tau,
         dt=dt,
@@ -176,12 +180,3 @@ def fit_noisy(
         readout=model.readout,
     )
     return fitted, fit.interrupted
-
-
-def _mean(trials: Trials) -> np.ndarray:
-    """Of each neuron, over the bins where it was recorded."""
-    total, count = np.zeros(trials.n_neurons), np.zeros(trials.n_neurons)
-    for block in trials.blocks():
-        total += block.values.sum((0, 1))
-        count += block.n_recorded
-    return total / np.maximum(count, 1)

@@ -19,12 +19,13 @@ from safetensors.numpy import save as to_bytes
 
 from sklearn_jedi._em import BilinearModel
 from sklearn_jedi._inference import PathNoise
-from sklearn_jedi._model import Model, StateModel
+from sklearn_jedi._model import Model
 from sklearn_jedi._moments import Basis
 from sklearn_jedi._noisy_model import NoisyModel
 from sklearn_jedi._readout import Readout
 from sklearn_jedi._scaling import Scaling
 from sklearn_jedi._selection import Settings
+from sklearn_jedi._state_model import StateModel
 
 FORMAT_VERSION = 1
 _KEY = "sklearn_jedi"
@@ -84,7 +85,8 @@ def read(path: str | os.PathLike) -> tuple[dict[str, Any], Arrays]:
                     f"{str(path)!r} has format version {version}; this release of "
                     f"sklearn-jedi reads up to {FORMAT_VERSION}: update it"
                 )
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names = file.keys()  # the file itself cannot be iterated over
+            arrays = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(
             f"{str(path)!r} is damaged, or not a file that JEDIEstimator.save wrote: "

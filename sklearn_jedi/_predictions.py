@@ -86,11 +86,9 @@ def score(model: Model, trials: Trials, n_copied: int) -> float:
     """R^2 of free runs over all recorded bins but the first `n_copied` of a trial."""
     sums = R2Sums(trials.n_neurons)
     for block, runs in free_runs(model, trials):
-        recorded = block.recorded
-        if recorded is None:
-            recorded = np.ones_like(block.values, dtype=bool)
+        where = None if block.recorded is None else block.recorded[:, n_copied:]
         true = trials.in_data_units(block.values)
-        sums.add(true[:, n_copied:], runs[:, n_copied:], recorded[:, n_copied:])
+        sums.add(true[:, n_copied:], runs[:, n_copied:], where)
     return sums.r2()
 
 

@@ -12,8 +12,13 @@ def show_progress(what: str, done: int, total: int, text: str) -> None:
     filled = round(_WIDTH * done / max(total, 1))
     bar = "#" * filled + "." * (_WIDTH - filled)
     line = f"{what} {done:>{len(str(total))}}/{total} [{bar}] {text}"
-    overwrite = sys.stdout.isatty() and done < total
-    print(
-        f"\r{line:<79}" if sys.stdout.isatty() else line, end="" if overwrite else "\n"
-    )
-    sys.stdout.flush()
+    if sys.stdout.isatty():
+        print(f"\r{line:<79}", end="\n" if done == total else "", flush=True)
+    else:
+        print(line, flush=True)
+
+
+def end_progress(done: int, total: int) -> None:
+    """Leave the line in a terminal where work ended before its time."""
+    if sys.stdout.isatty() and 0 < done < total:
+        print()

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn_jedi._rollout import Reduction
 from sklearn_jedi._trials import Block
 
-_LEAST_VARIANCE = 1e-6
+LEAST_VARIANCE = 1e-6
 
 
 class Readout(NamedTuple):
@@ -161,7 +161,7 @@ def solve_readout(
     explained = 2 * np.einsum("nk,nk->n", solved, sums.cross)
     explained -= np.einsum("ni,nij,nj->n", solved, sums.curvature, solved)
     variance = (sums.squares - explained) / np.maximum(sums.n_recorded, 1)
-    least = _LEAST_VARIANCE * max(1.0, float(variance[seen].mean()))
+    least = LEAST_VARIANCE * max(1.0, float(variance[seen].mean()))
     variance = np.where(seen, np.maximum(variance, least), readout.variance)
     return np.where(seen[:, None], solved, loading), readout._replace(variance=variance)
 

@@ -22,11 +22,12 @@ References
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import lapack
 
+from sklearn_jedi._em import BilinearModel
 from sklearn_jedi._readout import Readout
 from sklearn_jedi._rollout import Reduction
 from sklearn_jedi._trials import Block
@@ -36,17 +37,6 @@ _MAX_HALVINGS = 12
 _DIFFERENCE = 0.1
 
 
-class WeightMap(Protocol):
-    """An affine map or a hypernetwork."""
-
-    @property
-    def n_axes(self) -> int:
-        """Embedding axes."""
-
-    def weights_and_slopes(self, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Reduced weights (n, K, rank), derivatives (n, d, K, rank)."""
-
-
 class StateSpace(NamedTuple):
     """Parameters of the model, in network units.
 
@@ -54,7 +44,7 @@ class StateSpace(NamedTuple):
     ----------
     red : Reduction
         `P`, `Q`, and in `mean_out` the offset `d`.
-    map : WeightMap
+    map : BilinearModel
         From embeddings to reduced weights.
     step_cov : array of shape (rank, rank)
         Covariance of the noise of one step.
@@ -64,7 +54,7 @@ class StateSpace(NamedTuple):
     """
 
     red: Reduction
-    map: WeightMap
+    map: BilinearModel
     step_cov: np.ndarray
     first_mean: np.ndarray
     first_cov: np.ndarray

@@ -104,8 +104,6 @@ class StateSpaceEM:
     ----------
     model : StateSpace
     basis : Basis
-    bilinear : BilinearModel
-        `model.map`.
     n_iter : int
         Rounds done.
     interrupted : bool
@@ -145,8 +143,9 @@ class StateSpaceEM:
                 moved = self._round(part, self._paths)
                 text = f"embeddings moved by {moved:.3f} prior SD"
                 text = text if np.isfinite(moved) else "first embeddings"
-                self.report(self.n_iter, max_iter, text)
-                if moved < tol and abs(self._change) < _SMALL_CHANGE:
+                converged = moved < tol and abs(self._change) < _SMALL_CHANGE
+                self.report(self.n_iter, self.n_iter if converged else max_iter, text)
+                if converged:
                     break
             self._paths = []
             for _ in range(_PASSES if len(part) < len(self.trials) and max_iter else 0):
@@ -177,7 +176,7 @@ class StateSpaceEM:
             drives, features = self._project(path)
             keep = block.within[:, 1:]
             moments = _moments.trial_moments(drives, features, window, keep)
-            parts.append(_moments.Moments(*(block.sum_groups(m) for m in moments)))
+            parts.append(moments.grouped(block))
             residual_parts.append((drives, features, keep))
         moments = _moments.concatenate(parts)
         drives, features, keep = residual_parts[0]
@@ -195,16 +194,14 @@ class StateSpaceEM:
         for block, (drives, features, keep) in zip(
             part.blocks(), residual_parts, strict=True
         ):
-            here = _moments.trial_moments(drives, features, 1, keep)
-            grouped = _moments.Moments(*(block.sum_groups(m) for m in here))
-            c = _em.posterior(grouped, bilinear)[0]
+            here = _moments.trial_moments(drives, features, 1, keep).grouped(block)
+            c = _em.posterior(here, bilinear)[0]
             error = drives - features @ bilinear.weights(c)[block.group]
             error = alpha * error[keep]
             scatter, n_steps = scatter + error.T @ error, n_steps + len(error)
         states = np.concatenate([path.reshape(-1, rank) for path in first.paths])
         spread = np.cov(states.T, bias=True).reshape(rank, rank)
         cov = np.cov(first_states.T, bias=True).reshape(rank, rank)
-        self.bilinear = bilinear
         self.model = StateSpace(
             reduction(self.basis, alpha, nonlinearity, gain),
             bilinear,
@@ -234,9 +231,7 @@ class StateSpaceEM:
         alpha, nonlinearity, gain = self.network
         basis = self.basis
         x = z[:, :-1] @ basis.P.T + basis.drive_mean
-        features = np.ones((*x.shape[:2], basis.Q.shape[1] + 1))
-        features[..., :-1] = scaled_nonlinearity(nonlinearity, x, gain) @ basis.Q
-        features[..., :-1] -= basis.feature_mean @ basis.Q
+        features = _moments.features_of(x, basis, nonlinearity, gain)
         return (z[:, 1:] - (1 - alpha) * z[:, :-1]) / alpha, features
 
     # -- rounds
@@ -269,8 +264,7 @@ class StateSpaceEM:
             self._embeddings[number] = post.c @ T[1:, 1:].T + T[1:, 0]
         if paths and self.n_iter in _NEW_FEATURES:
             self._renew_features(paths)
-        distance = np.sqrt(moved / n_moved) if n_moved else np.inf
-        return distance
+        return np.sqrt(moved / n_moved) if n_moved else np.inf
 
     def _sums(self, block: Block, post: Smoothed) -> Sums:
         """Expectations over the posterior of a block, from draws."""
@@ -280,8 +274,7 @@ class StateSpaceEM:
         pooled = []
         for path, embeddings in zip(z, c, strict=True):
             moments = _moments.trial_moments(*self._project(path), 1, keep)
-            grouped = _moments.Moments(*(block.sum_groups(m) for m in moments))
-            pooled.append(_em.pool(grouped, embeddings).times(share))
+            pooled.append(_em.pool(moments.grouped(block), embeddings).times(share))
         one = with_one(z)
         first = np.einsum("sni,snj->ij", one[:, :, 0], one[:, :, 0])
         return Sums(
@@ -321,10 +314,9 @@ class StateSpaceEM:
         mean = first[:rank, -1]
         cov = first[:rank, :rank] - np.outer(mean, mean)
         self.basis = self.basis._replace(P=P, drive_mean=offset)
-        self.bilinear = bilinear._replace(A=A)
         self.model = StateSpace(
             reduction(self.basis, alpha, nonlinearity, gain),
-            self.bilinear,
+            bilinear._replace(A=A),
             _regular(noise),
             turn @ mean + shift,
             _regular(turn @ cov @ turn.T, 1e-12 * float(mean @ mean)),
@@ -335,7 +327,7 @@ class StateSpaceEM:
 
     def _renew_features(self, paths: list[np.ndarray]) -> None:
         """Feature directions at the present states; the weights are carried over."""
-        old, bilinear = self.basis, self.bilinear
+        old, bilinear = self.basis, self.model.map
         self._find_features(paths)
         new = self.basis
         A = np.zeros_like(bilinear.A)
@@ -343,20 +335,19 @@ class StateSpaceEM:
         A[:, -1] = bilinear.A[:, -1]
         A[:, -1] += (new.feature_mean - old.feature_mean) @ old.Q @ bilinear.A[:, :-1]
         alpha, nonlinearity, gain = self.network
-        self.bilinear = bilinear._replace(A=A)
         self.model = self.model._replace(
-            red=reduction(new, alpha, nonlinearity, gain), map=self.bilinear
+            red=reduction(new, alpha, nonlinearity, gain), map=bilinear._replace(A=A)
         )
 
     def _finish(self) -> None:
         """Order the embedding axes, and fill up those without support."""
-        A = np.zeros((self.embedding_dim + 1, *self.bilinear.A.shape[1:]))
-        ordered = self.bilinear.A
+        bilinear = self.model.map
+        A = np.zeros((self.embedding_dim + 1, *bilinear.A.shape[1:]))
+        ordered = bilinear.A
         if self.n_iter:
             ordered = _em.fix_gauge(self._ff, ordered, self.model.step_cov)
         A[: len(ordered)] = ordered
-        self.bilinear = self.bilinear._replace(A=A, n_iter=self.n_iter)
-        self.model = self.model._replace(map=self.bilinear)
+        self.model = self.model._replace(map=bilinear._replace(A=A, n_iter=self.n_iter))
 
 
 def _regular(cov: np.ndarray, rounding: float = 0.0) -> np.ndarray:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
+from sklearn_jedi._running import RunningMoments
 from sklearn_jedi._trials import Trials
 
 _ARRAY_RULES: dict[str, Any] = {
@@ -27,7 +28,7 @@ class Summary(NamedTuple):
     Attributes
     ----------
     mean, sd : arrays of shape (n_neurons,)
-        Over trials and time, in data units; NaN for a neuron without a value.
+        Over trials and time, in data units; zero unless in `fit`.
     first_whole : int array of shape (n_trials,)
         First bin in which every neuron was recorded; -1 where there is none.
     partial_bins : int
@@ -240,8 +241,7 @@ def _other_neurons(name: str, source: Any, expected: int) -> str:
 
 def _scan(trials: Trials, name: str, reset: bool) -> tuple[np.ndarray, Summary]:
     """One pass: refuse what cannot be used, find where trials end, and sum up."""
-    n_neurons = trials.n_neurons
-    count, mean, scatter = np.zeros(n_neurons), np.zeros(n_neurons), np.zeros(n_neurons)
+    moments = RunningMoments(trials.n_neurons)
     lengths = np.empty(len(trials), dtype=int)
     first_whole = np.zeros(len(trials), dtype=int)
     partial, counts = 0, True
@@ -271,25 +271,16 @@ def _scan(trials: Trials, name: str, reset: bool) -> tuple[np.ndarray, Summary]:
         lengths[block.numbers] = ends
         counts = counts and bool((values >= 0).all() and (values % 1 == 0).all())
         if reset:
-            n_here = block.n_recorded
-            here = values.sum((0, 1)) / np.maximum(n_here, 1)
-            centred = block.masked(values - here)
-            both = count + n_here
-            shift = here - mean
-            scatter += np.einsum("ntk,ntk->k", centred, centred)
-            scatter += shift**2 * count * n_here / np.maximum(both, 1)
-            mean += shift * n_here / np.maximum(both, 1)
-            count = both
-    if reset and (count == 0).any():
-        empty = np.flatnonzero(count == 0)
+            moments.add(values, recorded)
+    empty = np.flatnonzero(moments.count == 0)
+    if reset and len(empty):
         raise ValueError(
             f"neuron{'s' * (len(empty) > 1)} {', '.join(map(str, empty[:5]))} "
             f"{'have' if len(empty) > 1 else 'has'} no finite value in any trial; "
             "leave out what was never recorded"
         )
-    with np.errstate(invalid="ignore"):
-        sd = np.sqrt(scatter / np.maximum(count, 1))
-    return lengths, Summary(mean, sd, first_whole, partial, counts)
+    sd = np.sqrt(moments.scatter / np.maximum(moments.count, 1))
+    return lengths, Summary(moments.mean, sd, first_whole, partial, counts)
 
 
 def _groups(conditions: ArrayLike, n_trials: int) -> np.ndarray:

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sklearn_jedi._running import RunningMoments
+
 __all__ = ["ForecastScorer", "trajectory_r2"]
 
 
@@ -51,8 +53,8 @@ def trajectory_r2(X: ArrayLike, X_pred: ArrayLike) -> float:
     return sums.r2()
 
 
-def _as_list(X: ArrayLike, name: str) -> list[np.ndarray]:
-    trials = [np.asarray(trial, dtype=np.float64) for trial in X]  # type: ignore
+def _as_list(X: Any, name: str) -> list[np.ndarray]:
+    trials = [np.asarray(trial, dtype=np.float64) for trial in X]
     if not trials or any(trial.ndim != 2 for trial in trials):
         raise ValueError(
             f"{name} must have the shape (n_trials, n_timepoints, n_neurons), or be a "
@@ -71,24 +73,21 @@ class R2Sums:
 
     def __init__(self, n_neurons: int) -> None:
         self._error = 0.0
-        self._count = np.zeros(n_neurons)
-        self._mean = np.zeros(n_neurons)
-        self._scatter = np.zeros(n_neurons)
+        self._true = RunningMoments(n_neurons)
 
-    def add(self, true: np.ndarray, predicted: np.ndarray, where: np.ndarray) -> None:
-        """Take in arrays of shape (n_trials, n_timepoints, n_neurons)."""
-        self._error += float((np.where(where, true - predicted, 0.0) ** 2).sum())
-        here = where.sum((0, 1))
-        mean = np.where(where, true, 0.0).sum((0, 1)) / np.maximum(here, 1)
-        both, shift = np.maximum(self._count + here, 1), mean - self._mean
-        self._scatter += (np.where(where, true - mean, 0.0) ** 2).sum((0, 1))
-        self._scatter += shift**2 * self._count * here / both
-        self._mean += shift * here / both
-        self._count += here
+    def add(
+        self, true: np.ndarray, predicted: np.ndarray, where: np.ndarray | None
+    ) -> None:
+        """Take in arrays (n_trials, n_timepoints, n_neurons); None: all of them."""
+        error = true - predicted
+        if where is not None:
+            error = np.where(where, error, 0.0)
+        self._error += float((error**2).sum())
+        self._true.add(true, where)
 
     def r2(self) -> float:
         """`1 - SSE / SST`; where nothing varies 1 if predicted exactly, otherwise 0."""
-        total = float(self._scatter.sum())
+        total = float(self._true.scatter.sum())
         if total == 0:
             return 1.0 if self._error == 0 else 0.0
         return 1 - self._error / total
@@ -117,8 +116,8 @@ class ForecastScorer:
     def __init__(self, n_given: int) -> None:
         self.n_given = n_given
 
-    def __call__(self, estimator: Any, X: ArrayLike, y: Any = None) -> float:
-        trials = [np.asarray(trial) for trial in X]  # type: ignore[union-attr]
+    def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
+        trials = [np.asarray(trial) for trial in X]
         if trials[0].ndim == 1:
             trials = [trial[:, np.newaxis] for trial in trials]
         shortest = min(len(trial) for trial in trials)

@@ -183,7 +183,7 @@ def test_using_a_model_changes_nothing_of_it(fitted, rotations):
     fitted.reconstruct(X)
     fitted.forecast(X, 2)
     fitted.embedding_posterior(X)
-    fitted.dynamics(fitted.embeddings_).J  # noqa: B018
+    fitted.dynamics(fitted.embeddings_).J  # noqa: B018 (reading it is the use)
     assert set(vars(fitted)) == names
     assert pickle.dumps(vars(fitted)) == before
 

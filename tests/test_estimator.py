@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback
 
-from sklearn_jedi import JEDIEstimator, _model
+from sklearn_jedi import JEDIEstimator, _state_model
 from sklearn_jedi.datasets import make_driven_teachers, make_rotation_family
 from sklearn_jedi.metrics import trajectory_r2
 
@@ -222,8 +222,8 @@ def test_two_bins_say_less_about_an_embedding_than_forty(fitted, rotations):
 
 
 def test_trials_that_do_not_converge_are_reported(trained, rotations, monkeypatch):
-    impatient = functools.partial(_model.infer_embeddings, max_iter=0)
-    monkeypatch.setattr(_model, "infer_embeddings", impatient)
+    impatient = functools.partial(_state_model.infer_embeddings, max_iter=0)
+    monkeypatch.setattr(_state_model, "infer_embeddings", impatient)
     with pytest.warns(ConvergenceWarning, match="5 of 5 trials did not converge"):
         Z = trained.transform(rotations[0][:5])
     assert np.isfinite(Z).all()

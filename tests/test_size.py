@@ -5,7 +5,7 @@ import importlib
 import numpy as np
 import pytest
 
-from sklearn_jedi import JEDIEstimator, _first_states, _model, _trials
+from sklearn_jedi import JEDIEstimator, _first_states, _state_model, _trials
 from sklearn_jedi.datasets import make_rotation_family
 
 BATCH = 4
@@ -107,9 +107,9 @@ def test_counts_on_disk_need_no_float_copy(tmp_path):
 def test_em_over_more_trials_than_it_starts_on(noisy, params, monkeypatch):
     """With less room EM starts on a part; the end is close to EM on all trials."""
     whole = jedi(**params).fit(noisy)
-    monkeypatch.setattr(_model, "_MOMENT_BYTES", 16 * 8 * 9**2)
+    monkeypatch.setattr(_state_model, "_MOMENT_BYTES", 16 * 8 * 9**2)
     monkeypatch.setattr(_first_states, "_START_TRIALS", 16)
-    monkeypatch.setattr(_model, "_LEAST_AT_ONCE", 16)
+    monkeypatch.setattr(_state_model, "_LEAST_AT_ONCE", 16)
     part = jedi(**params).fit(noisy)
     assert part.n_iter_ >= 3
     assert part.score(noisy) > whole.score(noisy) - 0.02

@@ -39,10 +39,10 @@ class ReconstructionDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator: Any, X: ArrayLike, *, trial: int = 0, ax: Any = None
+        cls, estimator: Any, X: Any, *, trial: int = 0, ax: Any = None
     ) -> ReconstructionDisplay:
         """Reconstruct one of the trials with a fitted estimator, and plot it."""
-        one = np.asarray(X[trial])  # type: ignore[index]
+        one = np.asarray(X[trial])
         runs = estimator.reconstruct(one[np.newaxis])
         return cls(one, runs[0], estimator.dt).plot(ax)
 
