@@ -2,6 +2,7 @@
 
 from sklearn_jedi._estimator import JEDIEstimator
 from sklearn_jedi._low_rank_rnn import LowRankRNN
+from sklearn_jedi._nonlinearities import Nonlinearity
 
 __version__ = "0.1.0"
-__all__ = ["JEDIEstimator", "LowRankRNN"]
+__all__ = ["JEDIEstimator", "LowRankRNN", "Nonlinearity"]

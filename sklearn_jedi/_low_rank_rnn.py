@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
-from sklearn_jedi._nonlinearities import get_nonlinearity
+from sklearn_jedi._nonlinearities import Nonlinearity, get_nonlinearity
 
 __all__ = ["LowRankRNN"]
 
@@ -38,7 +38,8 @@ class LowRankRNN:
         Time constant of the neurons in seconds.
     dt : float, default=0.01
         Time step in seconds; at most `tau`.
-    nonlinearity : {"tanh", "relu", "softplus", "linear"}, default="tanh"
+    nonlinearity : {"tanh", "relu", "softplus", "linear"} or Nonlinearity, \
+            default="tanh"
         The transfer function `f`.
     gain : float or array-like of shape (n_neurons,), default=1.0
         Slope inside `f`, in units of 1 / rate. Positive.
@@ -51,6 +52,8 @@ class LowRankRNN:
         Sizes of the batch.
     shape : tuple of int
         ``(n_networks, n_neurons, n_neurons)``, the shape of `J`.
+    transfer : Nonlinearity
+        The transfer function `f`, its slope, and bounds on both.
 
     Raises
     ------
@@ -81,7 +84,7 @@ class LowRankRNN:
         bias: ArrayLike | None = None,
         tau: float = 0.1,
         dt: float = 0.01,
-        nonlinearity: str = "tanh",
+        nonlinearity: str | Nonlinearity = "tanh",
         *,
         gain: float | ArrayLike = 1.0,
         offset: float | ArrayLike = 0.0,
@@ -107,11 +110,51 @@ class LowRankRNN:
         self.tau = float(tau)
         self.dt = float(dt)
         self.nonlinearity = nonlinearity
-        self._phi = get_nonlinearity(nonlinearity)
+        self.transfer = (
+            nonlinearity
+            if isinstance(nonlinearity, Nonlinearity)
+            else get_nonlinearity(nonlinearity)
+        )
         self.gain = _per_neuron("gain", gain, n_neurons)
         self.offset = _per_neuron("offset", offset, n_neurons)
         if not (self.gain > 0).all():
             raise ValueError("gain must be positive for every neuron")
+
+    @classmethod
+    def from_weights(
+        cls,
+        J: ArrayLike,
+        bias: ArrayLike | None = None,
+        tau: float = 0.1,
+        dt: float = 0.01,
+        nonlinearity: str | Nonlinearity = "tanh",
+        **transfer: Any,
+    ) -> LowRankRNN:
+        """A network with given weights of full rank, such as a published one.
+
+        Parameters
+        ----------
+        J : array-like of shape (n_networks, n_neurons, n_neurons) or \
+                (n_neurons, n_neurons)
+            Recurrent weights; row i holds the inputs of neuron i.
+        bias, tau, dt, nonlinearity, **transfer
+            As in the constructor.
+
+        Returns
+        -------
+        LowRankRNN
+            `U` is the identity and `V` the transpose of `J`, `rank` the number of
+            neurons.
+        """
+        weights = _as_batch("J", J, 3)
+        if weights.shape[1] != weights.shape[2]:
+            raise ValueError(
+                "J must have as many rows as columns, one for each neuron; "
+                f"got shape {np.shape(J)}"
+            )
+        eye = np.broadcast_to(np.eye(weights.shape[1]), weights.shape)
+        V = np.swapaxes(weights, 1, 2)
+        return cls(eye, V, bias, tau, dt, nonlinearity, **transfer)
 
     # ------------------------------------------------------------ as a container
 
@@ -183,12 +226,12 @@ class LowRankRNN:
     def phi(self, r: ArrayLike) -> np.ndarray:
         """Transfer function, elementwise, in the units of the rates."""
         x = self.gain * (np.asarray(r, dtype=float) - self.offset)
-        return self._phi.value(np, x) / self.gain
+        return self.transfer.value(np, x) / self.gain
 
     def phi_slope(self, r: ArrayLike) -> np.ndarray:
         """Derivative of the transfer function, elementwise, without units."""
         x = self.gain * (np.asarray(r, dtype=float) - self.offset)
-        return self._phi.slope(np, x, self._phi.value(np, x))
+        return self.transfer.slope(np, x, self.transfer.value(np, x))
 
     def vector_field(self, r: ArrayLike) -> np.ndarray:
         """Time derivative `dr/dt` of the flow, in rate units per second.

@@ -11,19 +11,42 @@ __all__ = ["NONLINEARITIES", "Nonlinearity", "get_nonlinearity"]
 
 
 class Nonlinearity(NamedTuple):
-    """A transfer function `phi` of unit slope where it is steepest.
+    """A transfer function `phi` and what is known of it.
 
     Attributes
     ----------
     value : callable
-        ``value(xp, x)`` returns `phi(x)`; `xp` is ``numpy`` or ``torch``.
+        ``value(xp, x)`` returns `phi(x)`, elementwise; `xp` is ``numpy`` (or, within
+        the estimators, ``torch``).
     slope : callable
         ``slope(xp, x, y)`` returns `phi'(x)` given `y = phi(x)`, so that nothing
         transcendental is computed twice.
+    bound : float or None, default=None
+        The supremum of `|phi|`. Without it there is no index test of fixed points and
+        no proof that none is missing. None also stands for an unbounded `phi`.
+    curvature_bound : float or None, default=None
+        The supremum of `|phi''|`. Without it there are no certificates.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scipy.special import expit
+    >>> from sklearn_jedi import LowRankRNN, Nonlinearity
+    >>> logistic = Nonlinearity(
+    ...     value=lambda xp, x: expit(x),
+    ...     slope=lambda xp, x, y: y * (1 - y),
+    ...     bound=1.0,
+    ...     curvature_bound=1 / (6 * np.sqrt(3)),
+    ... )
+    >>> rnn = LowRankRNN(np.ones((4, 1)), np.ones((4, 1)), nonlinearity=logistic)
+    >>> rnn.phi(np.zeros(4))
+    array([0.5, 0.5, 0.5, 0.5])
     """
 
     value: Callable[[Any, Any], Any]
     slope: Callable[[Any, Any, Any], Any]
+    bound: float | None = None
+    curvature_bound: float | None = None
 
 
 def _softplus(xp: Any, x: Any) -> Any:
@@ -32,12 +55,16 @@ def _softplus(xp: Any, x: Any) -> Any:
 
 
 NONLINEARITIES: dict[str, Nonlinearity] = {
-    "tanh": Nonlinearity(lambda xp, x: xp.tanh(x), lambda xp, x, y: 1 - y * y),
+    "tanh": Nonlinearity(
+        lambda xp, x: xp.tanh(x), lambda xp, x, y: 1 - y * y, 1.0, 4 / (3 * np.sqrt(3))
+    ),
     "relu": Nonlinearity(
         lambda xp, x: 0.5 * (x + abs(x)), lambda xp, x, y: 1.0 * (x > 0)
     ),
-    "softplus": Nonlinearity(_softplus, lambda xp, x, y: 1 - xp.exp(-y)),
-    "linear": Nonlinearity(lambda xp, x: x, lambda xp, x, y: xp.ones_like(x)),
+    "softplus": Nonlinearity(_softplus, lambda xp, x, y: 1 - xp.exp(-y), None, 0.25),
+    "linear": Nonlinearity(
+        lambda xp, x: x, lambda xp, x, y: xp.ones_like(x), None, 0.0
+    ),
 }
 
 

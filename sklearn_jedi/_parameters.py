@@ -111,3 +111,9 @@ def check_real(
     if not math.isfinite(value) or value < 0 or (positive and value == 0):
         bound = "positive" if positive else "zero or positive"
         raise ValueError(f"{name} must be {bound} and finite{allowed}; got {value!r}")
+
+
+def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    """Raise unless value is one of the strings."""
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} must be one of {list(choices)}; got {value!r}")

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn_jedi._model import Model, Posterior, warn_of_failures
 from sklearn_jedi._rollout import free_run
 from sklearn_jedi._trials import Block, Trials
-from sklearn_jedi.metrics import R2Sums
+from sklearn_jedi.metrics._trajectories import R2Sums
 
 # Antithetic pairs of draws behind the standard deviations of forecasts.
 _PAIRS = 32

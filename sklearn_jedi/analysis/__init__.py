@@ -1,0 +1,15 @@
+"""What fitted, or any other, low-rank networks do: analyzers of their dynamics."""
+
+from sklearn_jedi.analysis._exponents import lyapunov_exponents
+from sklearn_jedi.analysis._fixed_points import FixedPointAnalyzer
+from sklearn_jedi.analysis._limit_cycles import LimitCycle
+from sklearn_jedi.analysis._lyapunov import LyapunovAnalyzer
+from sklearn_jedi.analysis._manifolds import Manifold
+
+__all__ = [
+    "FixedPointAnalyzer",
+    "LimitCycle",
+    "LyapunovAnalyzer",
+    "Manifold",
+    "lyapunov_exponents",
+]

@@ -1,0 +1,350 @@
+"""Fixed points of low-rank networks, with proofs; continuous attractors and cycles."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+
+from sklearn_jedi._low_rank_rnn import LowRankRNN
+from sklearn_jedi._parameters import check_choice, check_integer, check_real
+from sklearn_jedi._progress import show_progress
+from sklearn_jedi.analysis._reduced import ReducedDynamics, check_networks
+from sklearn_jedi.analysis._search import FixedPointSearch
+from sklearn_jedi.analysis._trajectories import find_cycles
+
+__all__ = ["FixedPointAnalyzer"]
+
+_MARGINAL = 1e-6  # rates within this (in 1/tau) of 0 are neither stable nor unstable
+_N_TRAJECTORIES = 8
+
+
+class FixedPointAnalyzer(BaseEstimator):
+    r"""Fixed points of rate networks, each with a proof that it exists.
+
+    The fixed points of a network with `J = U V^T` are the roots of
+    `G(kappa) = V^T phi(U kappa + b) - kappa` in `rank` dimensions, for the map and the
+    flow alike [1]_. They are searched for by damped Newton steps from many starts,
+    certified by the Newton-Kantorovich theorem, and counted by their indices: for
+    bounded `phi` the signs of `det(I - V^T D U)`, `D = diag(phi')`, over all
+    fixed points sum to +1, because `kappa - V^T phi(U kappa + b)` has degree +1 [2]_.
+
+    Parameters
+    ----------
+    n_starts : int, default=64
+        Points from which to search, in each network: half of them from `states`, where
+        given, the others random. Where the index sum shows that a point is missing,
+        more are tried.
+    tol : float, default=1e-10
+        Largest residual of a fixed point, as a share of the size of the states. Points
+        are refined down to rounding afterwards.
+    time : {"map", "flow"}, default="map"
+        "map": eigenvalues are those of one step of `dt`, stable inside the unit
+        circle. "flow": of the vector field, in 1/s, stable where the real part is
+        negative.
+    exhaustive : bool, default=False
+        Prove that no fixed point is missing, by branch and bound over the box that
+        holds them all. Needs a bounded `phi`. The cost grows exponentially in the rank:
+        milliseconds at rank 2, seconds at rank 3.
+    max_cells : int, default=1000000
+        Cells of the box that the exhaustive search may look at, in each network.
+    slow : float, default=0.05
+        Where the state drifts by less than this share of its size within `tau`, points
+        can belong to a continuous attractor (`manifolds_`).
+    limit_cycles : bool, default=True
+        Whether to follow trajectories, and look for cycles where they end.
+    random_state : int, RandomState instance or None, default=None
+        Draws the starts.
+    verbose : int, default=0
+        1 shows progress over the networks.
+
+    Attributes
+    ----------
+    fixed_points_ : list of arrays of shape (n_points, n_neurons)
+        Fixed points of each network, in rates, the most stable first. Every attribute
+        here has one entry per network.
+    eigenvalues_ : list of complex arrays of shape (n_points, rank)
+        Of the Jacobian of the map (no unit) or of the flow (1/s), the largest first
+        (magnitude, or real part). The other `n_neurons - rank` are `1 - dt/tau`, or
+        `-1/tau`.
+    is_stable_ : list of bool arrays of shape (n_points,)
+    stability_type_ : list of str arrays of shape (n_points,)
+        "stable node", "stable focus", "unstable node", "unstable focus", "saddle (k)"
+        with k unstable directions, or "marginal", within the `rank` dimensions that
+        matter; a focus is one whose leading eigenvalue is complex.
+    residuals_ : list of arrays of shape (n_points,)
+        `|-r + J phi(r) + b|`, in rate units.
+    certified_radius_ : list of arrays of shape (n_points,)
+        A fixed point exists within this distance of the point, in rate units; NaN where
+        that is not proven.
+    uniqueness_radius_ : list of arrays of shape (n_points,)
+        There is no other within this distance, in the invariant subspace `b + U kappa`
+        that holds them all; NaN where that is not proven.
+    index_sum_ : array of shape (n_networks,)
+        +1 if no point is missing (or if missing ones cancel); NaN where `phi` is
+        unbounded or a point is not certified (not simple, as on a ring).
+    is_complete_ : bool array of shape (n_networks,)
+        Whether it is proven that no fixed point is missing.
+    slow_points_ : list of arrays of shape (n_points, n_neurons)
+        Local minima of the speed that are not fixed points.
+    slow_speeds_ : list of arrays of shape (n_points,)
+        `|dr/dt|` there, in rate units per second.
+    manifolds_ : list of lists of Manifold
+        Continuous attractors, exact or approximate: `kind`, `states`, `drift_speed`,
+        `length`, `is_attracting`. Points on them that are no certified fixed points are
+        not listed elsewhere.
+    limit_cycles_ : list of lists of LimitCycle
+        Cycles that trajectories reached: `period`, `states`, `multipliers`,
+        `is_stable`, `residual`.
+    n_unconverged_ : array of shape (n_networks,)
+        Starts that ended neither at a fixed point nor at a slow point.
+    n_unsettled_ : array of shape (n_networks,)
+        Trajectories that reached no fixed point, manifold or cycle (chaos, growth).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `dynamics` is not a `LowRankRNN`, `states` do not fit it, or a parameter
+        cannot be used.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the index sum shows that a fixed point is missing, or the exhaustive search
+        could not finish.
+    UserWarning
+        If `phi` lacks the bounds that certificates or index test need.
+
+    References
+    ----------
+    .. [1] Sussillo and Barak, "Opening the black box: low-dimensional dynamics in
+       high-dimensional recurrent neural networks", Neural Computation 25 (2013).
+    .. [2] Deimling, "Nonlinear functional analysis" (1985), chapter 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_jedi import LowRankRNN
+    >>> from sklearn_jedi.analysis import FixedPointAnalyzer
+    >>> ones = np.ones((50, 1))
+    >>> analyzer = FixedPointAnalyzer(exhaustive=True, random_state=0)
+    >>> analyzer.fit(LowRankRNN(ones, 2 * ones / 50))
+    FixedPointAnalyzer(exhaustive=True, random_state=0)
+    >>> np.abs(analyzer.fixed_points_[0][:, 0]).round(4).tolist()
+    [1.915, 1.915, 0.0]
+    >>> analyzer.stability_type_[0].tolist(), bool(analyzer.is_complete_[0])
+    (['stable node', 'stable node', 'unstable node'], True)
+    """
+
+    def __init__(
+        self,
+        n_starts: int = 64,
+        tol: float = 1e-10,
+        *,
+        time: str = "map",
+        exhaustive: bool = False,
+        max_cells: int = 1_000_000,
+        slow: float = 0.05,
+        limit_cycles: bool = True,
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.n_starts = n_starts
+        self.tol = tol
+        self.time = time
+        self.exhaustive = exhaustive
+        self.max_cells = max_cells
+        self.slow = slow
+        self.limit_cycles = limit_cycles
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(
+        self, dynamics: LowRankRNN, y: Any = None, *, states: ArrayLike | None = None
+    ) -> FixedPointAnalyzer:
+        """Find the fixed points of every network.
+
+        Parameters
+        ----------
+        dynamics : LowRankRNN
+            Networks, from `JEDIEstimator.dynamics` or built by hand.
+        y : None
+            Ignored.
+        states : array-like of shape (n_networks, n_states, n_neurons), default=None
+            Where the activity was, in rates: starts of the search and of trajectories.
+
+        Returns
+        -------
+        FixedPointAnalyzer
+            Itself.
+        """
+        self._check_parameters()
+        dynamics, states = check_networks(dynamics, states)
+        self._warn_of_missing_bounds(dynamics)
+        rng = check_random_state(self.random_state)
+        reduced = ReducedDynamics(dynamics)
+        self._start()
+        for k in range(len(dynamics)):
+            system = reduced[k]
+            visited = None if states is None else system.project(states[k])
+            search = FixedPointSearch(system, self.tol, visited, rng)
+            search.run(self.n_starts)
+            self._add(dynamics[k], search)
+            if self.verbose:
+                text = f"{len(search.roots)} fixed points"
+                show_progress("network", k + 1, len(dynamics), text)
+        self._finish()
+        return self
+
+    def _check_parameters(self) -> None:
+        check_integer("n_starts", self.n_starts, 1)
+        check_integer("max_cells", self.max_cells, 1)
+        check_integer("verbose", self.verbose, 0)
+        check_real("tol", self.tol)
+        check_real("slow", self.slow)
+        check_choice("time", self.time, ("map", "flow"))
+
+    def _warn_of_missing_bounds(self, dynamics: LowRankRNN) -> None:
+        transfer = dynamics.transfer
+        missing = []
+        if transfer.curvature_bound is None:
+            missing.append(
+                "no bound on phi'', so certified_radius_, uniqueness_radius_ and "
+                "index_sum_ are NaN"
+            )
+        if transfer.bound is None:
+            missing.append(
+                "no bound on |phi|, so index_sum_ is NaN and exhaustive=True proves "
+                "nothing"
+            )
+        if missing:
+            warnings.warn(
+                f"nonlinearity={dynamics.nonlinearity!r} has {'; and '.join(missing)}",
+                UserWarning,
+                stacklevel=3,
+            )
+
+    def _start(self) -> None:
+        """Empty lists, one entry per network to come."""
+        for name in (
+            "fixed_points_",
+            "eigenvalues_",
+            "is_stable_",
+            "stability_type_",
+            "residuals_",
+            "certified_radius_",
+            "uniqueness_radius_",
+            "index_sum_",
+            "is_complete_",
+            "slow_points_",
+            "slow_speeds_",
+            "manifolds_",
+            "limit_cycles_",
+            "n_unconverged_",
+            "n_unsettled_",
+        ):
+            setattr(self, name, [])
+
+    def _add(self, network: LowRankRNN, search: FixedPointSearch) -> None:
+        """Take in what was found about one network."""
+        system = search.system
+        self.is_complete_.append(self.exhaustive and search.exhaust(self.max_cells))
+        search.find_manifolds(self.slow)
+        eigenvalues, types, n_unstable = _stability(system, search.roots, self.time)
+        # ties, as between the two of a pair, by the first coordinate
+        sizes = np.round(np.linalg.norm(search.roots, axis=1) / search.scale, 9)
+        order = np.lexsort((search.roots[:, 0], sizes, n_unstable))
+        search.sort(order)
+        types = types[order]
+        is_stable = np.char.startswith(types, "stable")
+        points, slow = system.lift(search.roots), system.lift(search.slow)
+        self.fixed_points_.append(points)
+        self.eigenvalues_.append(eigenvalues[order])
+        self.stability_type_.append(types)
+        self.is_stable_.append(is_stable)
+        self.residuals_.append(_speeds(network, points) * network.tau)
+        self.certified_radius_.append(search.certificates.existence)
+        self.uniqueness_radius_.append(search.certificates.uniqueness)
+        index_sum = search.index_sum
+        self.index_sum_.append(np.nan if index_sum is None else index_sum)
+        self.slow_points_.append(slow)
+        self.slow_speeds_.append(_speeds(network, slow))
+        self.manifolds_.append(search.manifolds)
+        self.n_unconverged_.append(search.n_unconverged)
+        cycles, n_unsettled = [], 0
+        if self.limit_cycles:
+            starts = search.starts(_N_TRAJECTORIES)
+            cycles, n_unsettled = find_cycles(
+                system,
+                starts,
+                search.roots[is_stable],
+                search.curves,
+                search.scale,
+                self.time,
+            )
+        self.limit_cycles_.append(cycles)
+        self.n_unsettled_.append(n_unsettled)
+
+    def _finish(self) -> None:
+        """Numbers per network as arrays, and what to warn of."""
+        for name in ("index_sum_", "is_complete_", "n_unconverged_", "n_unsettled_"):
+            setattr(self, name, np.array(getattr(self, name)))
+        missing = np.flatnonzero((self.index_sum_ != 1) & ~np.isnan(self.index_sum_))
+        if len(missing):
+            warnings.warn(
+                "the index sum of networks "
+                f"{missing[:10].tolist()} is {self.index_sum_[missing[:10]].tolist()} "
+                "where it must be 1: fixed points are missing. Raise n_starts, pass "
+                "states, or use exhaustive=True",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        if self.exhaustive and not self.is_complete_.all():
+            open_ = np.flatnonzero(~self.is_complete_)
+            warnings.warn(
+                f"no proof of completeness for networks {open_[:10].tolist()}: some "
+                "point is not simple (a continuous attractor), phi lacks its bounds, "
+                f"or max_cells={self.max_cells} was reached",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+
+
+def _speeds(network: LowRankRNN, points: np.ndarray) -> np.ndarray:
+    """`|dr/dt|` at points (n_points, n_neurons) of one network."""
+    return np.linalg.norm(network.vector_field(points[None])[0], axis=1)
+
+
+def _stability(
+    system: ReducedDynamics, roots: np.ndarray, time: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Eigenvalues, the leading first, stability types, and numbers of growing ones."""
+    _, slopes = system.activity(roots)
+    jac = system.linearise(system.jacobian(slopes), time)
+    values = np.linalg.eigvals(jac).astype(complex)
+    growth = values.real if time == "flow" else np.abs(values)
+    order = np.argsort(-growth, axis=1, kind="stable")
+    values = np.take_along_axis(values, order, axis=1)
+    if time == "flow":
+        rates = values.real * system.tau
+    else:
+        rates = (np.abs(values) - 1) / system.alpha
+    n_unstable = (rates > _MARGINAL).sum(axis=1)
+    n_dims = system.n_dims
+    types = []
+    for k in range(len(roots)):
+        kind = "focus" if abs(values[k, 0].imag) > 0 else "node"
+        if (np.abs(rates[k]) <= _MARGINAL).any():
+            types.append("marginal")
+        elif n_unstable[k] == 0:
+            types.append(f"stable {kind}")
+        elif n_unstable[k] == n_dims:
+            types.append(f"unstable {kind}")
+        else:
+            types.append(f"saddle ({n_unstable[k]})")
+    return values, np.array(types, dtype=np.str_), n_unstable

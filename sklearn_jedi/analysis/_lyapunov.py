@@ -1,0 +1,280 @@
+"""Lyapunov exponents of networks, and what they say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+
+from sklearn_jedi._low_rank_rnn import LowRankRNN
+from sklearn_jedi._parameters import check_integer
+from sklearn_jedi._progress import show_progress
+from sklearn_jedi.analysis._exponents import lyapunov_exponents
+from sklearn_jedi.analysis._reduced import ReducedDynamics, check_networks
+from sklearn_jedi.analysis._roots import random_starts
+
+__all__ = ["LyapunovAnalyzer"]
+
+_MAX_BATCH = 500_000  # networks x states x neurons that run together
+_AT_REST = 1e-6  # speed times tau, as a share of the size of the states
+
+
+class LyapunovAnalyzer(BaseEstimator):
+    r"""Lyapunov exponents of the map that a network is.
+
+    How fast nearby states separate (positive) or approach each other (negative). They
+    are computed within the `rank` dimensions that hold the dynamics, exactly; the other
+    `n_neurons - rank` exponents are `log(1 - dt/tau) / dt`. They are those of the map
+    at the network's own `dt`; the flow's differ.
+
+    Parameters
+    ----------
+    n_states : int, default=4
+        Runs of each network: from `states`, where given, otherwise from random ones.
+    n_steps : int, default=5000
+        Time steps of a run.
+    n_transient : int, default=1000
+        Steps before it that are discarded.
+    n_exponents : int, default=None
+        How many of the largest exponents; None means `rank`.
+    n_blocks : int, default=20
+        Blocks of a run, whose spread gives the standard error.
+    random_state : int, RandomState instance or None, default=None
+        Draws starts where `states` is not given.
+    verbose : int, default=0
+        1 shows progress over the networks.
+
+    Attributes
+    ----------
+    exponents_ : array of shape (n_networks, n_exponents)
+        Exponents in 1/s, descending; means over the runs. NaN where a run diverged.
+    standard_errors_ : array of shape (n_networks, n_exponents)
+        Of the means, from the spread over blocks and over runs, in 1/s.
+    exponents_per_state_ : array of shape (n_networks, n_states, n_exponents)
+        Of each run: runs can end on different attractors.
+    rest_exponent_ : float
+        The other `n_neurons - rank` exponents, in 1/s.
+    kaplan_yorke_dimension_ : array of shape (n_networks,)
+        Dimension of the attractor by Kaplan and Yorke's formula [1]_; exponents within
+        their error of 0 count as 0.
+    verdict_ : array of str of shape (n_networks,)
+        "stable" (leading exponent below 0), "limit cycle" (0, the next below 0, and
+        moving), "torus" (two are 0), "marginal" (0, at rest: a continuous attractor or
+        a bifurcation), "chaotic" (above 0), "diverging"; "mixed" where runs disagree.
+        Below or above means by three standard errors, and by the resolution of the
+        run, one over its duration.
+    verdict_per_state_ : array of str of shape (n_networks, n_states)
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `dynamics` is not a `LowRankRNN`, `states` do not fit it, or a parameter
+        cannot be used.
+
+    References
+    ----------
+    .. [1] Kaplan and Yorke, "Chaotic behavior of multidimensional difference
+       equations", Lecture Notes in Mathematics 730 (1979).
+
+    Examples
+    --------
+    >>> from sklearn_jedi.analysis import LyapunovAnalyzer
+    >>> from sklearn_jedi.datasets import make_attractor_family
+    >>> _, _, networks = make_attractor_family(1, n_neurons=40, random_state=0)
+    >>> analyzer = LyapunovAnalyzer(n_steps=2000, random_state=0).fit(networks)
+    >>> analyzer.verdict_.tolist()  # two points, a cycle, a ring
+    ['stable', 'limit cycle', 'marginal']
+    """
+
+    def __init__(
+        self,
+        n_states: int = 4,
+        *,
+        n_steps: int = 5000,
+        n_transient: int = 1000,
+        n_exponents: int | None = None,
+        n_blocks: int = 20,
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.n_states = n_states
+        self.n_steps = n_steps
+        self.n_transient = n_transient
+        self.n_exponents = n_exponents
+        self.n_blocks = n_blocks
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(
+        self, dynamics: LowRankRNN, y: Any = None, *, states: ArrayLike | None = None
+    ) -> LyapunovAnalyzer:
+        """Run every network, and average how perturbations grow.
+
+        Parameters
+        ----------
+        dynamics : LowRankRNN
+            Networks, from `JEDIEstimator.dynamics` or built by hand.
+        y : None
+            Ignored.
+        states : array-like of shape (n_networks, n_states, n_neurons), default=None
+            Where to start, in rates; `n_states` of them are taken, evenly.
+
+        Returns
+        -------
+        LyapunovAnalyzer
+            Itself.
+        """
+        for name, low in (
+            ("n_states", 1),
+            ("n_steps", 1),
+            ("n_transient", 0),
+            ("n_blocks", 2),
+            ("verbose", 0),
+        ):
+            check_integer(name, getattr(self, name), low)
+        check_integer("n_exponents", self.n_exponents, 1, none=True)
+        dynamics, states = check_networks(dynamics, states)
+        if self.n_steps < self.n_blocks:
+            raise ValueError(
+                f"n_steps={self.n_steps} do not make n_blocks={self.n_blocks} blocks"
+            )
+        system = ReducedDynamics(dynamics)
+        starts = self._starts(system, states)
+        n_networks, n_states, n_dims = starts.shape
+        n_exponents = min(self.n_exponents or n_dims, n_dims)
+        blocks = np.empty((self.n_blocks, n_networks, n_states, n_exponents))
+        speeds = np.empty((n_networks, n_states))
+        at_once = max(1, _MAX_BATCH // (n_states * dynamics.n_neurons))
+        for first in range(0, n_networks, at_once):
+            part = slice(first, min(first + at_once, n_networks))
+            blocks[:, part], speeds[part] = self._run(
+                system[part], starts[part], n_exponents
+            )
+            if self.verbose:
+                show_progress("network", part.stop, n_networks, "")
+        self._conclude(blocks, speeds, system, dynamics.n_neurons - n_dims)
+        return self
+
+    def _starts(self, system: ReducedDynamics, states: Any) -> np.ndarray:
+        """States (n_networks, n_states, n_dims) in reduced coordinates."""
+        if states is None:
+            rng = check_random_state(self.random_state)
+            return np.stack(
+                [
+                    random_starts(system[k], self.n_states, rng)
+                    for k in range(len(system.A))
+                ]
+            )
+        n_states = min(self.n_states, states.shape[1])
+        chosen = np.linspace(0, states.shape[1] - 1, n_states).round().astype(int)
+        return system.project(states[:, chosen])
+
+    def _run(
+        self, system: ReducedDynamics, kappa: np.ndarray, n_exponents: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Exponents of blocks, and the relative speed at the end; NaN: diverged."""
+
+        def step(kappa: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            activity, slopes = system.activity(kappa)
+            ahead = (1 - system.alpha) * kappa + system.alpha * (activity @ system.B)
+            return ahead, system.linearise(system.jacobian(slopes), "map")
+
+        # within half a time constant no direction grows or shrinks beyond precision
+        n_between = max(1, min(10, int(0.5 / system.alpha)))
+        with np.errstate(over="ignore", invalid="ignore"):
+            for _ in range(self.n_transient):
+                kappa = system.step(kappa)
+            diverged = ~(np.abs(kappa).max(axis=2) < 1e12)
+            kappa = np.where(diverged[..., None], 0.0, kappa)
+            blocks, end = lyapunov_exponents(
+                step,
+                kappa,
+                self.n_steps,
+                system.dt,
+                n_exponents=n_exponents,
+                n_blocks=self.n_blocks,
+                n_between=n_between,
+            )
+            diverged |= ~np.isfinite(end).all(axis=2)
+            size = np.maximum(np.linalg.norm(end, axis=2), 1e-300)
+            speed = np.linalg.norm(system.drive(end) - end, axis=2) / size
+        blocks[:, diverged] = np.nan
+        return blocks, np.where(diverged, np.nan, speed)
+
+    def _conclude(
+        self,
+        blocks: np.ndarray,
+        speeds: np.ndarray,
+        system: ReducedDynamics,
+        n_rest: int,
+    ) -> None:
+        """Means, errors, verdicts and dimensions from the exponents of blocks."""
+        per_state = blocks.mean(axis=0)
+        error = blocks.std(axis=0, ddof=1) / np.sqrt(len(blocks))
+        n_states = per_state.shape[1]
+        within = np.sqrt((error**2).sum(axis=1)) / n_states
+        between = per_state.std(axis=1, ddof=min(1, n_states - 1)) / np.sqrt(n_states)
+        self.exponents_per_state_ = per_state
+        exponents, errors = per_state.mean(axis=1), np.maximum(within, between)
+        order = np.argsort(-exponents, axis=1)
+        self.exponents_ = np.take_along_axis(exponents, order, axis=1)
+        self.standard_errors_ = np.take_along_axis(errors, order, axis=1)
+        with np.errstate(divide="ignore"):
+            self.rest_exponent_ = float(np.log(1 - system.alpha) / system.dt)
+        resolution = 1 / (self.n_steps * system.dt)
+        self.verdict_per_state_ = np.array(
+            [
+                [
+                    _verdict(values, 3 * spread + resolution, speed)
+                    for values, spread, speed in zip(*of_network, strict=True)
+                ]
+                for of_network in zip(per_state, error, speeds, strict=True)
+            ]
+        )
+        self.verdict_ = np.array(
+            [
+                verdicts[0] if len(set(verdicts)) == 1 else "mixed"
+                for verdicts in self.verdict_per_state_.tolist()
+            ]
+        )
+        self.kaplan_yorke_dimension_ = np.array(
+            [
+                _kaplan_yorke(
+                    np.where(np.abs(values) <= 3 * spread + resolution, 0.0, values),
+                    np.full(n_rest, self.rest_exponent_),
+                )
+                for values, spread in zip(
+                    self.exponents_, self.standard_errors_, strict=True
+                )
+            ]
+        )
+
+
+def _verdict(exponents: np.ndarray, tolerance: np.ndarray, speed: float) -> str:
+    """What the exponents of one run say, given how near to 0 they cannot be told."""
+    if not np.isfinite(exponents).all():
+        return "diverging"
+    if exponents[0] > tolerance[0]:
+        return "chaotic"
+    if exponents[0] < -tolerance[0]:
+        return "stable"
+    if speed < _AT_REST:
+        return "marginal"
+    if len(exponents) > 1 and exponents[1] >= -tolerance[1]:
+        return "torus"
+    return "limit cycle"
+
+
+def _kaplan_yorke(exponents: np.ndarray, rest: np.ndarray) -> float:
+    """Kaplan-Yorke dimension from all exponents."""
+    if not np.isfinite(exponents).all():
+        return np.nan
+    values = np.sort(np.concatenate([exponents, rest]))[::-1]
+    sums = np.cumsum(values)
+    if sums[-1] >= 0:
+        return float(len(values))
+    k = int(np.argmax(sums < 0))
+    return k + float(sums[k - 1] / -values[k]) if k else 0.0

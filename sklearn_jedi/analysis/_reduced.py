@@ -1,0 +1,174 @@
+"""The low-dimensional system that holds every attractor of a low-rank network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sklearn_jedi._low_rank_rnn import LowRankRNN
+
+__all__ = ["ReducedDynamics", "check_networks"]
+
+# numbers in the table of products w_ik q_il, above which Jacobians are made one by one
+_MAX_PRODUCTS = 2_000_000
+
+
+class ReducedDynamics:
+    r"""The dynamics of low-rank networks within their invariant subspace.
+
+    With `J = U V^T` and `U = Q S` (Q orthonormal), the rates `r = b + Q kappa + rest`
+    of a network split into [1]_
+
+    .. math:: \kappa_{t+1} = \kappa_t + \alpha (F(\kappa_t) - \kappa_t), \quad
+       F(\kappa) = W^T \phi(b + Q \kappa), \quad W = V S^T,
+
+    and a rest that shrinks by `1 - alpha` a step whatever the network does,
+    `alpha = dt / tau`. Distances of `kappa` are distances of rates, because the columns
+    of Q are orthonormal; nothing depends on how `J` was split into U and V.
+
+    Written without units, `F(kappa) = B^T f(A kappa + c)` with `A = gain Q`,
+    `B = W / gain` and `c = gain (b - offset)`.
+
+    Parameters
+    ----------
+    networks : LowRankRNN
+
+    Attributes
+    ----------
+    A, B, Q : arrays of shape (n_networks, n_neurons, n_dims)
+        `n_dims` is the rank, or the number of neurons where that is smaller.
+    c, bias : arrays of shape (n_networks, n_neurons)
+    alpha : float
+        `dt / tau`.
+
+    References
+    ----------
+    .. [1] Beiran, Dubreuil, Valente, Mastrogiuseppe and Ostojic, "Shaping dynamics with
+       multiple populations in low-rank recurrent networks", Neural Computation 33
+       (2021).
+    """
+
+    def __init__(self, networks: LowRankRNN) -> None:
+        self.Q, S = np.linalg.qr(networks.U)
+        W = networks.V @ np.swapaxes(S, 1, 2)
+        self.A = networks.gain[:, None] * self.Q
+        self.B = W / networks.gain[:, None]
+        self.bias = networks.bias
+        self.c = networks.gain * (networks.bias - networks.offset)
+        self.transfer = networks.transfer
+        self.tau, self.dt = networks.tau, networks.dt
+        self.alpha = networks.dt / networks.tau
+        self._products: np.ndarray | None = None
+
+    def __getitem__(self, index: Any) -> ReducedDynamics:
+        """One network, whose arrays then lack the leading axis, or a choice of them."""
+        one = object.__new__(ReducedDynamics)
+        one.__dict__.update(self.__dict__, _products=None)
+        for name in ("A", "B", "Q", "c", "bias"):
+            setattr(one, name, getattr(self, name)[index])
+        return one
+
+    @property
+    def n_dims(self) -> int:
+        return self.A.shape[-1]
+
+    @property
+    def natural_size(self) -> float:
+        """Size of the `kappa` at which neurons leave the linear range of `f`."""
+        return float(np.sqrt(self.A.size / (self.A**2).sum()))
+
+    def lift(self, kappa: np.ndarray) -> np.ndarray:
+        """Rates (..., n_states, n_neurons) of coordinates (..., n_states, n_dims)."""
+        return kappa @ np.swapaxes(self.Q, -1, -2) + self.bias[..., None, :]
+
+    def project(self, states: np.ndarray) -> np.ndarray:
+        """Coordinates of the part of the rates that lies in the invariant subspace."""
+        return (states - self.bias[..., None, :]) @ self.Q
+
+    def activity(self, kappa: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """`f` and `f'` of all neurons, each (..., n_states, n_neurons)."""
+        u = kappa @ np.swapaxes(self.A, -1, -2) + self.c[..., None, :]
+        value = self.transfer.value(np, u)
+        return value, self.transfer.slope(np, u, value)
+
+    def drive(self, kappa: np.ndarray) -> np.ndarray:
+        """`F(kappa)`, of the shape of kappa."""
+        u = kappa @ np.swapaxes(self.A, -1, -2) + self.c[..., None, :]
+        return self.transfer.value(np, u) @ self.B
+
+    def jacobian(self, slopes: np.ndarray) -> np.ndarray:
+        """Derivative of `F`, `B^T D A`, (..., n_states, n_dims, n_dims)."""
+        *batch, n_neurons, n_dims = self.A.shape
+        if self.A.size * n_dims > _MAX_PRODUCTS:
+            B_T = np.swapaxes(self.B, -1, -2)
+            jac = np.empty((*slopes.shape[:-1], n_dims, n_dims))
+            for k in range(slopes.shape[-2]):
+                jac[..., k, :, :] = (B_T * slopes[..., k, None, :]) @ self.A
+            return jac
+        if self._products is None:
+            products = self.B[..., :, None] * self.A[..., None, :]
+            self._products = products.reshape(*batch, n_neurons, n_dims**2)
+        return (slopes @ self._products).reshape(*slopes.shape[:-1], n_dims, n_dims)
+
+    def absolute_jacobian(self, slopes: np.ndarray) -> np.ndarray:
+        """`|B|^T D |A|` of one network: what slopes within bounds can amount to."""
+        products = np.abs(self.B)[:, :, None] * np.abs(self.A)[:, None, :]
+        shape = (len(slopes), self.n_dims, self.n_dims)
+        return (slopes @ products.reshape(len(products), -1)).reshape(shape)
+
+    def step(self, kappa: np.ndarray) -> np.ndarray:
+        """One time step of the map."""
+        return (1 - self.alpha) * kappa + self.alpha * self.drive(kappa)
+
+    def linearise(self, jacobian: np.ndarray, time: str) -> np.ndarray:
+        """The derivative of the map or of the flow (1/s) from that of `F`."""
+        eye = np.eye(self.n_dims)
+        if time == "map":
+            return eye + self.alpha * (jacobian - eye)
+        return (jacobian - eye) / self.tau
+
+    def box(self) -> np.ndarray:
+        """Bounds of `|F_k|` (..., n_dims): every fixed point lies within, or infinity."""
+        bound = self.transfer.bound
+        if bound is None:
+            return np.full((*self.A.shape[:-2], self.n_dims), np.inf)
+        return bound * np.abs(self.B).sum(-2)
+
+
+def check_networks(dynamics: Any, states: Any) -> tuple[LowRankRNN, Any]:
+    """The networks, and states as (n_networks, n_states, n_neurons) or None.
+
+    Raises
+    ------
+    TypeError
+        If `dynamics` is not a `LowRankRNN`.
+    ValueError
+        If there is no network, or states do not fit it or are not finite.
+    """
+    if not isinstance(dynamics, LowRankRNN):
+        raise TypeError(
+            "analyzers take networks: a LowRankRNN, such as jedi.dynamics(Z) of "
+            f"embeddings Z = jedi.transform(X); got {type(dynamics).__name__}"
+        )
+    if len(dynamics) == 0:
+        raise ValueError("dynamics holds no network")
+    if states is None:
+        return dynamics, None
+    states = np.asarray(states, dtype=float)
+    if states.ndim == 2 and len(dynamics) == 1:
+        states = states[None]
+    if (
+        states.ndim != 3
+        or len(states) != len(dynamics)
+        or states.shape[2] != dynamics.n_neurons
+        or states.shape[1] == 0
+    ):
+        raise ValueError(
+            f"states must have shape ({len(dynamics)}, n_states, "
+            f"{dynamics.n_neurons}): networks, states of each, neurons; got "
+            f"{states.shape}"
+        )
+    if not np.isfinite(states).all():
+        raise ValueError("states contains NaN or infinity")
+    return dynamics, states

@@ -1,0 +1,119 @@
+"""Where trajectories settle: at known points and curves, on a cycle, or nowhere."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sklearn_jedi.analysis._limit_cycles import LimitCycle, find_cycle
+from sklearn_jedi.analysis._manifolds import distance_to_curve
+from sklearn_jedi.analysis._reduced import ReducedDynamics
+
+__all__ = ["find_cycles"]
+
+_BLOCK = 100  # steps between looks at which trajectories have settled
+_TRANSIENT = 50.0  # time constants before a trajectory is recorded
+_RECORDED = 150.0  # time constants of it that are recorded
+_MAX_STEPS = 20_000
+_MAX_RECORDED = 4  # trajectories
+_NEAR = 0.02  # share of the size of the states
+
+
+def find_cycles(
+    system: ReducedDynamics,
+    starts: np.ndarray,
+    stable: np.ndarray,
+    curves: list[np.ndarray],
+    scale: float,
+    time: str,
+) -> tuple[list[LimitCycle], int]:
+    """Limit cycles on which trajectories from the starts end.
+
+    Parameters
+    ----------
+    system : ReducedDynamics of one network
+    starts : array of shape (n_starts, n_dims)
+    stable : array of shape (n_points, n_dims)
+        Stable fixed points.
+    curves : list of arrays of shape (n_points, n_dims)
+        Continuous attractors.
+    scale : float
+        Size of the states.
+    time : {"map", "flow"}
+
+    Returns
+    -------
+    cycles : list of LimitCycle
+    n_unsettled : int
+        Trajectories (of at most four looked at) that reached neither a point, a curve
+        nor a cycle: chaotic, diverging, or slower than was waited for.
+    """
+
+    def settled(kappa: np.ndarray) -> bool:
+        near = np.linalg.norm(stable - kappa, axis=1) < _NEAR * scale
+        return bool(near.any()) or any(
+            distance_to_curve(kappa, curve) < _NEAR * scale for curve in curves
+        )
+
+    kappa = starts
+    for _ in range(0, min(round(_TRANSIENT / system.alpha), _MAX_STEPS), _BLOCK):
+        kappa = _run(system, kappa, _BLOCK, time)[-1]
+        kappa = kappa[[not settled(state) for state in kappa]]
+        if not len(kappa):
+            return [], 0
+    n_steps = min(round(_RECORDED / system.alpha), _MAX_STEPS)
+    paths = _run(system, kappa[:_MAX_RECORDED], n_steps, time)
+    cycles: list[LimitCycle] = []
+    closed: list[np.ndarray] = []
+    n_unsettled = 0
+    for path in np.swapaxes(paths, 0, 1):
+        if not np.isfinite(path).all() or np.abs(path[-1]).max() > 1e6 * scale:
+            n_unsettled += 1
+        elif _approaches(path, stable) or any(
+            distance_to_curve(path[-1], curve) < _NEAR * scale for curve in closed
+        ):
+            continue
+        elif (cycle := find_cycle(system, path, time)) is not None:
+            cycles.append(cycle)
+            points = system.project(cycle.states)
+            closed.append(np.concatenate([points, points[:1]]))
+        else:
+            n_unsettled += 1
+    return cycles, n_unsettled
+
+
+def _approaches(path: np.ndarray, stable: np.ndarray) -> bool:
+    """Whether a slow trajectory is on its way to a stable point."""
+    if not len(stable):
+        return False
+    end = np.linalg.norm(stable - path[-1], axis=1)
+    nearest = stable[end.argmin()]
+    quarter = len(path) // 4
+    early = np.linalg.norm(path[:quarter] - nearest, axis=1).max()
+    late = np.linalg.norm(path[-quarter:] - nearest, axis=1).max()
+    return bool(late < 0.9 * early)
+
+
+def _run(
+    system: ReducedDynamics, kappa: np.ndarray, n_steps: int, time: str
+) -> np.ndarray:
+    """States (n_steps, n_states, n_dims) after each step of the map, or of the flow.
+
+    A step of the flow is one of the classical fourth-order Runge-Kutta rule.
+    """
+    path = np.empty((n_steps, *kappa.shape))
+    h = system.alpha
+    with np.errstate(over="ignore", invalid="ignore"):
+        for t in range(n_steps):
+            k1 = system.drive(kappa) - kappa
+            if time == "map":
+                kappa = kappa + h * k1
+            else:
+                half = kappa + h / 2 * k1
+                k2 = system.drive(half) - half
+                half = kappa + h / 2 * k2
+                k3 = system.drive(half) - half
+                end = kappa + h * k3
+                k4 = system.drive(end) - end
+                kappa = kappa + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+            path[t] = kappa
+    return path
