@@ -23,13 +23,13 @@ class Certificates(NamedTuple):
         A fixed point exists within this distance (of rates); NaN: not proven.
     uniqueness : array
         There is no other within this distance.
-    index : array of int
+    sign : array of int
         `sign det(I - F')`; 0 where not proven.
     """
 
     existence: np.ndarray
     uniqueness: np.ndarray
-    index: np.ndarray
+    sign: np.ndarray
 
 
 def certify(system: ReducedDynamics, kappa: np.ndarray) -> Certificates:
@@ -52,9 +52,9 @@ def certify(system: ReducedDynamics, kappa: np.ndarray) -> Certificates:
     lipschitz = curvature(system)
     existence = np.full(n_points, np.nan)
     uniqueness = np.full(n_points, np.nan)
-    index = np.zeros(n_points, dtype=int)
+    sign = np.zeros(n_points, dtype=int)
     if not np.isfinite(lipschitz) or not n_points:
-        return Certificates(existence, uniqueness, index)
+        return Certificates(existence, uniqueness, sign)
     activity, slopes = system.activity(kappa)
     G, eye = activity @ system.B - kappa, np.eye(n_dims)
     jac = system.jacobian(slopes) - eye
@@ -69,7 +69,7 @@ def certify(system: ReducedDynamics, kappa: np.ndarray) -> Certificates:
         defect += 4 * n_dims * _UNIT * size * np.linalg.norm(jac[k])
         if defect >= 0.5:
             continue
-        index[k] = np.sign(np.linalg.det(-jac[k]))
+        sign[k] = np.sign(np.linalg.det(-jac[k]))
         beta = size / (1 - defect)
         eta = (np.linalg.norm(inverse @ G[k]) + size * G_error[k]) / (1 - defect)
         if lipschitz == 0:  # a linear network: the Newton step is exact
@@ -81,7 +81,7 @@ def certify(system: ReducedDynamics, kappa: np.ndarray) -> Certificates:
             # 2h / (1 + root) is 1 - root without its cancellation
             existence[k] = 2 * eta / (1 + root)
             uniqueness[k] = (1 + root) / (beta * lipschitz)
-    return Certificates(existence, uniqueness, index)
+    return Certificates(existence, uniqueness, sign)
 
 
 def curvature(system: ReducedDynamics) -> float:
@@ -117,7 +117,7 @@ def _rounding(
     sizes_A, sizes_B = np.abs(system.A), np.abs(system.B)
     size, steep = np.abs(activity), np.abs(slopes)
     argument = _gamma(n_dims + 3) * (np.abs(kappa) @ sizes_A.T + np.abs(system.c))
-    slope_error = system.transfer.curvature_bound * argument
+    slope_error = (system.transfer.curvature_bound or 0.0) * argument
     value_error = (steep + slope_error) * argument + 2 * _ULPS * _UNIT * size
     slope_error += 2 * _ULPS * _UNIT * (1 + steep)
     G = (value_error + gamma * size) @ sizes_B + gamma * np.abs(kappa)
@@ -206,8 +206,9 @@ def _newton_test(
     G_error, jac_error = _rounding(system, centres, activity, slopes)
     # how much the argument, the slope and the value of each neuron change in the cell
     away = halves @ np.abs(system.A).T * (1 + 1e-12)
-    bend = transfer.curvature_bound * away
-    change = np.minimum((np.abs(slopes) + 0.5 * bend) * away, 2 * transfer.bound)
+    bend = (transfer.curvature_bound or 0.0) * away
+    most = 2 * (transfer.bound or np.inf)
+    change = np.minimum((np.abs(slopes) + 0.5 * bend) * away, most)
     reach = change @ np.abs(system.B) + halves
     discard = (np.abs(G) > reach * (1 + 1e-12) + G_error[:, None]).any(axis=1)
     # preconditioned by the inverse at the centre, where there is one

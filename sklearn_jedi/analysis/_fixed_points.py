@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn_jedi._low_rank_rnn import LowRankRNN
 from sklearn_jedi._parameters import check_choice, check_integer, check_real
 from sklearn_jedi._progress import show_progress
+from sklearn_jedi.analysis._limit_cycles import LimitCycle
 from sklearn_jedi.analysis._reduced import ReducedDynamics, check_networks
 from sklearn_jedi.analysis._search import FixedPointSearch
 from sklearn_jedi.analysis._trajectories import find_cycles
@@ -184,15 +185,15 @@ class FixedPointAnalyzer(BaseEstimator):
             Itself.
         """
         self._check_parameters()
-        dynamics, states = check_networks(dynamics, states)
+        dynamics, visited = check_networks(dynamics, states)
         self._warn_of_missing_bounds(dynamics)
         rng = check_random_state(self.random_state)
         reduced = ReducedDynamics(dynamics)
         self._start()
         for k in range(len(dynamics)):
             system = reduced[k]
-            visited = None if states is None else system.project(states[k])
-            search = FixedPointSearch(system, self.tol, visited, rng)
+            known = None if visited is None else system.project(visited[k])
+            search = FixedPointSearch(system, self.tol, known, rng)
             search.run(self.n_starts)
             self._add(dynamics[k], search)
             if self.verbose:
@@ -276,7 +277,8 @@ class FixedPointAnalyzer(BaseEstimator):
         self.slow_speeds_.append(_speeds(network, slow))
         self.manifolds_.append(search.manifolds)
         self.n_unconverged_.append(search.n_unconverged)
-        cycles, n_unsettled = [], 0
+        cycles: list[LimitCycle] = []
+        n_unsettled = 0
         if self.limit_cycles:
             starts = search.starts(_N_TRAJECTORIES)
             cycles, n_unsettled = find_cycles(

@@ -296,7 +296,7 @@ def _multiplier_sizes(
     system: ReducedDynamics, gamma: np.ndarray, rate: float, time: str
 ) -> np.ndarray:
     """Magnitudes of the multipliers, from mean growth along the curve."""
-    n, n_dims = gamma.shape
+    n = len(gamma)
     waves = np.fft.fftfreq(n, 1 / n)
     coefficients = np.fft.fft(gamma, axis=0) / n
     # turns of an irrational share of the cycle visit all of it evenly

@@ -103,7 +103,7 @@ def gather_surface(
     flat = (np.abs(rates) < 1e-2 * slow).sum(axis=1) > 1
     if flat.sum() < 3:
         return None, np.zeros(len(points), dtype=bool)
-    n_slow = int(round(np.median((np.abs(rates[flat]) < 1e-2 * slow).sum(axis=1))))
+    n_slow = round(np.median((np.abs(rates[flat]) < 1e-2 * slow).sum(axis=1)))
     return _describe(system, points[flat], "surface", np.nan, n_slow), flat
 
 

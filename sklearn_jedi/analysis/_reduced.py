@@ -129,7 +129,7 @@ class ReducedDynamics:
         return (jacobian - eye) / self.tau
 
     def box(self) -> np.ndarray:
-        """Bounds of `|F_k|` (..., n_dims): every fixed point lies within, or infinity."""
+        """Bounds of `|F_k|` (..., n_dims), within which all roots lie; or infinity."""
         bound = self.transfer.bound
         if bound is None:
             return np.full((*self.A.shape[:-2], self.n_dims), np.inf)

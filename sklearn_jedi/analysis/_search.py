@@ -70,7 +70,7 @@ class FixedPointSearch:
         proven = ~np.isnan(self.certificates.existence)
         if self.system.transfer.bound is None or not proven.all() or self.manifolds:
             return None
-        return int(self.certificates.index.sum())
+        return int(self.certificates.sign.sum())
 
     def run(self, n_starts: int) -> None:
         """Search from visited and random states, and further if a point is missing."""
