@@ -15,7 +15,11 @@ from sklearn_jedi._low_rank_rnn import LowRankRNN
 from sklearn_jedi._parameters import check_choice, check_integer, check_real
 from sklearn_jedi._progress import show_progress
 from sklearn_jedi.analysis._limit_cycles import LimitCycle
-from sklearn_jedi.analysis._reduced import ReducedDynamics, check_networks
+from sklearn_jedi.analysis._reduced import (
+    ReducedDynamics,
+    check_networks,
+    check_states,
+)
 from sklearn_jedi.analysis._search import FixedPointSearch
 from sklearn_jedi.analysis._trajectories import find_cycles
 
@@ -102,6 +106,8 @@ class FixedPointAnalyzer(BaseEstimator):
     limit_cycles_ : list of lists of LimitCycle
         Cycles that trajectories reached: `period`, `states`, `multipliers`,
         `is_stable`, `residual`.
+    networks_ : LowRankRNN
+        The networks analysed.
     n_unconverged_ : array of shape (n_networks,)
         Starts that ended neither at a fixed point nor at a slow point.
     n_unsettled_ : array of shape (n_networks,)
@@ -185,9 +191,11 @@ class FixedPointAnalyzer(BaseEstimator):
             Itself.
         """
         self._check_parameters()
-        dynamics, visited = check_networks(dynamics, states)
+        dynamics = check_networks(dynamics)
+        visited = None if states is None else check_states(dynamics, states)
         self._warn_of_missing_bounds(dynamics)
         rng = check_random_state(self.random_state)
+        self.networks_ = dynamics
         reduced = ReducedDynamics(dynamics)
         self._start()
         for k in range(len(dynamics)):

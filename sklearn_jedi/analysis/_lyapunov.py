@@ -13,7 +13,11 @@ from sklearn_jedi._low_rank_rnn import LowRankRNN
 from sklearn_jedi._parameters import check_integer
 from sklearn_jedi._progress import show_progress
 from sklearn_jedi.analysis._exponents import lyapunov_exponents
-from sklearn_jedi.analysis._reduced import ReducedDynamics, check_networks
+from sklearn_jedi.analysis._reduced import (
+    ReducedDynamics,
+    check_networks,
+    check_states,
+)
 from sklearn_jedi.analysis._roots import random_starts
 
 __all__ = ["LyapunovAnalyzer"]
@@ -136,13 +140,14 @@ class LyapunovAnalyzer(BaseEstimator):
         ):
             check_integer(name, getattr(self, name), low)
         check_integer("n_exponents", self.n_exponents, 1, none=True)
-        dynamics, states = check_networks(dynamics, states)
+        dynamics = check_networks(dynamics)
+        visited = None if states is None else check_states(dynamics, states)
         if self.n_steps < self.n_blocks:
             raise ValueError(
                 f"n_steps={self.n_steps} do not make n_blocks={self.n_blocks} blocks"
             )
         system = ReducedDynamics(dynamics)
-        starts = self._starts(system, states)
+        starts = self._starts(system, visited)
         n_networks, n_states, n_dims = starts.shape
         n_exponents = min(self.n_exponents or n_dims, n_dims)
         blocks = np.empty((self.n_blocks, n_networks, n_states, n_exponents))

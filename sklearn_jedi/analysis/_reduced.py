@@ -8,7 +8,7 @@ import numpy as np
 
 from sklearn_jedi._low_rank_rnn import LowRankRNN
 
-__all__ = ["ReducedDynamics", "check_networks"]
+__all__ = ["ReducedDynamics", "check_networks", "check_states"]
 
 # numbers in the table of products w_ik q_il, above which Jacobians are made one by one
 _MAX_PRODUCTS = 2_000_000
@@ -36,7 +36,7 @@ class ReducedDynamics:
 
     Attributes
     ----------
-    A, B, Q : arrays of shape (n_networks, n_neurons, n_dims)
+    A, B, Q, W : arrays of shape (n_networks, n_neurons, n_dims)
         `n_dims` is the rank, or the number of neurons where that is smaller.
     c, bias : arrays of shape (n_networks, n_neurons)
     alpha : float
@@ -51,9 +51,9 @@ class ReducedDynamics:
 
     def __init__(self, networks: LowRankRNN) -> None:
         self.Q, S = np.linalg.qr(networks.U)
-        W = networks.V @ np.swapaxes(S, 1, 2)
+        self.W = networks.V @ np.swapaxes(S, 1, 2)
         self.A = networks.gain[:, None] * self.Q
-        self.B = W / networks.gain[:, None]
+        self.B = self.W / networks.gain[:, None]
         self.bias = networks.bias
         self.c = networks.gain * (networks.bias - networks.offset)
         self.transfer = networks.transfer
@@ -65,7 +65,7 @@ class ReducedDynamics:
         """One network, whose arrays then lack the leading axis, or a choice of them."""
         one = object.__new__(ReducedDynamics)
         one.__dict__.update(self.__dict__, _products=None)
-        for name in ("A", "B", "Q", "c", "bias"):
+        for name in ("A", "B", "Q", "W", "c", "bias"):
             setattr(one, name, getattr(self, name)[index])
         return one
 
@@ -136,15 +136,15 @@ class ReducedDynamics:
         return bound * np.abs(self.B).sum(-2)
 
 
-def check_networks(dynamics: Any, states: Any) -> tuple[LowRankRNN, Any]:
-    """The networks, and states as (n_networks, n_states, n_neurons) or None.
+def check_networks(dynamics: Any) -> LowRankRNN:
+    """The networks, of which there is at least one.
 
     Raises
     ------
     TypeError
         If `dynamics` is not a `LowRankRNN`.
     ValueError
-        If there is no network, or states do not fit it or are not finite.
+        If it holds no network.
     """
     if not isinstance(dynamics, LowRankRNN):
         raise TypeError(
@@ -153,22 +153,31 @@ def check_networks(dynamics: Any, states: Any) -> tuple[LowRankRNN, Any]:
         )
     if len(dynamics) == 0:
         raise ValueError("dynamics holds no network")
-    if states is None:
-        return dynamics, None
-    states = np.asarray(states, dtype=float)
-    if states.ndim == 2 and len(dynamics) == 1:
-        states = states[None]
+    return dynamics
+
+
+def check_states(dynamics: LowRankRNN, states: Any) -> np.ndarray:
+    """States as (n_networks, n_states, n_neurons), of every network its own.
+
+    Raises
+    ------
+    ValueError
+        If they do not fit the networks or are not finite.
+    """
+    array = np.asarray(states, dtype=float)
+    if array.ndim == 2 and len(dynamics) == 1:
+        array = array[None]
     if (
-        states.ndim != 3
-        or len(states) != len(dynamics)
-        or states.shape[2] != dynamics.n_neurons
-        or states.shape[1] == 0
+        array.ndim != 3
+        or len(array) != len(dynamics)
+        or array.shape[2] != dynamics.n_neurons
+        or array.shape[1] == 0
     ):
         raise ValueError(
             f"states must have shape ({len(dynamics)}, n_states, "
             f"{dynamics.n_neurons}): networks, states of each, neurons; got "
-            f"{states.shape}"
+            f"{array.shape}"
         )
-    if not np.isfinite(states).all():
+    if not np.isfinite(array).all():
         raise ValueError("states contains NaN or infinity")
-    return dynamics, states
+    return array

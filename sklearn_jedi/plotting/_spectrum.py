@@ -1,4 +1,4 @@
-"""Eigenvalues of the recurrent weights in the complex plane."""
+"""Eigenvalues in the complex plane, with the edge of stability."""
 
 from __future__ import annotations
 
@@ -8,22 +8,25 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sklearn_jedi._low_rank_rnn import LowRankRNN
+from sklearn_jedi.analysis import SpectrumAnalyzer
 from sklearn_jedi.plotting._common import colour_groups, get_axes
 
 __all__ = ["SpectrumDisplay"]
 
 
 class SpectrumDisplay:
-    r"""Nonzero eigenvalues of `J`, with the edge of stability of the fitted map.
+    r"""Spectra of networks, with the edge of stability, coloured by condition.
 
-    An eigenvalue `lambda` of `J` makes the map's `1 + (dt/tau) (lambda - 1)`; the edge
-    of stability, where that has magnitude 1, is a circle of radius `tau/dt` that
-    touches 1. States where the slope of `phi` is below 1 are more stable than this.
+    The edge is the unit circle for eigenvalues of the map, the imaginary axis for those
+    of the flow. An eigenvalue `lambda` of `J` makes the map's
+    `1 + (dt/tau) (lambda - 1)`, so that its edge is a circle of radius `tau/dt` that
+    touches 1; states where the slope of `phi` is below 1 are more stable than this. For
+    the flow it is the line where the real part of `lambda` is 1.
 
     Parameters
     ----------
-    networks : LowRankRNN
-        From `JEDIEstimator.dynamics`.
+    analyzer : SpectrumAnalyzer
+        Fitted.
     labels : array-like of shape (n_networks,), default=None
         Condition of each network.
     title : str, default=None
@@ -39,13 +42,37 @@ class SpectrumDisplay:
 
     def __init__(
         self,
-        networks: LowRankRNN,
+        analyzer: SpectrumAnalyzer,
         labels: ArrayLike | None = None,
         title: str | None = None,
     ) -> None:
-        self.networks = networks
+        self.analyzer = analyzer
         self.labels = labels
         self.title = title
+
+    @classmethod
+    def from_analyzer(
+        cls,
+        analyzer: SpectrumAnalyzer,
+        labels: ArrayLike | None = None,
+        *,
+        title: str | None = None,
+        ax: Any = None,
+    ) -> SpectrumDisplay:
+        """The spectra that a fitted analyzer holds, plotted."""
+        return cls(analyzer, labels, title).plot(ax)
+
+    @classmethod
+    def from_networks(
+        cls,
+        networks: LowRankRNN,
+        labels: ArrayLike | None = None,
+        *,
+        title: str | None = None,
+        ax: Any = None,
+    ) -> SpectrumDisplay:
+        """The nonzero eigenvalues of the weights of networks, plotted."""
+        return cls(SpectrumAnalyzer().fit(networks), labels, title).plot(ax)
 
     @classmethod
     def from_estimator(
@@ -57,25 +84,41 @@ class SpectrumDisplay:
         title: str | None = None,
         ax: Any = None,
     ) -> SpectrumDisplay:
-        """The networks of trials under a fitted estimator, plotted."""
+        """The weights of the networks of trials under a fitted estimator, plotted."""
         networks = estimator.dynamics(estimator.transform(X))
-        return cls(networks, labels, title).plot(ax)
+        return cls.from_networks(networks, labels, title=title, ax=ax)
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the eigenvalues; returns self."""
         ax = get_axes(ax)
-        values = self.networks.eigenvalues
-        for label, mask, colour in colour_groups(self.labels, len(values)):
-            z = values[mask].ravel()
+        spectra = [np.ravel(values) for values in self.analyzer.eigenvalues_]
+        for label, mask, colour in colour_groups(self.labels, len(spectra)):
+            chosen = [values for values, one in zip(spectra, mask, strict=True) if one]
+            z = np.concatenate(chosen)
             ax.plot(z.real, z.imag, ".", ms=6, alpha=0.6, color=colour, label=label)
-        # the edge, over the height of the eigenvalues only: the circle is large
-        radius = self.networks.tau / self.networks.dt
-        height = min(1.1 * max(np.abs(values.imag).max(), 0.5), radius)
-        imag = np.linspace(-height, height, 201)
-        edge = 1 - radius + np.sqrt(np.maximum(radius**2 - imag**2, 0))
-        ax.plot(edge, imag, "k--", lw=1, label=r"edge of stability ($\phi' = 1$)")
-        ax.set_xlabel(r"Re $\lambda(J)$ (no unit)")
-        ax.set_ylabel(r"Im $\lambda(J)$ (no unit)")
-        ax.legend(title=self.title, frameon=False, fontsize="small")
+        edge, what, unit = self._edge(np.concatenate(spectra))
+        ax.plot(edge.real, edge.imag, "k--", lw=1, label="edge of stability")
+        ax.set_xlabel(f"Re {what} ({unit})")
+        ax.set_ylabel(f"Im {what} ({unit})")
+        ax.legend(title=self.title, framealpha=0.7, edgecolor="none", fontsize="small")
         self.ax_, self.figure_ = ax, ax.figure
         return self
+
+    def _edge(self, values: np.ndarray) -> tuple[np.ndarray, str, str]:
+        """The edge, over the height of the eigenvalues only, and the axes' names."""
+        kind, time = self.analyzer.kind, self.analyzer.time
+        networks = self.analyzer.networks_
+        alpha = networks.dt / networks.tau
+        radius = 1.0 if kind == "jacobian" else 1 / alpha
+        least = 0.5 * radius * alpha  # of the height, for real eigenvalues
+        height = 1.1 * max(np.abs(values.imag).max(initial=0.0), least)
+        if time == "flow":
+            imag = np.linspace(-height, height, 2)
+            real = np.full(2, 0.0 if kind == "jacobian" else 1.0)
+        else:
+            imag = np.linspace(-1, 1, 401) * min(height, radius)
+            real = 1 - radius + np.sqrt(np.maximum(radius**2 - imag**2, 0))
+        if kind == "connectivity":
+            return real + 1j * imag, r"$\lambda(J)$", "no unit"
+        what = "eigenvalue of the " + time
+        return real + 1j * imag, what, "no unit" if time == "map" else "1/s"

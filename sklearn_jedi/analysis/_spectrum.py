@@ -1,0 +1,349 @@
+"""Spectra of networks: of the weights, or of the dynamics linearised at states."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_jedi._low_rank_rnn import LowRankRNN
+from sklearn_jedi._parameters import check_choice, check_integer
+from sklearn_jedi.analysis._modes import Spectrum, spectrum_at
+from sklearn_jedi.analysis._reduced import (
+    ReducedDynamics,
+    check_networks,
+    check_states,
+)
+
+__all__ = ["SpectrumAnalyzer", "SpectrumIntervals"]
+
+_SUMMARIES = (
+    "spectral_abscissa",
+    "spectral_radius",
+    "distance_to_edge",
+    "numerical_abscissa",
+    "henrici",
+)
+
+
+class SpectrumIntervals(NamedTuple):
+    """What the posterior of the embeddings says about spectra.
+
+    Attributes
+    ----------
+    eigenvalues : complex array of shape (n_trials, n_draws, rank)
+        Eigenvalues of networks drawn from the posterior of each trial, in the order of
+        those of its mean, to which they are matched. With ``kind="jacobian"`` those at
+        the first state.
+    features : array of shape (n_trials, n_features, 2)
+        Lower and upper ends of the credible intervals of what `transform` returns.
+    """
+
+    eigenvalues: np.ndarray
+    features: np.ndarray
+
+
+class SpectrumAnalyzer(TransformerMixin, BaseEstimator):
+    r"""Eigenvalues of networks, in the units that experiments have.
+
+    The nonzero eigenvalues `lambda` of `J D`, `D = diag(phi'(r))`, are those of the
+    `rank` x `rank` matrix `V^T D U`. One step of the map multiplies their modes by
+    `mu = 1 + (dt/tau) (lambda - 1)`: growth rate `log|mu| / dt`, frequency
+    `angle(mu) / (2 pi dt)`, stable if `|mu| < 1`. The flow has `(lambda - 1) / tau`.
+    The other `n_neurons - rank` modes have `lambda = 0`, and count in what follows.
+
+    Parameters
+    ----------
+    kind : {"connectivity", "jacobian"}, default="connectivity"
+        "connectivity": the spectrum of `J`, which is that of the dynamics where every
+        slope `phi'` is 1. "jacobian": of the dynamics linearised at each of the
+        `states`, such as fixed points or a trajectory; with an estimator, along the
+        trials' free runs.
+    time : {"map", "flow"}, default="map"
+        Whether rates, frequencies and stability are those of the map, which is what was
+        fitted, or of the flow.
+    estimator : JEDIEstimator, default=None
+        With it, `fit` and `transform` take trials: a clone of it is fitted, and the
+        spectra are those of the trials' networks.
+
+    Attributes
+    ----------
+    eigenvalues_ : complex array of shape (n_networks, rank)
+        "connectivity": of `J`. "jacobian": of the Jacobian of the map (no unit) or of
+        the flow (1/s), of shape (n_networks, n_states, rank), or a list of arrays where
+        networks have different numbers of states. The least stable first.
+    rates_ : array of the shape of eigenvalues_
+        Growth rates of the modes in 1/s; negative: they decay.
+    frequencies_ : array of the shape of eigenvalues_
+        In Hz; positive and negative for a complex pair.
+    time_constants_ : array of the shape of eigenvalues_
+        `-1 / rates_` in s; negative: the mode grows.
+    spectral_abscissa_, spectral_radius_ : arrays of shape (n_networks,)
+        Largest real part and largest magnitude of the matrix's `n_neurons` eigenvalues;
+        (n_networks, n_states) or a list for "jacobian", and so are the following.
+    distance_to_edge_ : array of shape (n_networks,)
+        Minus the largest growth rate, in 1/s: negative beyond the edge of stability.
+    numerical_abscissa_ : array of shape (n_networks,)
+        Largest eigenvalue of the matrix's symmetric part [1]_: for the flow the fastest
+        growth that any perturbation can have at first, in 1/s.
+    henrici_ : array of shape (n_networks,)
+        Henrici's departure from normality of `J D` [1]_ over its Frobenius norm, from 0
+        (normal) to 1 (nilpotent).
+    networks_ : LowRankRNN
+        The networks analysed.
+    estimator_ : JEDIEstimator
+        The clone that was fitted, where an estimator was given.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If X holds no networks (or, with an estimator, no trials), or `states` are
+        missing or do not fit.
+
+    See Also
+    --------
+    sklearn_jedi.metrics.spectral_distance : Distance of two spectra.
+
+    References
+    ----------
+    .. [1] Trefethen and Embree, "Spectra and pseudospectra" (2005), chapters 14, 48.
+
+    Examples
+    --------
+    >>> from sklearn_jedi.analysis import SpectrumAnalyzer
+    >>> from sklearn_jedi.datasets import make_rotation_family
+    >>> _, _, networks = make_rotation_family(1, frequencies=(1, 3), random_state=0)
+    >>> spectra = SpectrumAnalyzer().fit(networks)
+    >>> spectra.eigenvalues_.round(2).tolist()
+    [[(1.62+1.04j), (1.62-1.04j)], [(1.36+3.09j), (1.36-3.09j)]]
+    >>> spectra.get_feature_names_out()[:4].tolist()
+    ['rate_0', 'rate_1', 'frequency_0', 'frequency_1']
+    """
+
+    def __init__(
+        self,
+        kind: str = "connectivity",
+        *,
+        time: str = "map",
+        estimator: Any = None,
+    ) -> None:
+        self.kind = kind
+        self.time = time
+        self.estimator = estimator
+
+    def fit(self, X: Any, y: Any = None, *, states: Any = None) -> SpectrumAnalyzer:
+        """Compute the spectra of networks, or fit the estimator and then do.
+
+        Parameters
+        ----------
+        X : LowRankRNN, or trials where there is an estimator
+            Trials in any form that the estimator takes.
+        y : None
+            Ignored, but for being passed to the estimator.
+        states : array-like of shape (n_networks, n_states, n_neurons) or list of \
+                arrays of shape (n_states_i, n_neurons), default=None
+            Where to linearise, in rates; for ``kind="jacobian"`` without an estimator.
+
+        Returns
+        -------
+        SpectrumAnalyzer
+            Itself.
+        """
+        check_choice("kind", self.kind, ("connectivity", "jacobian"))
+        check_choice("time", self.time, ("map", "flow"))
+        if self.estimator is not None:
+            self.estimator_ = clone(self.estimator).fit(X, y)
+        self.networks_, at = self._networks(X, states)
+        self._n_modes = ReducedDynamics(self.networks_[:1]).n_dims
+        spectra = self._spectra(self.networks_, at)
+        for name in Spectrum._fields:
+            setattr(self, f"{name}_", self._of_networks(spectra, name))
+        self.time_constants_ = _each(lambda rates: -1 / rates, self.rates_)
+        return self
+
+    def transform(self, X: Any, *, states: Any = None) -> np.ndarray:
+        """Features of the spectra of networks, or of trials' networks.
+
+        Parameters
+        ----------
+        X, states
+            As in `fit`.
+
+        Returns
+        -------
+        array of shape (n_networks, n_features)
+            Rates (1/s) and magnitudes of frequencies (Hz) of all modes, the least
+            stable first, spectral abscissa and radius, distance to the edge, numerical
+            abscissa and Henrici's departure; means over the states for "jacobian".
+        """
+        check_is_fitted(self)
+        networks, at = self._networks(X, states)
+        if ReducedDynamics(networks[:1]).n_dims != self._n_modes:
+            raise ValueError(
+                f"the networks have rank {networks.rank}, those of fit had rank "
+                f"{self.networks_.rank}: features would not match"
+            )
+        return self._features(self._spectra(networks, at))
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Names of the columns that `transform` returns."""
+        check_is_fitted(self)
+        modes = range(self._n_modes)
+        names = [f"rate_{k}" for k in modes] + [f"frequency_{k}" for k in modes]
+        return np.array([*names, *_SUMMARIES], dtype=object)
+
+    def credible_intervals(
+        self,
+        X: Any,
+        *,
+        n_draws: int = 200,
+        level: float = 0.9,
+        random_state: Any = None,
+    ) -> SpectrumIntervals:
+        """How well trials determine the spectra of their networks.
+
+        Networks are drawn from the posterior of each trial's embedding, the
+        hypernetwork held fixed.
+
+        Parameters
+        ----------
+        X : trials
+        n_draws : int, default=200
+            Draws for each trial.
+        level : float, default=0.9
+            Share of the draws within an interval.
+        random_state : int, RandomState instance or None, default=None
+            Draws the embeddings.
+
+        Returns
+        -------
+        SpectrumIntervals
+        """
+        check_is_fitted(self)
+        check_integer("n_draws", n_draws, 2)
+        if not 0 < level < 1:
+            raise ValueError(f"level must be between 0 and 1; got {level}")
+        if self.estimator is None:
+            raise ValueError(
+                "credible intervals need the posterior of embeddings: use "
+                "SpectrumAnalyzer(estimator=JEDIEstimator(...)), fitted on trials"
+            )
+        rng = check_random_state(random_state)
+        means, covariances = self.estimator_.embedding_posterior(X)
+        starts = lengths = None
+        if self.kind == "jacobian":
+            starts, lengths = self.estimator_.initial_states(X), _lengths(X)
+        n_trials, n_axes = means.shape
+        eigenvalues = np.empty((n_trials, n_draws, self._n_modes), dtype=complex)
+        ends = []
+        for k in range(n_trials):
+            root = np.linalg.cholesky(covariances[k] + 1e-12 * np.eye(n_axes))
+            draws = means[k] + rng.standard_normal((n_draws, n_axes)) @ root.T
+            networks = self.estimator_.dynamics(np.vstack([means[k], draws]))
+            at = None
+            if starts is not None and lengths is not None:
+                at = networks.simulate(starts[k], lengths[k])
+            spectra = self._spectra(networks, at)
+            own = spectra[0].eigenvalues[0]
+            for draw, spectrum in enumerate(spectra[1:]):
+                values = spectrum.eigenvalues[0]
+                cost = np.abs(own[:, None] - values)
+                eigenvalues[k, draw] = values[linear_sum_assignment(cost)[1]]
+            tails = [(1 - level) / 2, (1 + level) / 2]
+            ends.append(np.quantile(self._features(spectra[1:]), tails, axis=0).T)
+        return SpectrumIntervals(eigenvalues, np.array(ends))
+
+    # ---------------------------------------------------------------- in private
+
+    def _networks(self, X: Any, states: Any) -> tuple[LowRankRNN, Any]:
+        """The networks to analyse, and where; None for the weights themselves."""
+        if self.estimator is None:
+            networks = check_networks(X)
+            if self.kind == "connectivity":
+                return networks, None
+            if states is None:
+                raise ValueError(
+                    'kind="jacobian" needs states: where to linearise each network, '
+                    "such as FixedPointAnalyzer().fit(networks).fixed_points_"
+                )
+            return networks, _states_of_each(networks, states)
+        if states is not None:
+            raise ValueError(
+                "states are the trials' free runs where there is an estimator; pass "
+                "networks, and no estimator, to choose them"
+            )
+        networks = self.estimator_.dynamics(self.estimator_.transform(X))
+        if self.kind == "connectivity":
+            return networks, None
+        lengths = _lengths(X)
+        starts = self.estimator_.initial_states(X)
+        runs = networks.simulate(starts, max(lengths))
+        return networks, [run[:n] for run, n in zip(runs, lengths, strict=True)]
+
+    def _spectra(self, networks: LowRankRNN, at: Any) -> list[Spectrum]:
+        """The spectrum of every network at its states."""
+        system = ReducedDynamics(networks)
+        spectra = []
+        for k in range(len(networks)):
+            if at is None:
+                slopes = np.ones((1, networks.n_neurons))
+            else:
+                slopes = networks[k].phi_slope(at[k])
+            spectra.append(spectrum_at(system[k], slopes, self.kind, self.time))
+        return spectra
+
+    def _of_networks(self, spectra: list[Spectrum], name: str) -> Any:
+        """One quantity of all networks: an array where they have as many states."""
+        values = [getattr(spectrum, name) for spectrum in spectra]
+        if self.kind == "connectivity":
+            return np.concatenate(values)
+        same = len({len(value) for value in values}) == 1
+        return np.stack(values) if same else values
+
+    def _features(self, spectra: Sequence[Spectrum]) -> np.ndarray:
+        rows = []
+        for spectrum in spectra:
+            summaries = [getattr(spectrum, name)[:, None] for name in _SUMMARIES]
+            parts = [spectrum.rates, np.abs(spectrum.frequencies), *summaries]
+            table = np.concatenate(parts, axis=1)
+            if not len(table):
+                raise ValueError(
+                    "a network without states has no features: leave it out, or "
+                    "linearise it elsewhere"
+                )
+            rows.append(table.mean(axis=0))
+        return np.array(rows)
+
+
+def _states_of_each(networks: LowRankRNN, states: Any) -> list[np.ndarray]:
+    """States of every network, of any numbers: (n_states_i, n_neurons) each."""
+    if not isinstance(states, (list, tuple)):
+        return list(check_states(networks, states))
+    if len(states) != len(networks):
+        raise ValueError(
+            f"states must hold one array for each of the {len(networks)} networks; got "
+            f"{len(states)}"
+        )
+    return [
+        check_states(networks[k], one)[0]
+        if len(one)
+        else np.empty((0, networks.n_neurons))
+        for k, one in enumerate(states)
+    ]
+
+
+def _lengths(X: Any) -> list[int]:
+    return [len(trial) for trial in X]
+
+
+def _each(function: Any, values: Any) -> Any:
+    """A function of an array, or of each array of a list."""
+    with np.errstate(divide="ignore"):
+        if isinstance(values, list):
+            return [function(value) for value in values]
+        return function(values)

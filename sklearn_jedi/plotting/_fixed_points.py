@@ -1,0 +1,207 @@
+"""Trajectories, fixed points, cycles and continuous attractors of one network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sklearn_jedi.analysis import FixedPointAnalyzer
+from sklearn_jedi.analysis._reduced import ReducedDynamics
+from sklearn_jedi.plotting._common import get_axes
+
+__all__ = ["FixedPointDisplay"]
+
+_ARROWS = 15  # of the flow field, along each axis
+
+
+class FixedPointDisplay:
+    """What a network does, in the plane of the first principal components.
+
+    Fixed points are filled where stable and open where unstable, with lines along the
+    directions that grow. Of a network of rank two the plane is its invariant plane, and
+    arrows show where the state goes, drawn to the same length; of others it is the plane
+    in which the trajectories (or, without any, what was found) vary most.
+
+    Parameters
+    ----------
+    analyzer : FixedPointAnalyzer
+        Fitted.
+    network : int, default=0
+        Which of its networks.
+    trajectories : array-like of shape (n_trajectories, n_timepoints, n_neurons), \
+            default=None
+        Activity to draw, in rates.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Where `plot` drew.
+    figure_ : matplotlib Figure
+        The figure around it.
+    """
+
+    def __init__(
+        self,
+        analyzer: FixedPointAnalyzer,
+        network: int = 0,
+        trajectories: ArrayLike | None = None,
+    ) -> None:
+        self.analyzer = analyzer
+        self.network = network
+        self.trajectories = trajectories
+
+    @classmethod
+    def from_analyzer(
+        cls,
+        analyzer: FixedPointAnalyzer,
+        *,
+        network: int = 0,
+        trajectories: ArrayLike | None = None,
+        ax: Any = None,
+    ) -> FixedPointDisplay:
+        """What a fitted analyzer found in one of its networks, plotted."""
+        return cls(analyzer, network, trajectories).plot(ax)
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw; returns self."""
+        ax = get_axes(ax)
+        k, found = self.network, self.analyzer
+        system = ReducedDynamics(found.networks_)[k]
+        runs = self._runs(system)
+        manifolds, cycles = found.manifolds_[k], found.limit_cycles_[k]
+        points = found.fixed_points_[k]
+        shapes = [*runs, points, found.slow_points_[k]]
+        shapes += [shape.states for shape in (*manifolds, *cycles)]
+        everything = np.concatenate(shapes)
+        centre, axes = _plane(system, np.concatenate(runs) if runs else everything)
+        flat = (everything - centre) @ axes
+        reach = 1.15 * max(np.abs(flat).max(initial=0.0), 1e-12)
+        if system.n_dims == 2:
+            self._draw_flow(ax, system, centre, axes, reach)
+        for n, run in enumerate(runs):
+            x, y = ((run - centre) @ axes).T
+            label = None if n else "trajectories"
+            ax.plot(x, y, color="0.55", lw=0.8, alpha=0.8, label=label)
+        for n, manifold in enumerate(manifolds):
+            x, y = ((manifold.states - centre) @ axes).T
+            style = "." if manifold.kind == "surface" else "-"
+            label = None if n else "continuous attractor"
+            ax.plot(x, y, style, color="#0072B2", lw=3, alpha=0.7, label=label)
+        for n, cycle in enumerate(cycles):
+            x, y = ((_closed(cycle.states) - centre) @ axes).T
+            style = "-" if cycle.is_stable else "--"
+            label = None if n else "limit cycle"
+            ax.plot(x, y, style, color="#D55E00", lw=2, label=label)
+        self._draw_points(ax, system, centre, axes, 0.12 * reach)
+        ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+        ax.set_xlabel("component 1 (rate units)")
+        ax.set_ylabel("component 2 (rate units)")
+        if ax.get_legend_handles_labels()[0]:
+            ax.legend(
+                frameon=False,
+                fontsize="small",
+                loc="lower center",
+                bbox_to_anchor=(0.5, 1.0),
+                ncols=2,
+            )
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+    def _runs(self, system: ReducedDynamics) -> list[np.ndarray]:
+        """Trajectories, each (n_timepoints, n_neurons)."""
+        if self.trajectories is None:
+            return []
+        runs = np.asarray(self.trajectories, dtype=float)
+        if runs.ndim != 3 or runs.shape[2] != len(system.bias):
+            raise ValueError(
+                "trajectories must have shape (n_trajectories, n_timepoints, "
+                f"{len(system.bias)}); got {runs.shape}"
+            )
+        return list(runs)
+
+    def _draw_flow(
+        self,
+        ax: Any,
+        system: ReducedDynamics,
+        centre: np.ndarray,
+        axes: np.ndarray,
+        reach: float,
+    ) -> None:
+        along = np.linspace(-reach, reach, _ARROWS)
+        grid = np.stack(np.meshgrid(along, along), axis=-1).reshape(-1, 2)
+        kappa = system.project(centre + grid @ axes.T)
+        moves = (system.drive(kappa) - kappa) @ system.Q.T @ axes
+        size = np.linalg.norm(moves, axis=1, keepdims=True)
+        moves /= np.maximum(size, 1e-12 * reach)
+        ax.quiver(*grid.T, *moves.T, color="0.7", scale=30, width=0.003, pivot="mid")
+
+    def _draw_points(
+        self,
+        ax: Any,
+        system: ReducedDynamics,
+        centre: np.ndarray,
+        axes: np.ndarray,
+        length: float,
+    ) -> None:
+        found, k = self.analyzer, self.network
+        points, stable = found.fixed_points_[k], found.is_stable_[k]
+        time = found.time
+        _, slopes = system.activity(system.project(points))
+        jacobians = system.linearise(system.jacobian(slopes), time)
+        for point, jac, settled in zip(points, jacobians, stable, strict=True):
+            if settled:
+                continue
+            values, vectors = np.linalg.eig(jac)
+            grows = np.abs(values) > 1 if time == "map" else values.real > 0
+            x, y = (point - centre) @ axes
+            for direction in (system.Q @ vectors[:, grows]).T:
+                for part in (direction.real, direction.imag):
+                    dx, dy = length * part @ axes
+                    if dx or dy:
+                        ax.plot([x - dx, x + dx], [y - dy, y + dy], "k-", lw=1.2)
+        marks = (
+            (stable, "black", "stable fixed point"),
+            (~stable, "white", "unstable, and how it leaves"),
+        )
+        for which, fill, label in marks:
+            if which.any():
+                x, y = ((points[which] - centre) @ axes).T
+                ax.plot(x, y, "o", ms=7, mfc=fill, mec="black", zorder=5, label=label)
+        slow = found.slow_points_[k]
+        if len(slow):
+            x, y = ((slow - centre) @ axes).T
+            ax.plot(x, y, "x", ms=6, color="black", zorder=5, label="slow point")
+
+
+def _plane(
+    system: ReducedDynamics, states: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Centre, and two orthonormal axes (n_neurons, 2), of the plane to draw in."""
+    n_neurons = len(system.bias)
+    inside = system.n_dims == 2
+    centre = system.bias if inside else states.mean(axis=0) if len(states) else 0
+    centre = np.broadcast_to(centre, (n_neurons,))
+    spread = states - (states.mean(axis=0) if len(states) else 0)
+    if inside:  # the principal components within the invariant plane
+        coordinates = spread @ system.Q
+        turn = np.linalg.eigh(coordinates.T @ coordinates)[1][:, ::-1]
+        axes = system.Q @ turn
+    else:
+        found = np.linalg.svd(spread, full_matrices=False)[2][:2].T
+        if found.shape[1] < 2:
+            found = np.concatenate([found, system.Q], axis=1)
+        axes = np.linalg.qr(np.concatenate([found, np.eye(n_neurons, 2)], axis=1))[0]
+        axes = axes[:, :2]
+    signs = np.sign(axes[np.abs(axes).argmax(axis=0), [0, 1]])
+    return centre, axes * np.where(signs == 0, 1, signs)
+
+
+def _closed(states: np.ndarray) -> np.ndarray:
+    """A smooth closed curve through points evenly spaced along a cycle."""
+    n = len(states)
+    n_fine = max(n, 200)
+    coefficients = np.fft.rfft(states, axis=0)
+    fine = np.fft.irfft(coefficients, n=n_fine, axis=0) * (n_fine / n)
+    return np.concatenate([fine, fine[:1]])
