@@ -7,7 +7,8 @@ from sklearn.model_selection import KFold, cross_val_score, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from sklearn_jedi import LowRankRNN
+from sklearn_jedi import LowRankRNN, Nonlinearity
+from sklearn_jedi._nonlinearities import get_nonlinearity
 
 NONLINEARITIES = {
     "tanh": np.tanh,
@@ -330,3 +331,43 @@ def test_other_refusals():
         networks.simulate(np.zeros(5), 0)
     with pytest.raises(ValueError, match=r"inputs of shape \(7, 5\) do not broadcast"):
         networks.simulate(np.zeros(5), 4, inputs=np.zeros((7, 5)))
+
+
+def test_dense_weights_are_kept(rng):
+    J = rng.standard_normal((2, 5, 5))
+    rnn = LowRankRNN.from_weights(J, rng.standard_normal((2, 5)), dt=0.02, gain=2.0)
+    np.testing.assert_array_equal(rnn.J, J)
+    assert (rnn.rank, rnn.dt, rnn.gain[0]) == (5, 0.02, 2.0)
+    np.testing.assert_allclose(
+        np.sort_complex(rnn.eigenvalues), np.sort_complex(np.linalg.eigvals(J))
+    )
+    assert LowRankRNN.from_weights(J[0]).shape == (1, 5, 5)
+    with pytest.raises(ValueError, match=r"as many rows as columns.*\(4, 5\)"):
+        LowRankRNN.from_weights(J[0, :4])
+
+
+def test_a_transfer_function_of_ones_own(rng):
+    """Two tanh of half the slope are one tanh: the same network, whoever wrote phi."""
+    own = Nonlinearity(
+        lambda xp, x: 2 * xp.tanh(x / 2), lambda xp, x, y: 1 - (y / 2) ** 2, bound=2.0
+    )
+    U, V, r = rng.standard_normal((3, 6, 2))
+    r = r[:, 0]
+    mine = LowRankRNN(U, V, nonlinearity=own)
+    same = LowRankRNN(U, V, nonlinearity="tanh", gain=0.5)
+    np.testing.assert_allclose(mine.vector_field(r), same.vector_field(r))
+    np.testing.assert_allclose(mine.jacobian(r), same.jacobian(r))
+    assert mine[[0]].transfer is own
+
+
+@pytest.mark.parametrize("name", sorted(NONLINEARITIES))
+def test_bounds_of_transfer_functions_hold_and_are_tight(name):
+    phi = get_nonlinearity(name)
+    x = np.linspace(-30, 30, 60001)
+    y = phi.value(np, x)
+    slope = phi.slope(np, x, y)
+    if phi.bound is not None:
+        assert 0.999 * phi.bound < np.abs(y).max() <= phi.bound
+    if phi.curvature_bound is not None:
+        curvature = np.abs(np.diff(slope) / np.diff(x)).max()
+        assert 0.999 * phi.curvature_bound <= curvature <= phi.curvature_bound + 1e-6

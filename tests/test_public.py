@@ -7,13 +7,39 @@ import sys
 import pytest
 
 PUBLIC = {
-    "sklearn_jedi": {"JEDIEstimator", "LowRankRNN"},
+    "sklearn_jedi": {"JEDIEstimator", "LowRankRNN", "Nonlinearity"},
+    "sklearn_jedi.analysis": {
+        "FixedPointAnalyzer",
+        "LimitCycle",
+        "LyapunovAnalyzer",
+        "Manifold",
+        "SpectrumAnalyzer",
+        "SpectrumIntervals",
+        "lyapunov_exponents",
+    },
     "sklearn_jedi.datasets": {
         "make_attractor_family",
         "make_driven_teachers",
         "make_rotation_family",
     },
-    "sklearn_jedi.metrics": {"ForecastScorer", "trajectory_r2"},
+    "sklearn_jedi.metrics": {
+        "FixedPointMatch",
+        "ForecastScorer",
+        "compare_dynamics",
+        "match_fixed_points",
+        "power_spectrum_distance",
+        "spectral_distance",
+        "state_space_divergence",
+        "trajectory_r2",
+        "vector_field_agreement",
+    },
+    "sklearn_jedi.plotting": {
+        "EmbeddingDisplay",
+        "FixedPointDisplay",
+        "ReconstructionDisplay",
+        "SpectrumDisplay",
+        "TrainingDisplay",
+    },
 }
 
 
@@ -45,7 +71,7 @@ def test_heavy_libraries_are_imported_only_where_needed(use):
 import sys
 import numpy as np
 from sklearn_jedi import JEDIEstimator
-import sklearn_jedi.datasets, sklearn_jedi.metrics
+import sklearn_jedi.analysis, sklearn_jedi.datasets, sklearn_jedi.metrics
 X = np.random.default_rng(0).standard_normal((5, 10, 3))
 {use}
 heavy = {{"torch", "skorch", "matplotlib"}} & set(sys.modules)

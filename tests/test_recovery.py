@@ -7,6 +7,7 @@ import pytest
 from scipy.optimize import brentq
 
 from sklearn_jedi import LowRankRNN
+from sklearn_jedi.datasets import make_attractor_family
 from sklearn_jedi.metrics import (
     compare_dynamics,
     match_fixed_points,
@@ -343,7 +344,8 @@ class Planted:
         assert states.shape[::2] == networks.bias.shape
         points = [np.stack([b, -b, self.far * b]) for b in networks.bias]
         stable = [b > 0 for b in networks.bias[:, :1] * [1, -1, 1]]
-        return SimpleNamespace(fixed_points_=points, is_stable_=stable)
+        none = [[] for _ in points]
+        return SimpleNamespace(fixed_points_=points, is_stable_=stable, manifolds_=none)
 
 
 def decaying(bias, **options):
@@ -365,6 +367,7 @@ def test_comparing_a_network_with_itself(rng):
         "fixed_point_precision": 1,
         "fixed_point_distance": 0,
         "stability_agreement": 1,
+        "manifold_distance": np.nan,
         "state_space_divergence": 0,
         "power_spectrum_distance": 0,
     }
@@ -481,3 +484,22 @@ def test_comparing_with_the_fixed_point_analyzer():
     size = np.sqrt((visited**2).sum(1).mean())
     expected = [0, 0, (roots[1] - roots[0]) / size]
     np.testing.assert_allclose(scores["fixed_point_distance"], expected, atol=1e-6)
+
+
+def test_rings_are_compared_by_their_distance():
+    """Rings of radii 1 and 1.1 in units of sqrt(n_neurons), and one against none."""
+    families = [
+        make_attractor_family(4, kinds=("ring",), radius=radius, random_state=0)
+        for radius in (1.0, 1.1)
+    ]
+    (X, _, true), (_, _, found) = families
+    states = X[None, :, -1]
+    scores = compare_dynamics(true, found, states, n_timepoints=20)
+    spread = states[0] - states[0].mean(0)
+    scale = np.sqrt((spread**2).sum(1).mean())
+    np.testing.assert_allclose(
+        scores["manifold_distance"] * scale, 0.1 * np.sqrt(100), rtol=0.1
+    )
+    other = make_attractor_family(1, kinds=("bistable",), random_state=0)[2]
+    scores = compare_dynamics(true, other, states, n_timepoints=20)
+    assert scores["manifold_distance"] == np.inf

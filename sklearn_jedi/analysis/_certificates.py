@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sklearn_jedi.analysis._reduced import ReducedDynamics
+from sklearn_jedi.analysis._reduced import ReducedDynamics, weighted_gram
 
 __all__ = ["Certificates", "certify", "curvature", "open_cells"]
 
@@ -212,7 +212,10 @@ def _newton_test(
     reach = change @ np.abs(system.B) + halves
     discard = (np.abs(G) > reach * (1 + 1e-12) + G_error[:, None]).any(axis=1)
     # preconditioned by the inverse at the centre, where there is one
-    spread = system.absolute_jacobian(bend) + jac_error[:, None, None]
+    spread = (
+        weighted_gram(np.abs(system.B), np.abs(system.A), bend)
+        + jac_error[:, None, None]
+    )
     regular = np.linalg.cond(jac) < 1e8
     Y = np.linalg.inv(np.where(regular[:, None, None], jac, eye))
     slack = np.abs(Y @ jac) + np.abs(Y) @ spread

@@ -23,7 +23,6 @@ from sklearn_jedi.analysis._roots import random_starts
 __all__ = ["LyapunovAnalyzer"]
 
 _MAX_BATCH = 500_000  # networks x states x neurons that run together
-_AT_REST = 1e-6  # speed times tau, as a share of the size of the states
 
 
 class LyapunovAnalyzer(BaseEstimator):
@@ -66,10 +65,10 @@ class LyapunovAnalyzer(BaseEstimator):
         their error of 0 count as 0.
     verdict_ : array of str of shape (n_networks,)
         "stable" (leading exponent below 0), "limit cycle" (0, the next below 0, and
-        moving), "torus" (two are 0), "marginal" (0, at rest: a continuous attractor or
-        a bifurcation), "chaotic" (above 0), "diverging"; "mixed" where runs disagree.
-        Below or above means by three standard errors, and by the resolution of the
-        run, one over its duration.
+        moving), "torus" (two are 0), "marginal" (0, and going nowhere: a continuous
+        attractor, a bifurcation, or too slow for the run), "chaotic" (above 0),
+        "diverging"; "mixed" where runs disagree. Below or above means by three
+        standard errors, and by the resolution of the run, one over its duration.
     verdict_per_state_ : array of str of shape (n_networks, n_states)
 
     Raises
@@ -151,16 +150,16 @@ class LyapunovAnalyzer(BaseEstimator):
         n_networks, n_states, n_dims = starts.shape
         n_exponents = min(self.n_exponents or n_dims, n_dims)
         blocks = np.empty((self.n_blocks, n_networks, n_states, n_exponents))
-        speeds = np.empty((n_networks, n_states))
+        ways = np.empty((n_networks, n_states))
         at_once = max(1, _MAX_BATCH // (n_states * dynamics.n_neurons))
         for first in range(0, n_networks, at_once):
             part = slice(first, min(first + at_once, n_networks))
-            blocks[:, part], speeds[part] = self._run(
+            blocks[:, part], ways[part] = self._run(
                 system[part], starts[part], n_exponents
             )
             if self.verbose:
                 show_progress("network", part.stop, n_networks, "")
-        self._conclude(blocks, speeds, system, dynamics.n_neurons - n_dims)
+        self._conclude(blocks, ways, system, dynamics.n_neurons - n_dims)
         return self
 
     def _starts(self, system: ReducedDynamics, states: Any) -> np.ndarray:
@@ -180,7 +179,10 @@ class LyapunovAnalyzer(BaseEstimator):
     def _run(
         self, system: ReducedDynamics, kappa: np.ndarray, n_exponents: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Exponents of blocks, and the relative speed at the end; NaN: diverged."""
+        """Exponents of blocks, and how far the speed at the end would lead in a run.
+
+        The latter as a share of the size of the states. NaN where a run diverged.
+        """
 
         def step(kappa: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             activity, slopes = system.activity(kappa)
@@ -207,12 +209,12 @@ class LyapunovAnalyzer(BaseEstimator):
             size = np.maximum(np.linalg.norm(end, axis=2), 1e-300)
             speed = np.linalg.norm(system.drive(end) - end, axis=2) / size
         blocks[:, diverged] = np.nan
-        return blocks, np.where(diverged, np.nan, speed)
+        return blocks, np.where(diverged, np.nan, speed * self.n_steps * system.alpha)
 
     def _conclude(
         self,
         blocks: np.ndarray,
-        speeds: np.ndarray,
+        ways: np.ndarray,
         system: ReducedDynamics,
         n_rest: int,
     ) -> None:
@@ -236,7 +238,7 @@ class LyapunovAnalyzer(BaseEstimator):
                     _verdict(values, 3 * spread + resolution, speed)
                     for values, spread, speed in zip(*of_network, strict=True)
                 ]
-                for of_network in zip(per_state, error, speeds, strict=True)
+                for of_network in zip(per_state, error, ways, strict=True)
             ]
         )
         self.verdict_ = np.array(
@@ -258,15 +260,18 @@ class LyapunovAnalyzer(BaseEstimator):
         )
 
 
-def _verdict(exponents: np.ndarray, tolerance: np.ndarray, speed: float) -> str:
-    """What the exponents of one run say, given how near to 0 they cannot be told."""
+def _verdict(exponents: np.ndarray, tolerance: np.ndarray, way: float) -> str:
+    """What the exponents of one run say, given how near to 0 they cannot be told.
+
+    `way` is how far the state goes in a run, as a share of its size.
+    """
     if not np.isfinite(exponents).all():
         return "diverging"
     if exponents[0] > tolerance[0]:
         return "chaotic"
     if exponents[0] < -tolerance[0]:
         return "stable"
-    if speed < _AT_REST:
+    if way < 1:
         return "marginal"
     if len(exponents) > 1 and exponents[1] >= -tolerance[1]:
         return "torus"

@@ -6,15 +6,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sklearn_jedi.analysis._reduced import ReducedDynamics
+from sklearn_jedi.analysis._reduced import ReducedDynamics, weighted_gram
 
 __all__ = ["Spectrum", "spectrum_at"]
 
 
 class Spectrum(NamedTuple):
-    """Of one network at some states; the rank is the last axis of the first three.
+    """Of networks at some states; the rank is the last axis of the first three.
 
-    `eigenvalues`, `rates`, `frequencies` (n_states, rank); the others (n_states,).
+    `eigenvalues`, `rates`, `frequencies` (..., n_states, rank); the others
+    (..., n_states), without leading axes for one network.
     """
 
     eigenvalues: np.ndarray
@@ -30,23 +31,23 @@ class Spectrum(NamedTuple):
 def spectrum_at(
     system: ReducedDynamics, slopes: np.ndarray, kind: str, time: str
 ) -> Spectrum:
-    """The spectrum of one network for slopes (n_states, n_neurons)."""
-    n_neurons, n_dims = system.A.shape
+    """Spectra for slopes (..., n_states, n_neurons)."""
+    n_neurons, n_dims = system.A.shape[-2:]
     M = system.jacobian(slopes)
     values = np.linalg.eigvals(M).astype(complex)
     rates, frequencies = _modes(values, system, time)
     # the two of a pair have one rate, up to rounding: the positive frequency first
-    order = np.lexsort((-frequencies, -np.round(rates, 9)), axis=1)
+    order = np.lexsort((-frequencies, -np.round(rates, 9)), axis=-1)
     values, rates, frequencies = (
-        np.take_along_axis(part, order, axis=1) for part in (values, rates, frequencies)
+        np.take_along_axis(part, order, axis=-1)
+        for part in (values, rates, frequencies)
     )
-    # the n_neurons - n_dims other modes, and the symmetric part of J D, whose nonzero
-    # eigenvalues are those of a matrix of twice the rank
-    rest = np.zeros((len(values), int(n_neurons > n_dims)))
     numerical, size = _symmetric_part(system, slopes, M)
-    departure = size**2 - (np.abs(values) ** 2).sum(axis=1)
-    everything = np.concatenate([values, rest], axis=1)
-    slowest = np.concatenate([rates, _modes(rest, system, time)[0]], axis=1).max(axis=1)
+    departure = size**2 - (np.abs(values) ** 2).sum(axis=-1)
+    # the n_neurons - n_dims other modes
+    rest = np.zeros((*values.shape[:-1], int(n_neurons > n_dims)))
+    everything = np.concatenate([values, rest], axis=-1)
+    least_stable = np.concatenate([rates, _modes(rest, system, time)[0]], axis=-1)
     if kind == "jacobian":
         shift, factor = (
             (1 - system.alpha, system.alpha)
@@ -59,9 +60,9 @@ def spectrum_at(
         values,
         rates,
         frequencies,
-        everything.real.max(axis=1),
-        np.abs(everything).max(axis=1),
-        -slowest,
+        everything.real.max(axis=-1),
+        np.abs(everything).max(axis=-1),
+        -least_stable.max(axis=-1),
         numerical,
         np.sqrt(np.maximum(departure, 0)) / np.maximum(size, 1e-300),
     )
@@ -84,21 +85,21 @@ def _symmetric_part(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Largest eigenvalue of the symmetric part of `J D`, and its Frobenius norm.
 
-    With `J D = Q Y^T`, `Y = D W`, the symmetric part is `(Q Y^T + Y Q^T) / 2`; its
-    nonzero eigenvalues are those of the swapped Gram matrix of `[Q Y]`.
+    With `J D = Q Y^T`, `Y = D W`, the symmetric part is `(Q Y^T + Y Q^T) / 2`. Of more
+    neurons than twice the dimensions, its eigenvalues are zeros and those of the Gram
+    matrix of `[Q Y]` with its halves swapped.
     """
-    n_neurons, n_dims = system.A.shape
-    Y_gram = np.empty_like(M)
-    for k, slope in enumerate(slopes):
-        Y = slope[:, None] * system.W
-        Y_gram[k] = Y.T @ Y
+    n_neurons, n_dims = system.A.shape[-2:]
+    Y_gram = weighted_gram(system.W, system.W, slopes**2)
+    size = np.sqrt(np.trace(Y_gram, axis1=-2, axis2=-1))
+    if n_neurons <= 2 * n_dims:
+        J = system.Q @ np.swapaxes(system.W, -1, -2)
+        JD = J[..., None, :, :] * slopes[..., None, :]
+        return np.linalg.eigvalsh((JD + np.swapaxes(JD, -1, -2)) / 2)[..., -1], size
     eye = np.broadcast_to(np.eye(n_dims), M.shape)
-    gram = np.block([[eye, np.swapaxes(M, 1, 2)], [M, Y_gram]])
+    gram = np.block([[eye, np.swapaxes(M, -1, -2)], [M, Y_gram]])
     values, vectors = np.linalg.eigh(gram)
-    root = vectors * np.sqrt(np.maximum(values, 0))[:, None]
-    root = root @ np.swapaxes(vectors, 1, 2)
-    swapped = np.roll(root, n_dims, axis=1)
-    largest = np.linalg.eigvalsh(0.5 * root @ swapped)[:, -1]
-    if n_neurons > 2 * n_dims:
-        largest = np.maximum(largest, 0.0)
-    return largest, np.sqrt(np.trace(Y_gram, axis1=1, axis2=2))
+    root = vectors * np.sqrt(np.maximum(values, 0))[..., None, :]
+    root = root @ np.swapaxes(vectors, -1, -2)
+    swapped = np.roll(root, n_dims, axis=-2)
+    return np.maximum(np.linalg.eigvalsh(0.5 * root @ swapped)[..., -1], 0.0), size

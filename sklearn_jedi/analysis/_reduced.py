@@ -8,7 +8,7 @@ import numpy as np
 
 from sklearn_jedi._low_rank_rnn import LowRankRNN
 
-__all__ = ["ReducedDynamics", "check_networks", "check_states"]
+__all__ = ["ReducedDynamics", "check_networks", "check_states", "weighted_gram"]
 
 # numbers in the table of products w_ik q_il, above which Jacobians are made one by one
 _MAX_PRODUCTS = 2_000_000
@@ -99,23 +99,9 @@ class ReducedDynamics:
 
     def jacobian(self, slopes: np.ndarray) -> np.ndarray:
         """Derivative of `F`, `B^T D A`, (..., n_states, n_dims, n_dims)."""
-        *batch, n_neurons, n_dims = self.A.shape
-        if self.A.size * n_dims > _MAX_PRODUCTS:
-            B_T = np.swapaxes(self.B, -1, -2)
-            jac = np.empty((*slopes.shape[:-1], n_dims, n_dims))
-            for k in range(slopes.shape[-2]):
-                jac[..., k, :, :] = (B_T * slopes[..., k, None, :]) @ self.A
-            return jac
         if self._products is None:
-            products = self.B[..., :, None] * self.A[..., None, :]
-            self._products = products.reshape(*batch, n_neurons, n_dims**2)
-        return (slopes @ self._products).reshape(*slopes.shape[:-1], n_dims, n_dims)
-
-    def absolute_jacobian(self, slopes: np.ndarray) -> np.ndarray:
-        """`|B|^T D |A|` of one network: what slopes within bounds can amount to."""
-        products = np.abs(self.B)[:, :, None] * np.abs(self.A)[:, None, :]
-        shape = (len(slopes), self.n_dims, self.n_dims)
-        return (slopes @ products.reshape(len(products), -1)).reshape(shape)
+            self._products = _outer_products(self.B, self.A)
+        return weighted_gram(self.B, self.A, slopes, self._products)
 
     def step(self, kappa: np.ndarray) -> np.ndarray:
         """One time step of the map."""
@@ -134,6 +120,47 @@ class ReducedDynamics:
         if bound is None:
             return np.full((*self.A.shape[:-2], self.n_dims), np.inf)
         return bound * np.abs(self.B).sum(-2)
+
+
+def weighted_gram(
+    left: np.ndarray,
+    right: np.ndarray,
+    weights: np.ndarray,
+    products: np.ndarray | None = None,
+) -> np.ndarray:
+    """`left^T diag(weights) right` for each of many weights.
+
+    Parameters
+    ----------
+    left, right : arrays of shape (..., n_neurons, n_dims)
+    weights : array of shape (..., n_states, n_neurons)
+    products : array of shape (..., n_neurons, n_dims * n_dims), default=None
+        Products of their columns, where they are at hand.
+
+    Returns
+    -------
+    array of shape (..., n_states, n_dims, n_dims)
+    """
+    n_dims = left.shape[-1]
+    if products is None:
+        products = _outer_products(left, right)
+    if products is not None:
+        return (weights @ products).reshape(*weights.shape[:-1], n_dims, n_dims)
+    gram = np.empty((*weights.shape[:-1], n_dims, n_dims))
+    for k in range(weights.shape[-2]):
+        gram[..., k, :, :] = (
+            np.swapaxes(left, -1, -2) * weights[..., k, None, :]
+        ) @ right
+    return gram
+
+
+def _outer_products(left: np.ndarray, right: np.ndarray) -> np.ndarray | None:
+    """Products of the columns of two matrices; None where there are too many."""
+    n_dims = left.shape[-1]
+    if left.size * n_dims > _MAX_PRODUCTS:
+        return None
+    products = left[..., :, None] * right[..., None, :]
+    return products.reshape(*left.shape[:-1], n_dims**2)
 
 
 def check_networks(dynamics: Any) -> LowRankRNN:

@@ -13,7 +13,7 @@ __all__ = ["Ends", "descend_all", "merge", "random_starts"]
 
 # points nearer to each other than this share of the size of the states are one
 MERGE = 1e-6
-_STALLED = 1e10  # damping beyond which no step lowers the speed
+_MAX_IDLE = 6  # steps in a row that lower the speed by less than a hundredth
 
 
 class Ends(NamedTuple):
@@ -122,14 +122,15 @@ def _descend(
     kappa = starts
     G, jac, speed = _evaluate(system, kappa)
     damping = np.full(len(starts), 1e-2)
+    idle = np.zeros(len(starts), dtype=int)
     eye = np.eye(system.n_dims)
     for _ in range(max_iter):
-        done = (speed <= tol) | (damping > _STALLED) | ~np.isfinite(speed)
+        done = (speed <= tol) | (idle > _MAX_IDLE) | ~np.isfinite(speed)
         if done.any():
             ends[active[done]], end_speeds[active[done]] = kappa[done], speed[done]
             go = ~done
             active, kappa, G, jac = active[go], kappa[go], G[go], jac[go]
-            speed, damping = speed[go], damping[go]
+            speed, damping, idle = speed[go], damping[go], idle[go]
             if not len(active):
                 return ends, end_speeds
         transposed = np.swapaxes(jac, 1, 2)
@@ -140,6 +141,7 @@ def _descend(
         trial = kappa - steps
         G_new, jac_new, speed_new = _evaluate(system, trial)
         better = speed_new < speed
+        idle = np.where(speed_new < 0.99 * speed, 0, idle + 1)
         damping = np.where(better, 0.2 * damping, 8 * damping)
         some = better[:, None]
         kappa = np.where(some, trial, kappa)

@@ -63,12 +63,13 @@ class FixedPointSearch:
         self.manifolds: list[Manifold] = []
         self.curves: list[np.ndarray] = []
         self.n_unconverged = 0
+        self._dropped = False  # whether roots without a certificate were
 
     @property
     def index_sum(self) -> int | None:
         """Sum of the indices; None where the test does not apply."""
         proven = ~np.isnan(self.certificates.existence)
-        if self.system.transfer.bound is None or not proven.all() or self.manifolds:
+        if self.system.transfer.bound is None or not proven.all() or self._dropped:
             return None
         return int(self.certificates.sign.sum())
 
@@ -120,15 +121,15 @@ class FixedPointSearch:
             self.system, seeds, self.scale, slow
         )
         loose = np.isnan(self.certificates.existence)
-        self._keep(~(loose & self._on_curves(self.roots)))
+        self._drop(loose & self._on_curves(self.roots))
         self.slow = self.slow[~self._on_curves(self.slow)]
         loose = np.flatnonzero(np.isnan(self.certificates.existence))
         surface, on_surface = gather_surface(self.system, self.roots[loose], slow)
         if surface is not None:
             self.manifolds.append(surface)
-            keep = np.ones(len(self.roots), dtype=bool)
-            keep[loose[on_surface]] = False
-            self._keep(keep)
+            drop = np.zeros(len(self.roots), dtype=bool)
+            drop[loose[on_surface]] = True
+            self._drop(drop)
 
     def sort(self, order: np.ndarray) -> None:
         """Put the roots into another order."""
@@ -145,6 +146,10 @@ class FixedPointSearch:
 
     def _random(self, n_starts: int) -> np.ndarray:
         return random_starts(self.system, n_starts, self.rng)
+
+    def _drop(self, which: np.ndarray) -> None:
+        self._dropped |= bool(which.any())
+        self._keep(~which)
 
     def _keep(self, which: np.ndarray) -> None:
         self.roots = self.roots[which]

@@ -157,6 +157,11 @@ class SpectrumAnalyzer(TransformerMixin, BaseEstimator):
         check_choice("kind", self.kind, ("connectivity", "jacobian"))
         check_choice("time", self.time, ("map", "flow"))
         if self.estimator is not None:
+            if isinstance(X, LowRankRNN):
+                raise TypeError(
+                    "with an estimator, X holds trials; to analyse networks leave the "
+                    "estimator out"
+                )
             self.estimator_ = clone(self.estimator).fit(X, y)
         self.networks_, at = self._networks(X, states)
         self._n_modes = ReducedDynamics(self.networks_[:1]).n_dims
@@ -165,6 +170,10 @@ class SpectrumAnalyzer(TransformerMixin, BaseEstimator):
             setattr(self, f"{name}_", self._of_networks(spectra, name))
         self.time_constants_ = _each(lambda rates: -1 / rates, self.rates_)
         return self
+
+    def fit_transform(self, X: Any, y: Any = None, *, states: Any = None) -> np.ndarray:
+        """Fit, and return the features of the same networks; see `fit`, `transform`."""
+        return self.fit(X, y, states=states).transform(X, states=states)
 
     def transform(self, X: Any, *, states: Any = None) -> np.ndarray:
         """Features of the spectra of networks, or of trials' networks.
@@ -205,10 +214,12 @@ class SpectrumAnalyzer(TransformerMixin, BaseEstimator):
         level: float = 0.9,
         random_state: Any = None,
     ) -> SpectrumIntervals:
-        """How well trials determine the spectra of their networks.
+        """How well a trial's embedding determines the spectrum of its network.
 
-        Networks are drawn from the posterior of each trial's embedding, the
-        hypernetwork held fixed.
+        Networks are drawn from the posterior of each trial's embedding. The
+        hypernetwork is held fixed: the intervals say how trials compare, not how near
+        the spectra are to those of the network that was recorded. Errors of the
+        hypernetwork are common to all trials, and can be several times larger.
 
         Parameters
         ----------
@@ -235,9 +246,9 @@ class SpectrumAnalyzer(TransformerMixin, BaseEstimator):
             )
         rng = check_random_state(random_state)
         means, covariances = self.estimator_.embedding_posterior(X)
-        starts = lengths = None
+        runs = None
         if self.kind == "jacobian":
-            starts, lengths = self.estimator_.initial_states(X), _lengths(X)
+            runs = _free_runs(self.estimator_, X)
         n_trials, n_axes = means.shape
         eigenvalues = np.empty((n_trials, n_draws, self._n_modes), dtype=complex)
         ends = []
@@ -246,8 +257,8 @@ class SpectrumAnalyzer(TransformerMixin, BaseEstimator):
             draws = means[k] + rng.standard_normal((n_draws, n_axes)) @ root.T
             networks = self.estimator_.dynamics(np.vstack([means[k], draws]))
             at = None
-            if starts is not None and lengths is not None:
-                at = networks.simulate(starts[k], lengths[k])
+            if runs is not None:
+                at = networks.simulate(runs[k][0], len(runs[k]))
             spectra = self._spectra(networks, at)
             own = spectra[0].eigenvalues[0]
             for draw, spectrum in enumerate(spectra[1:]):
@@ -262,6 +273,10 @@ class SpectrumAnalyzer(TransformerMixin, BaseEstimator):
 
     def _networks(self, X: Any, states: Any) -> tuple[LowRankRNN, Any]:
         """The networks to analyse, and where; None for the weights themselves."""
+        if states is not None and self.kind == "connectivity":
+            raise ValueError(
+                'states are where kind="jacobian" linearises; the weights have none'
+            )
         if self.estimator is None:
             networks = check_networks(X)
             if self.kind == "connectivity":
@@ -280,22 +295,19 @@ class SpectrumAnalyzer(TransformerMixin, BaseEstimator):
         networks = self.estimator_.dynamics(self.estimator_.transform(X))
         if self.kind == "connectivity":
             return networks, None
-        lengths = _lengths(X)
-        starts = self.estimator_.initial_states(X)
-        runs = networks.simulate(starts, max(lengths))
-        return networks, [run[:n] for run, n in zip(runs, lengths, strict=True)]
+        return networks, _free_runs(self.estimator_, X)
 
     def _spectra(self, networks: LowRankRNN, at: Any) -> list[Spectrum]:
         """The spectrum of every network at its states."""
         system = ReducedDynamics(networks)
-        spectra = []
-        for k in range(len(networks)):
-            if at is None:
-                slopes = np.ones((1, networks.n_neurons))
-            else:
-                slopes = networks[k].phi_slope(at[k])
-            spectra.append(spectrum_at(system[k], slopes, self.kind, self.time))
-        return spectra
+        if at is None:
+            slopes = np.ones((len(networks), 1, networks.n_neurons))
+            batch = spectrum_at(system, slopes, self.kind, self.time)
+            return [Spectrum(*of_one) for of_one in zip(*batch, strict=True)]
+        return [
+            spectrum_at(system[k], networks.phi_slope(at[k]), self.kind, self.time)
+            for k in range(len(networks))
+        ]
 
     def _of_networks(self, spectra: list[Spectrum], name: str) -> Any:
         """One quantity of all networks: an array where they have as many states."""
@@ -322,23 +334,26 @@ class SpectrumAnalyzer(TransformerMixin, BaseEstimator):
 
 def _states_of_each(networks: LowRankRNN, states: Any) -> list[np.ndarray]:
     """States of every network, of any numbers: (n_states_i, n_neurons) each."""
-    if not isinstance(states, (list, tuple)):
+    if isinstance(states, np.ndarray) or all(np.ndim(one) < 2 for one in states):
         return list(check_states(networks, states))
-    if len(states) != len(networks):
-        raise ValueError(
-            f"states must hold one array for each of the {len(networks)} networks; got "
-            f"{len(states)}"
-        )
-    return [
-        check_states(networks[k], one)[0]
-        if len(one)
-        else np.empty((0, networks.n_neurons))
-        for k, one in enumerate(states)
-    ]
+    want = f"{len(networks)} arrays of shape (n_states_i, {networks.n_neurons})"
+    arrays = [np.asarray(one, dtype=float) for one in states]
+    shapes = [array.shape for array in arrays]
+    if len(arrays) != len(networks) or any(
+        len(shape) != 2 or shape[1] != networks.n_neurons for shape in shapes
+    ):
+        raise ValueError(f"states must be {want}, one for each network; got {shapes}")
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise ValueError("states contains NaN or infinity")
+    return arrays
 
 
-def _lengths(X: Any) -> list[int]:
-    return [len(trial) for trial in X]
+def _free_runs(estimator: Any, X: Any) -> list[np.ndarray]:
+    """Free run of each trial, without missing bins, in the units of its network."""
+    runs = [run[~np.isnan(run).any(axis=1)] for run in estimator.reconstruct(X)]
+    if estimator.observation_ == "poisson":
+        return [np.log(run) for run in runs]
+    return runs
 
 
 def _each(function: Any, values: Any) -> Any:

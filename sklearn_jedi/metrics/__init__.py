@@ -1,12 +1,14 @@
 """Scores of free runs and forecasts, and of how well dynamics were recovered."""
 
+from sklearn_jedi.metrics._long_runs import (
+    power_spectrum_distance,
+    state_space_divergence,
+)
 from sklearn_jedi.metrics._recovery import (
     FixedPointMatch,
     compare_dynamics,
     match_fixed_points,
-    power_spectrum_distance,
     spectral_distance,
-    state_space_divergence,
     vector_field_agreement,
 )
 from sklearn_jedi.metrics._trajectories import ForecastScorer, trajectory_r2

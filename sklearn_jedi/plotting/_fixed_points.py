@@ -21,7 +21,7 @@ class FixedPointDisplay:
 
     Fixed points are filled where stable and open where unstable, with lines along the
     directions that grow. Of a network of rank two the plane is its invariant plane, and
-    arrows show where the state goes, drawn to the same length; of others it is the plane
+    arrows of one length show where the state goes; of others it is the plane
     in which the trajectories (or, without any, what was found) vary most.
 
     Parameters
@@ -189,11 +189,9 @@ def _plane(
         turn = np.linalg.eigh(coordinates.T @ coordinates)[1][:, ::-1]
         axes = system.Q @ turn
     else:
-        found = np.linalg.svd(spread, full_matrices=False)[2][:2].T
-        if found.shape[1] < 2:
-            found = np.concatenate([found, system.Q], axis=1)
-        axes = np.linalg.qr(np.concatenate([found, np.eye(n_neurons, 2)], axis=1))[0]
-        axes = axes[:, :2]
+        axes = np.linalg.svd(spread, full_matrices=False)[2][:2].T
+    if axes.shape[1] < 2:  # one direction, or one neuron: nothing varies across it
+        axes = np.column_stack([axes, np.zeros((n_neurons, 2 - axes.shape[1]))])
     signs = np.sign(axes[np.abs(axes).argmax(axis=0), [0, 1]])
     return centre, axes * np.where(signs == 0, 1, signs)
 

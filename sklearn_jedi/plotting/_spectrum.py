@@ -116,8 +116,11 @@ class SpectrumDisplay:
             imag = np.linspace(-height, height, 2)
             real = np.full(2, 0.0 if kind == "jacobian" else 1.0)
         else:
-            imag = np.linspace(-1, 1, 401) * min(height, radius)
-            real = 1 - radius + np.sqrt(np.maximum(radius**2 - imag**2, 0))
+            # all of the circle only where eigenvalues are on its far side
+            whole = values.real.min(initial=1.0) < 1 - radius
+            angle = np.pi if whole else np.arcsin(min(height / radius, 1.0))
+            circle = radius * np.exp(1j * np.linspace(-angle, angle, 401))
+            real, imag = 1 - radius + circle.real, circle.imag
         if kind == "connectivity":
             return real + 1j * imag, r"$\lambda(J)$", "no unit"
         what = "eigenvalue of the " + time
