@@ -49,22 +49,45 @@ class Nonlinearity(NamedTuple):
     curvature_bound: float | None = None
 
 
+# functions of the module, not lambdas, so that networks can be pickled
+def _tanh(xp: Any, x: Any) -> Any:
+    return xp.tanh(x)
+
+
+def _tanh_slope(xp: Any, x: Any, y: Any) -> Any:
+    return 1 - y * y
+
+
+def _relu(xp: Any, x: Any) -> Any:
+    return 0.5 * (x + abs(x))
+
+
+def _relu_slope(xp: Any, x: Any, y: Any) -> Any:
+    return 1.0 * (x > 0)
+
+
 def _softplus(xp: Any, x: Any) -> Any:
     # max(x, 0) + log(1 + exp(-|x|)) does not overflow
     return 0.5 * (x + abs(x)) + xp.log1p(xp.exp(-abs(x)))
 
 
+def _softplus_slope(xp: Any, x: Any, y: Any) -> Any:
+    return 1 - xp.exp(-y)
+
+
+def _linear(xp: Any, x: Any) -> Any:
+    return x
+
+
+def _linear_slope(xp: Any, x: Any, y: Any) -> Any:
+    return xp.ones_like(x)
+
+
 NONLINEARITIES: dict[str, Nonlinearity] = {
-    "tanh": Nonlinearity(
-        lambda xp, x: xp.tanh(x), lambda xp, x, y: 1 - y * y, 1.0, 4 / (3 * np.sqrt(3))
-    ),
-    "relu": Nonlinearity(
-        lambda xp, x: 0.5 * (x + abs(x)), lambda xp, x, y: 1.0 * (x > 0)
-    ),
-    "softplus": Nonlinearity(_softplus, lambda xp, x, y: 1 - xp.exp(-y), None, 0.25),
-    "linear": Nonlinearity(
-        lambda xp, x: x, lambda xp, x, y: xp.ones_like(x), None, 0.0
-    ),
+    "tanh": Nonlinearity(_tanh, _tanh_slope, 1.0, 4 / (3 * np.sqrt(3))),
+    "relu": Nonlinearity(_relu, _relu_slope),
+    "softplus": Nonlinearity(_softplus, _softplus_slope, None, 0.25),
+    "linear": Nonlinearity(_linear, _linear_slope, None, 0.0),
 }
 
 

@@ -59,6 +59,9 @@ def certify(system: ReducedDynamics, kappa: np.ndarray) -> Certificates:
     G, eye = activity @ system.B - kappa, np.eye(n_dims)
     jac = system.jacobian(slopes) - eye
     G_error, jac_error = _rounding(system, kappa, activity, slopes)
+    # of the rates, with which the point is stored
+    sizes = np.abs(kappa) @ np.abs(system.Q).T + np.abs(system.bias)
+    lift_error = 2 * _gamma(n_dims + 2) * np.linalg.norm(sizes, axis=1)
     for k in range(n_points):
         if np.linalg.cond(jac[k]) > 1e12:
             continue
@@ -73,14 +76,14 @@ def certify(system: ReducedDynamics, kappa: np.ndarray) -> Certificates:
         beta = size / (1 - defect)
         eta = (np.linalg.norm(inverse @ G[k]) + size * G_error[k]) / (1 - defect)
         if lipschitz == 0:  # a linear network: the Newton step is exact
-            existence[k], uniqueness[k] = eta, np.inf
+            existence[k], uniqueness[k] = eta + lift_error[k], np.inf
             continue
         h = beta * eta * lipschitz
         if h <= 0.5:
             root = np.sqrt(1 - 2 * h)
             # 2h / (1 + root) is 1 - root without its cancellation
-            existence[k] = 2 * eta / (1 + root)
-            uniqueness[k] = (1 + root) / (beta * lipschitz)
+            existence[k] = 2 * eta / (1 + root) + lift_error[k]
+            uniqueness[k] = (1 + root) / (beta * lipschitz) - lift_error[k]
     return Certificates(existence, uniqueness, sign)
 
 
@@ -165,7 +168,7 @@ def open_cells(
     smallest = 0.1 * min([1e-3 * np.linalg.norm(box), *radii])
     centres, halves = np.zeros((1, system.n_dims)), box[None]
     looked_at = 0
-    while len(centres) and looked_at < max_cells and halves.max() > smallest:
+    while len(centres) and looked_at < max_cells and halves.max() >= smallest:
         looked_at += len(centres)
         away = ~_inside(centres, halves, balls, radii)
         centres, halves = centres[away], halves[away]

@@ -67,8 +67,9 @@ def lyapunov_exponents(
     n_dims = states.shape[-1]
     n_exponents = n_exponents or n_dims
     n_rounds = -(-n_steps // (n_blocks * n_between))
-    frame = np.zeros((*states.shape, n_exponents))
-    frame[..., np.arange(n_exponents), np.arange(n_exponents)] = 1.0
+    # a frame of coordinate axes could stay within a part of the state space for good
+    axes = np.random.default_rng(0).standard_normal((n_dims, n_exponents))
+    frame = np.broadcast_to(np.linalg.qr(axes)[0], (*states.shape, n_exponents))
     blocks = np.zeros((n_blocks + 1, *states.shape[:-1], n_exponents))
     for block in blocks:  # one more: the first turns the frame into place
         for _ in range(n_rounds):

@@ -264,10 +264,23 @@ class FixedPointAnalyzer(BaseEstimator):
         system = search.system
         self.is_complete_.append(self.exhaustive and search.exhaust(self.max_cells))
         search.find_manifolds(self.slow)
+        cycles: list[LimitCycle] = []
+        n_unsettled = 0
+        if self.limit_cycles:
+            is_stable = _stability(system, search.roots, self.time)[2] == 0
+            cycles, resting, n_unsettled = find_cycles(
+                system,
+                search.starts(_N_TRAJECTORIES),
+                search.roots[is_stable],
+                search.curves,
+                search.scale,
+                self.time,
+            )
+            search.add_resting(resting, self.n_starts)
+        self.limit_cycles_.append(cycles)
+        self.n_unsettled_.append(n_unsettled)
         eigenvalues, types, n_unstable = _stability(system, search.roots, self.time)
-        # ties, as between the two of a pair, by the first coordinate
-        sizes = np.round(np.linalg.norm(search.roots, axis=1) / search.scale, 9)
-        order = np.lexsort((search.roots[:, 0], sizes, n_unstable))
+        order = _order(system.lift(search.roots), n_unstable)
         search.sort(order)
         types = types[order]
         is_stable = np.char.startswith(types, "stable")
@@ -285,20 +298,6 @@ class FixedPointAnalyzer(BaseEstimator):
         self.slow_speeds_.append(_speeds(network, slow))
         self.manifolds_.append(search.manifolds)
         self.n_unconverged_.append(search.n_unconverged)
-        cycles: list[LimitCycle] = []
-        n_unsettled = 0
-        if self.limit_cycles:
-            starts = search.starts(_N_TRAJECTORIES)
-            cycles, n_unsettled = find_cycles(
-                system,
-                starts,
-                search.roots[is_stable],
-                search.curves,
-                search.scale,
-                self.time,
-            )
-        self.limit_cycles_.append(cycles)
-        self.n_unsettled_.append(n_unsettled)
 
     def _finish(self) -> None:
         """Numbers per network as arrays, and what to warn of."""
@@ -328,6 +327,14 @@ class FixedPointAnalyzer(BaseEstimator):
 def _speeds(network: LowRankRNN, points: np.ndarray) -> np.ndarray:
     """`|dr/dt|` at points (n_points, n_neurons) of one network."""
     return np.linalg.norm(network.vector_field(points[None])[0], axis=1)
+
+
+def _order(points: np.ndarray, n_unstable: np.ndarray) -> np.ndarray:
+    """The most stable first, then the smallest; ties, as in a pair, by the rates."""
+    sizes = np.linalg.norm(points, axis=1)
+    digits = 1e-6 * max(sizes.max(initial=0.0), 1e-300)
+    by_rates = np.round(points / digits).T[::-1]
+    return np.lexsort((*by_rates, np.round(sizes / digits), n_unstable))
 
 
 def _stability(

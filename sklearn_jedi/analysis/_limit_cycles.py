@@ -11,7 +11,7 @@ from scipy.optimize import minimize_scalar
 from sklearn_jedi.analysis._exponents import lyapunov_exponents
 from sklearn_jedi.analysis._reduced import ReducedDynamics
 
-__all__ = ["LimitCycle", "find_cycle"]
+__all__ = ["LimitCycle", "closed_curve", "find_cycle"]
 
 _MAX_HARMONICS = 128
 _MAX_UNKNOWNS = 1200  # of the curve, beyond which it is fitted and not solved for
@@ -109,6 +109,14 @@ def find_cycle(
                 )
         n_harmonics *= 2
     return None
+
+
+def closed_curve(points: np.ndarray, n_points: int = 200) -> np.ndarray:
+    """The smooth closed curve through points evenly spaced in phase, first = last."""
+    n_points = max(len(points), n_points)
+    coefficients = np.fft.rfft(points, axis=0)
+    curve = np.fft.irfft(coefficients, n=n_points, axis=0) * (n_points / len(points))
+    return np.concatenate([curve, curve[:1]])
 
 
 def _turn_per_step(path: np.ndarray) -> float | None:

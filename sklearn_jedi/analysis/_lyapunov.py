@@ -22,6 +22,7 @@ from sklearn_jedi.analysis._roots import random_starts
 
 __all__ = ["LyapunovAnalyzer"]
 
+_UNDECIDED = 50  # times the resolution: an error beyond which 0 is no finding
 _MAX_BATCH = 500_000  # networks x states x neurons that run together
 
 
@@ -67,8 +68,10 @@ class LyapunovAnalyzer(BaseEstimator):
         "stable" (leading exponent below 0), "limit cycle" (0, the next below 0, and
         moving), "torus" (two are 0), "marginal" (0, and going nowhere: a continuous
         attractor, a bifurcation, or too slow for the run), "chaotic" (above 0),
-        "diverging"; "mixed" where runs disagree. Below or above means by three
-        standard errors, and by the resolution of the run, one over its duration.
+        "unstable" (above 0 and going nowhere: a start on an unstable point),
+        "diverging", or "undecided" (errors too large: run longer); "mixed" where runs
+        disagree. Below or above means by three standard errors, and by the resolution
+        of the run, one over its duration.
     verdict_per_state_ : array of str of shape (n_networks, n_states)
 
     Raises
@@ -235,8 +238,8 @@ class LyapunovAnalyzer(BaseEstimator):
         self.verdict_per_state_ = np.array(
             [
                 [
-                    _verdict(values, 3 * spread + resolution, speed)
-                    for values, spread, speed in zip(*of_network, strict=True)
+                    _verdict(values, spread, resolution, way)
+                    for values, spread, way in zip(*of_network, strict=True)
                 ]
                 for of_network in zip(per_state, error, ways, strict=True)
             ]
@@ -260,19 +263,24 @@ class LyapunovAnalyzer(BaseEstimator):
         )
 
 
-def _verdict(exponents: np.ndarray, tolerance: np.ndarray, way: float) -> str:
+def _verdict(
+    exponents: np.ndarray, spread: np.ndarray, resolution: float, way: float
+) -> str:
     """What the exponents of one run say, given how near to 0 they cannot be told.
 
     `way` is how far the state goes in a run, as a share of its size.
     """
     if not np.isfinite(exponents).all():
         return "diverging"
+    tolerance = 3 * spread + resolution
     if exponents[0] > tolerance[0]:
-        return "chaotic"
+        return "chaotic" if way >= 1 else "unstable"
     if exponents[0] < -tolerance[0]:
         return "stable"
     if way < 1:
         return "marginal"
+    if tolerance[0] > _UNDECIDED * resolution:
+        return "undecided"
     if len(exponents) > 1 and exponents[1] >= -tolerance[1]:
         return "torus"
     return "limit cycle"

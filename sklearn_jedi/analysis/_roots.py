@@ -13,6 +13,7 @@ __all__ = ["Ends", "descend_all", "merge", "random_starts"]
 
 # points nearer to each other than this share of the size of the states are one
 MERGE = 1e-6
+_MAX_SLOW = 32  # slow points looked for in one search
 _MAX_IDLE = 6  # steps in a row that lower the speed by less than a hundredth
 
 
@@ -183,7 +184,8 @@ def _slow_points(
 
     slow: list[np.ndarray] = []
     n_explained = 0
-    for group in _groups(ends, 0.02 * scale):
+    groups = sorted(_groups(ends, 0.02 * scale), key=len, reverse=True)
+    for group in groups[:_MAX_SLOW]:
         fit = minimize(energy, group[0] / scale, jac=True, options={"gtol": 1e-9})
         gradient = np.linalg.norm(fit.jac)
         if fit.fun > tol**2 and gradient <= 1e-6 * np.sqrt(fit.fun):

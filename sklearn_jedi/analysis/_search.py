@@ -17,6 +17,7 @@ from sklearn_jedi.analysis._roots import descend_all, merge, random_starts
 
 __all__ = ["FixedPointSearch"]
 
+_CONTINUUM = 3  # uncertified roots on a curve that make it one of fixed points
 _MAX_ROUNDS = 5  # of a further search where a point is known to be missing
 
 
@@ -79,10 +80,7 @@ class FixedPointSearch:
         self._search(starts)
         if len(self.roots) and not self.system.c.any():
             self._search(-self.roots)  # the points of an odd network come in pairs
-        for k in range(_MAX_ROUNDS):
-            if self.index_sum in (1, None):
-                break
-            self._search(self._random(n_starts << k))
+        self._search_further(n_starts)
 
     def starts(self, n_starts: int) -> np.ndarray:
         """Points (n_starts, n_dims): half of them visited, as far as known."""
@@ -120,9 +118,15 @@ class FixedPointSearch:
         self.manifolds, self.curves = trace_manifolds(
             self.system, seeds, self.scale, slow
         )
+        self._merge_uncertified()
         loose = np.isnan(self.certificates.existence)
-        self._drop(loose & self._on_curves(self.roots))
-        self.slow = self.slow[~self._on_curves(self.slow)]
+        for curve in self.curves:
+            on_curve = loose & self._near(self.roots, curve)
+            if on_curve.sum() >= _CONTINUUM:  # a few are degenerate points of their own
+                self._drop(on_curve)
+                loose = np.isnan(self.certificates.existence)
+        for curve in self.curves:
+            self.slow = self.slow[~self._near(self.slow, curve)]
         loose = np.flatnonzero(np.isnan(self.certificates.existence))
         surface, on_surface = gather_surface(self.system, self.roots[loose], slow)
         if surface is not None:
@@ -131,9 +135,22 @@ class FixedPointSearch:
             drop[loose[on_surface]] = True
             self._drop(drop)
 
+    def add_resting(self, ends: np.ndarray, n_starts: int) -> None:
+        """Search from where trajectories came to rest, if not on a continuum."""
+        if len(ends) and not self._dropped:
+            self._search(ends)
+            self._search_further(n_starts)
+
     def sort(self, order: np.ndarray) -> None:
         """Put the roots into another order."""
         self._keep(order)
+
+    def _search_further(self, n_starts: int) -> None:
+        """Search from more and more starts while the index sum speaks for it."""
+        for k in range(_MAX_ROUNDS):
+            if self.index_sum in (1, None):
+                break
+            self._search(self._random(max(n_starts, 32) << k))
 
     def _search(self, starts: np.ndarray) -> None:
         found = descend_all(self.system, starts, self.tol, self.scale)
@@ -155,11 +172,24 @@ class FixedPointSearch:
         self.roots = self.roots[which]
         self.certificates = Certificates(*(part[which] for part in self.certificates))
 
-    def _on_curves(self, points: np.ndarray) -> np.ndarray:
+    def _merge_uncertified(self) -> None:
+        """Keep one of the points around a degenerate root, the slowest."""
+        loose = np.flatnonzero(np.isnan(self.certificates.existence))
+        G = self.system.drive(self.roots[loose]) - self.roots[loose]
+        loose = loose[np.linalg.norm(G, axis=1).argsort()]
+        drop = np.zeros(len(self.roots), dtype=bool)
+        for n, k in enumerate(loose):
+            if not drop[k]:
+                away = np.linalg.norm(
+                    self.roots[loose[n + 1 :]] - self.roots[k], axis=1
+                )
+                drop[loose[n + 1 :][away < SPACING * self.scale]] = True
+        self._keep(~drop)
+
+    def _near(self, points: np.ndarray, curve: np.ndarray) -> np.ndarray:
         near = 2 * SPACING * self.scale
         return np.array(
-            [any(distance_to_curve(p, c) < near for c in self.curves) for p in points],
-            dtype=bool,
+            [distance_to_curve(p, curve) < near for p in points], dtype=bool
         )
 
 

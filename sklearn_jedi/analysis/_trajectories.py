@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sklearn_jedi.analysis._limit_cycles import LimitCycle, find_cycle
+from sklearn_jedi.analysis._limit_cycles import LimitCycle, closed_curve, find_cycle
 from sklearn_jedi.analysis._manifolds import distance_to_curve
 from sklearn_jedi.analysis._reduced import ReducedDynamics
 
@@ -15,6 +15,7 @@ _TRANSIENT = 50.0  # time constants before a trajectory is recorded
 _RECORDED = 150.0  # time constants of it that are recorded
 _MAX_STEPS = 20_000
 _MAX_RECORDED = 4  # trajectories
+_REST = 1e-6  # drift within tau, as a share of the size of the states
 _NEAR = 0.02  # share of the size of the states
 
 
@@ -25,7 +26,7 @@ def find_cycles(
     curves: list[np.ndarray],
     scale: float,
     time: str,
-) -> tuple[list[LimitCycle], int]:
+) -> tuple[list[LimitCycle], np.ndarray, int]:
     """Limit cycles on which trajectories from the starts end.
 
     Parameters
@@ -43,6 +44,8 @@ def find_cycles(
     Returns
     -------
     cycles : list of LimitCycle
+    resting : array of shape (n_resting, n_dims)
+        Where trajectories came to rest, other than at the known points and curves.
     n_unsettled : int
         Trajectories (of at most four looked at) that reached neither a point, a curve
         nor a cycle: chaotic, diverging, or slower than was waited for.
@@ -55,11 +58,15 @@ def find_cycles(
         )
 
     kappa = starts
+    resting = np.empty((0, system.n_dims))
     for _ in range(0, min(round(_TRANSIENT / system.alpha), _MAX_STEPS), _BLOCK):
         kappa = _run(system, kappa, _BLOCK, time)[-1]
         kappa = kappa[[not settled(state) for state in kappa]]
+        at_rest = np.linalg.norm(system.drive(kappa) - kappa, axis=1) < _REST * scale
+        resting = np.concatenate([resting, kappa[at_rest]])
+        kappa = kappa[~at_rest]
         if not len(kappa):
-            return [], 0
+            return [], resting, 0
     n_steps = min(round(_RECORDED / system.alpha), _MAX_STEPS)
     paths = _run(system, kappa[:_MAX_RECORDED], n_steps, time)
     cycles: list[LimitCycle] = []
@@ -74,11 +81,10 @@ def find_cycles(
             continue
         elif (cycle := find_cycle(system, path, time)) is not None:
             cycles.append(cycle)
-            points = system.project(cycle.states)
-            closed.append(np.concatenate([points, points[:1]]))
+            closed.append(closed_curve(system.project(cycle.states)))
         else:
             n_unsettled += 1
-    return cycles, n_unsettled
+    return cycles, resting, n_unsettled
 
 
 def _approaches(path: np.ndarray, stable: np.ndarray) -> bool:

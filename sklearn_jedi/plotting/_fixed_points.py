@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sklearn_jedi.analysis import FixedPointAnalyzer
+from sklearn_jedi.analysis._limit_cycles import closed_curve
 from sklearn_jedi.analysis._reduced import ReducedDynamics
 from sklearn_jedi.plotting._common import get_axes
 
@@ -90,7 +91,7 @@ class FixedPointDisplay:
             label = None if n else "continuous attractor"
             ax.plot(x, y, style, color="#0072B2", lw=3, alpha=0.7, label=label)
         for n, cycle in enumerate(cycles):
-            x, y = ((_closed(cycle.states) - centre) @ axes).T
+            x, y = ((closed_curve(cycle.states) - centre) @ axes).T
             style = "-" if cycle.is_stable else "--"
             label = None if n else "limit cycle"
             ax.plot(x, y, style, color="#D55E00", lw=2, label=label)
@@ -194,12 +195,3 @@ def _plane(
         axes = np.column_stack([axes, np.zeros((n_neurons, 2 - axes.shape[1]))])
     signs = np.sign(axes[np.abs(axes).argmax(axis=0), [0, 1]])
     return centre, axes * np.where(signs == 0, 1, signs)
-
-
-def _closed(states: np.ndarray) -> np.ndarray:
-    """A smooth closed curve through points evenly spaced along a cycle."""
-    n = len(states)
-    n_fine = max(n, 200)
-    coefficients = np.fft.rfft(states, axis=0)
-    fine = np.fft.irfft(coefficients, n=n_fine, axis=0) * (n_fine / n)
-    return np.concatenate([fine, fine[:1]])
