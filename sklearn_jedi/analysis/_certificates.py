@@ -8,7 +8,13 @@ import numpy as np
 
 from sklearn_jedi.analysis._reduced import ReducedDynamics, weighted_gram
 
-__all__ = ["Certificates", "certify", "curvature", "open_cells"]
+__all__ = [
+    "Certificates",
+    "certify",
+    "curvature",
+    "no_certificates",
+    "open_cells",
+]
 
 _UNIT = np.finfo(float).eps / 2
 _ULPS = 4  # largest error of a transfer function, in units of its last place
@@ -32,10 +38,12 @@ class Certificates(NamedTuple):
     sign: np.ndarray
 
 
-def certify(system: ReducedDynamics, kappa: np.ndarray) -> Certificates:
+def certify(
+    system: ReducedDynamics, kappa: np.ndarray, lipschitz: float
+) -> Certificates:
     r"""Newton-Kantorovich theorem at points (n_points, n_dims) of one network.
 
-    With `G = F - kappa`, a bound L of the Lipschitz constant of `G'`,
+    With `G = F - kappa`, the bound L of `curvature` on the Lipschitz constant of `G'`,
     `beta >= |G'^-1|` and `eta >= |G'^-1 G|` [1]_: if `h = beta eta L <= 1/2`, a root
     exists within `(1 - sqrt(1 - 2h)) / (beta L)`, and no other within
     `(1 + sqrt(1 - 2h)) / (beta L)`. Both bounds hold for the exact G of the weights
@@ -49,42 +57,45 @@ def certify(system: ReducedDynamics, kappa: np.ndarray) -> Certificates:
        variables" (1970), theorem 12.6.2.
     """
     n_points, n_dims = kappa.shape
-    lipschitz = curvature(system)
-    existence = np.full(n_points, np.nan)
-    uniqueness = np.full(n_points, np.nan)
-    sign = np.zeros(n_points, dtype=int)
     if not np.isfinite(lipschitz) or not n_points:
-        return Certificates(existence, uniqueness, sign)
+        return no_certificates(n_points)
     activity, slopes = system.activity(kappa)
     G, eye = activity @ system.B - kappa, np.eye(n_dims)
     jac = system.jacobian(slopes) - eye
     G_error, jac_error = _rounding(system, kappa, activity, slopes)
     # of the rates, with which the point is stored
-    sizes = np.abs(kappa) @ np.abs(system.Q).T + np.abs(system.bias)
-    lift_error = 2 * _gamma(n_dims + 2) * np.linalg.norm(sizes, axis=1)
-    for k in range(n_points):
-        if np.linalg.cond(jac[k]) > 1e12:
-            continue
-        inverse = np.linalg.inv(jac[k])
-        size = np.linalg.norm(inverse, 2)
-        # |I - inverse G'| bounds how far the inverse of the exact G' may be
-        defect = np.linalg.norm(eye - inverse @ jac[k], 2) + size * jac_error[k]
-        defect += 4 * n_dims * _UNIT * size * np.linalg.norm(jac[k])
-        if defect >= 0.5:
-            continue
-        sign[k] = np.sign(np.linalg.det(-jac[k]))
-        beta = size / (1 - defect)
-        eta = (np.linalg.norm(inverse @ G[k]) + size * G_error[k]) / (1 - defect)
-        if lipschitz == 0:  # a linear network: the Newton step is exact
-            existence[k], uniqueness[k] = eta + lift_error[k], np.inf
-            continue
-        h = beta * eta * lipschitz
-        if h <= 0.5:
-            root = np.sqrt(1 - 2 * h)
-            # 2h / (1 + root) is 1 - root without its cancellation
-            existence[k] = 2 * eta / (1 + root) + lift_error[k]
-            uniqueness[k] = (1 + root) / (beta * lipschitz) - lift_error[k]
-    return Certificates(existence, uniqueness, sign)
+    rates = np.abs(kappa) @ np.abs(system.Q).T + np.abs(system.bias)
+    lift_error = 2 * _gamma(n_dims + 2) * np.linalg.norm(rates, axis=1)
+
+    singular = np.linalg.svd(jac, compute_uv=False)
+    regular = singular[:, -1] > 1e-12 * singular[:, 0]
+    inverse = np.linalg.inv(np.where(regular[:, None, None], jac, eye))
+    size = np.linalg.norm(inverse, 2, axis=(1, 2))
+    # |I - inverse G'| bounds how far the inverse of the exact G' may be
+    defect = np.linalg.norm(eye - inverse @ jac, 2, axis=(1, 2)) + size * jac_error
+    defect += 4 * n_dims * _UNIT * size * np.linalg.norm(jac, axis=(1, 2))
+    regular &= defect < 0.5
+    share = np.where(regular, 1 - defect, 1.0)
+    beta = size / share
+    step = np.linalg.norm((inverse @ G[..., None])[..., 0], axis=1)
+    eta = (step + size * G_error) / share
+    h = beta * eta * lipschitz
+    root = np.sqrt(np.maximum(1 - 2 * h, 0))
+    with np.errstate(divide="ignore"):  # of a linear network nothing bends
+        unique = (1 + root) / (beta * lipschitz) - lift_error
+    proven = regular & (h <= 0.5)
+    return Certificates(
+        # 2 eta / (1 + root) is (1 - root) / (beta L) without its cancellation
+        np.where(proven, 2 * eta / (1 + root) + lift_error, np.nan),
+        np.where(proven, unique, np.nan),
+        np.where(regular, np.sign(np.linalg.det(-jac)), 0).astype(int),
+    )
+
+
+def no_certificates(n_points: int) -> Certificates:
+    """Of points about which nothing is proven."""
+    unknown = np.full(n_points, np.nan)
+    return Certificates(unknown, unknown.copy(), np.zeros(n_points, dtype=int))
 
 
 def curvature(system: ReducedDynamics) -> float:

@@ -15,6 +15,7 @@ __all__ = ["LimitCycle", "closed_curve", "find_cycle"]
 
 _MAX_HARMONICS = 128
 _MAX_UNKNOWNS = 1200  # of the curve, beyond which it is fitted and not solved for
+_N_SIZES = 10  # multipliers of a cycle that is fitted
 _FITTED_TOL = 1e-3  # residual of a curve that is only fitted
 
 
@@ -27,10 +28,10 @@ class LimitCycle(NamedTuple):
         In seconds.
     states : array of shape (n_points, n_neurons)
         Points along the cycle, evenly spaced in time, in rates.
-    multipliers : array of shape (n_dims,), complex
+    multipliers : complex array of shape (n_dims,)
         Floquet multipliers: how perturbations grow within one period. The first is
         the one along the cycle, 1; the others by magnitude, the largest first. Of
-        dense networks (more than about 30 dimensions) only the magnitudes.
+        networks of more than about 30 dimensions only the ten largest magnitudes.
     is_stable : bool
         Whether all multipliers but the first are smaller than 1 in magnitude.
     residual : float
@@ -320,5 +321,8 @@ def _multiplier_sizes(
         return states, jac if time == "map" else expm(system.dt * jac)
 
     n_steps = int(np.ceil(50 * period))
-    blocks, _ = lyapunov_exponents(step, gamma[:1], n_steps, 1.0, n_blocks=2)
+    n_leading = min(_N_SIZES, gamma.shape[1])
+    blocks, _ = lyapunov_exponents(
+        step, gamma[:1], n_steps, 1.0, n_exponents=n_leading, n_blocks=2
+    )
     return np.exp(blocks.mean(axis=(0, 1)) * period).astype(complex)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -47,7 +46,7 @@ class Manifold(NamedTuple):
 
 
 def trace_manifolds(
-    system: ReducedDynamics, seeds: Iterable[np.ndarray], scale: float, slow: float
+    system: ReducedDynamics, seeds: np.ndarray, scale: float, slow: float
 ) -> tuple[list[Manifold], list[np.ndarray]]:
     """Follow curves of slow points through fixed or slow points of one network.
 
@@ -59,7 +58,7 @@ def trace_manifolds(
     Parameters
     ----------
     system : ReducedDynamics of one network
-    seeds : iterable of arrays of shape (n_dims,)
+    seeds : array of shape (n_seeds, n_dims)
     scale : float
         Size of the states.
     slow : float
@@ -73,7 +72,7 @@ def trace_manifolds(
     """
     manifolds: list[Manifold] = []
     curves: list[np.ndarray] = []
-    for seed in seeds:
+    for seed in seeds[_has_slow_direction(system, seeds, slow)]:
         if any(distance_to_curve(seed, c) < 2 * SPACING * scale for c in curves):
             continue
         curve, is_ring = _trace(system, seed, scale, slow)
@@ -178,13 +177,28 @@ def _slow_direction(
     """Unit eigenvector of the only slow eigenvalue, or None."""
     _, slopes = system.activity(point[None])
     rates, vectors = np.linalg.eig(system.jacobian(slopes)[0] - np.eye(system.n_dims))
-    order = np.abs(rates).argsort()
-    slowest = rates[order[0]]
-    if abs(slowest) > 2 * slow or abs(slowest.imag) > 0:
+    if not _is_slow(rates[None], slow)[0]:
         return None
-    if len(rates) > 1 and abs(rates[order[1]]) < 3 * abs(slowest):
-        return None
-    return vectors[:, order[0]].real
+    return vectors[:, np.abs(rates).argmin()].real
+
+
+def _has_slow_direction(
+    system: ReducedDynamics, points: np.ndarray, slow: float
+) -> np.ndarray:
+    """Which points (n_points, n_dims) have a direction that is slow, and only one."""
+    _, slopes = system.activity(points)
+    return _is_slow(np.linalg.eigvals(system.jacobian(slopes)) - 1, slow)
+
+
+def _is_slow(rates: np.ndarray, slow: float) -> np.ndarray:
+    """Whether one of the rates (n_points, n_dims) is real, small, and far the least."""
+    order = np.abs(rates).argsort(axis=1)
+    ordered = np.take_along_axis(rates, order, axis=1)
+    least = np.abs(ordered[:, 0])
+    is_slow = (least <= 2 * slow) & (ordered[:, 0].imag == 0)
+    if rates.shape[1] > 1:
+        is_slow &= np.abs(ordered[:, 1]) >= 3 * least
+    return is_slow
 
 
 def _correct(

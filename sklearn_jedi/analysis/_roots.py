@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize
 
 from sklearn_jedi.analysis._reduced import ReducedDynamics
 
@@ -14,6 +13,7 @@ __all__ = ["Ends", "descend_all", "merge", "random_starts"]
 # points nearer to each other than this share of the size of the states are one
 MERGE = 1e-6
 _MAX_SLOW = 32  # slow points looked for in one search
+_MAX_SETTLING = 30  # Newton steps towards a slow point
 _MAX_IDLE = 6  # steps in a row that lower the speed by less than a hundredth
 
 
@@ -165,7 +165,9 @@ def _polish(system: ReducedDynamics, roots: np.ndarray) -> np.ndarray:
         best = np.where(better[:, None], kappa, best)
         best_speed = np.where(better, speed, best_speed)
         steps = np.linalg.pinv(jac, rcond=1e-9) @ G[..., None]
-        kappa = best - np.where(better[:, None], steps[..., 0], 0.0)
+        if not better.any():
+            break
+        kappa = best - steps[..., 0]
     return best
 
 
@@ -177,21 +179,54 @@ def _slow_points(
     Returns them, and how many of the descents ended near one of them.
     """
     ends = ends[np.isfinite(ends).all(axis=1)]
-
-    def energy(kappa: np.ndarray) -> tuple[float, np.ndarray]:
-        G, jac, _ = _evaluate(system, kappa[None] * scale)
-        return float(G[0] @ G[0]) / scale**2, 2 * G[0] @ jac[0] / scale
-
-    slow: list[np.ndarray] = []
-    n_explained = 0
     groups = sorted(_groups(ends, 0.02 * scale), key=len, reverse=True)
-    for group in groups[:_MAX_SLOW]:
-        fit = minimize(energy, group[0] / scale, jac=True, options={"gtol": 1e-9})
-        gradient = np.linalg.norm(fit.jac)
-        if fit.fun > tol**2 and gradient <= 1e-6 * np.sqrt(fit.fun):
-            slow.append(scale * fit.x)
-            n_explained += len(group)
-    return merge(np.array(slow).reshape(-1, system.n_dims), scale, 1e-3), n_explained
+    cost = 2 * system.A.size * system.n_dims**2  # of a Hessian, by differences
+    groups = groups[: min(_MAX_SLOW, max(4, int(1e9 / cost)))]
+    if not groups:
+        return np.empty((0, system.n_dims)), 0
+    points, is_minimum = _settle(system, np.array([g[0] for g in groups]), scale)
+    speed = _evaluate(system, points)[2]
+    slow = is_minimum & (speed > tol * scale)
+    sizes = np.array([len(group) for group in groups])
+    return merge(points[slow], scale, 1e-3), int(sizes[slow].sum())
+
+
+def _settle(
+    system: ReducedDynamics, points: np.ndarray, scale: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Local minima of `|G|^2 / 2` by Newton steps, and which points reached one.
+
+    The Hessian is that of central differences of the gradient `G'^T G`; where it is not
+    positive definite it is shifted until it is.
+    """
+    n_points, n_dims = points.shape
+    eye = np.eye(n_dims)
+    nudges = 1e-5 * scale * np.concatenate([np.zeros((1, n_dims)), eye, -eye])
+    for _ in range(_MAX_SETTLING):
+        G, jac, speed = _evaluate(
+            system, (points[:, None] + nudges).reshape(-1, n_dims)
+        )
+        gradients = (np.swapaxes(jac, 1, 2) @ G[..., None])[..., 0]
+        gradients = gradients.reshape(n_points, -1, n_dims)
+        forward, backward = gradients[:, 1 : n_dims + 1], gradients[:, n_dims + 1 :]
+        hessian = (forward - backward) / (2e-5 * scale)
+        lowest = np.linalg.eigvalsh((hessian + np.swapaxes(hessian, 1, 2)) / 2)[:, 0]
+        shift = np.maximum(1e-3 - lowest, 0) * (lowest < 1e-6)
+        gradient = gradients[:, 0]
+        steps = np.linalg.solve(
+            hessian + shift[:, None, None] * eye, gradient[..., None]
+        )
+        steps = steps[..., 0]
+        length = np.linalg.norm(steps, axis=1, keepdims=True)
+        small = (
+            np.linalg.norm(gradient, axis=1) <= 1e-6 * speed.reshape(n_points, -1)[:, 0]
+        )
+        if small.all():
+            break
+        points = points - steps * np.minimum(
+            1, 0.05 * scale / np.maximum(length, 1e-300)
+        )
+    return points, small & (lowest > 0)
 
 
 def _groups(points: np.ndarray, radius: float) -> list[np.ndarray]:

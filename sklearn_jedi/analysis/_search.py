@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from sklearn_jedi.analysis._certificates import Certificates, certify, open_cells
+from sklearn_jedi.analysis._certificates import (
+    Certificates,
+    certify,
+    curvature,
+    no_certificates,
+    open_cells,
+)
 from sklearn_jedi.analysis._manifolds import (
     SPACING,
     Manifold,
@@ -58,9 +64,10 @@ class FixedPointSearch:
         self.visited = visited
         self.rng = rng
         self.scale = _size(system, visited, rng)
+        self._lipschitz = curvature(system)
         self.roots = np.empty((0, system.n_dims))
         self.slow = np.empty((0, system.n_dims))
-        self.certificates = certify(system, self.roots)
+        self.certificates = no_certificates(0)
         self.manifolds: list[Manifold] = []
         self.curves: list[np.ndarray] = []
         self.n_unconverged = 0
@@ -157,7 +164,7 @@ class FixedPointSearch:
         roots = merge(np.concatenate([self.roots, found.roots]), self.scale)
         if len(roots) > len(self.roots):
             self.roots = roots
-            self.certificates = certify(self.system, roots)
+            self.certificates = certify(self.system, roots, self._lipschitz)
         self.slow = merge(np.concatenate([self.slow, found.slow]), self.scale, 1e-3)
         self.n_unconverged += found.n_unconverged
 
