@@ -17,6 +17,11 @@ NAMES = (
     "co_smoothing",
     "single_trials",
     "scale",
+    "spectra",
+    "fixed_points",
+    "fixed_point_speed",
+    "lyapunov",
+    "recovered_attractors",
 )
 
 for name in NAMES:

@@ -325,8 +325,11 @@ class FixedPointAnalyzer(BaseEstimator):
 
 
 def _speeds(network: LowRankRNN, points: np.ndarray) -> np.ndarray:
-    """`|dr/dt|` at points (n_points, n_neurons) of one network."""
-    return np.linalg.norm(network.vector_field(points[None])[0], axis=1)
+    """`|dr/dt|` at points (n_points, n_neurons) of one network, summed pairwise."""
+    weights = np.ascontiguousarray(network.V[0].T)
+    kappa = (network.phi(points)[:, None] * weights).sum(-1)
+    drive = kappa @ network.U[0].T + network.bias[0]
+    return np.linalg.norm(drive - points, axis=1) / network.tau
 
 
 def _order(points: np.ndarray, n_unstable: np.ndarray) -> np.ndarray:

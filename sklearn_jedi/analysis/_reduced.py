@@ -51,6 +51,11 @@ class ReducedDynamics:
 
     def __init__(self, networks: LowRankRNN) -> None:
         self.Q, S = np.linalg.qr(networks.U)
+        if S.shape[1] == S.shape[2] and np.linalg.cond(S).max() < 1e6:
+            # U = Q S then holds to a rounding, which Householder's Q grants only on the
+            # scale of n_neurons of them
+            U_T, S_T = (np.swapaxes(M, 1, 2) for M in (networks.U, S))
+            self.Q = np.swapaxes(np.linalg.solve(S_T, U_T), 1, 2)
         self.W = networks.V @ np.swapaxes(S, 1, 2)
         self.A = networks.gain[:, None] * self.Q
         self.B = self.W / networks.gain[:, None]
@@ -96,6 +101,15 @@ class ReducedDynamics:
         """`F(kappa)`, of the shape of kappa."""
         u = kappa @ np.swapaxes(self.A, -1, -2) + self.c[..., None, :]
         return self.transfer.value(np, u) @ self.B
+
+    def residual(self, kappa: np.ndarray) -> np.ndarray:
+        """`F(kappa) - kappa` of one network, summed pairwise: exact to a few roundings.
+
+        Sums by matrix products are off by up to a rounding per neuron.
+        """
+        activity, _ = self.activity(kappa)
+        # pairwise summation is numpy's along the last axis
+        return (activity[:, None] * np.ascontiguousarray(self.B.T)).sum(-1) - kappa
 
     def jacobian(self, slopes: np.ndarray) -> np.ndarray:
         """Derivative of `F`, `B^T D A`, (..., n_states, n_dims, n_dims)."""

@@ -160,7 +160,9 @@ def _polish(system: ReducedDynamics, roots: np.ndarray) -> np.ndarray:
     kappa = roots
     best, best_speed = kappa, np.full(len(kappa), np.inf)
     for _ in range(4):
-        G, jac, speed = _evaluate(system, kappa)
+        _, jac, _ = _evaluate(system, kappa)
+        G = system.residual(kappa)
+        speed = np.linalg.norm(G, axis=1)
         better = speed < best_speed
         best = np.where(better[:, None], kappa, best)
         best_speed = np.where(better, speed, best_speed)
