@@ -131,7 +131,7 @@ def main() -> None:
     for name in dict.fromkeys(row["fit"] for row in rows):
         for kind in KINDS:
             of = [r for r in rows if (r["fit"], r["kind"]) == (name, kind)]
-            wanted = [("recall", min), ("precision", min)]
+            wanted = [("recall", np.nanmin), ("precision", np.nanmin)]
             if kind == "limit_cycle":
                 wanted.append(("period_error_%", lambda v: max(v, key=abs)))
             if kind == "ring":
@@ -144,9 +144,10 @@ def main() -> None:
                     ("true_drift", max),
                 ]
             summary[f"{name}, {kind}: worst"] = {
-                # NaN, nothing found, is the worst of all
+                # NaN, nothing found, is the worst of all; of recall and precision it
+                # says that no point was in the region
                 key: np.nan
-                if np.isnan([row[key] for row in of]).any()
+                if worst is not np.nanmin and np.isnan([row[key] for row in of]).any()
                 else float(f"{worst([row[key] for row in of]):.4g}")
                 for key, worst in wanted
             }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -96,7 +97,14 @@ class LowRankRNN:
                 "U and V must have the same shape (n_networks, n_neurons, rank); "
                 f"got {self.U.shape} and {self.V.shape}"
             )
-        n_networks, n_neurons, _ = self.U.shape
+        n_networks, n_neurons, rank = self.U.shape
+        if rank > n_neurons:
+            warnings.warn(
+                f"rank {rank} is larger than the {n_neurons} neurons: U and V have the "
+                "shape (n_networks, n_neurons, rank); are they transposed?",
+                UserWarning,
+                stacklevel=2,
+            )
         if bias is None:
             bias = np.zeros((n_networks, n_neurons))
         self.bias = _as_batch("bias", bias, 2)
@@ -130,7 +138,7 @@ class LowRankRNN:
         nonlinearity: str | Nonlinearity = "tanh",
         **transfer: Any,
     ) -> LowRankRNN:
-        """A network with given weights of full rank, such as a published one.
+        """Networks with given weights, such as published ones.
 
         Parameters
         ----------
@@ -143,8 +151,9 @@ class LowRankRNN:
         Returns
         -------
         LowRankRNN
-            `U` is the identity and `V` the transpose of `J`, `rank` the number of
-            neurons.
+            Weights of low rank (singular values below 1e-13 of the largest count as
+            zero) are factored by singular value decomposition. Otherwise `U` is the
+            identity, `V` the transpose of `J`, and `rank` the number of neurons.
         """
         weights = _as_batch("J", J, 3)
         if weights.shape[1] != weights.shape[2]:
@@ -152,6 +161,12 @@ class LowRankRNN:
                 "J must have as many rows as columns, one for each neuron; "
                 f"got shape {np.shape(J)}"
             )
+        left, sizes, right = np.linalg.svd(weights)
+        rank = int((sizes > 1e-13 * sizes[:, :1]).sum(axis=1).max())
+        if 0 < rank < weights.shape[1]:
+            U = left[:, :, :rank] * sizes[:, None, :rank]
+            V = np.swapaxes(right[:, :rank], 1, 2)
+            return cls(U, V, bias, tau, dt, nonlinearity, **transfer)
         eye = np.broadcast_to(np.eye(weights.shape[1]), weights.shape)
         V = np.swapaxes(weights, 1, 2)
         return cls(eye, V, bias, tau, dt, nonlinearity, **transfer)
@@ -366,7 +381,7 @@ class LowRankRNN:
             raise ValueError(
                 f"states must have shape ({self.n_networks}, {self.n_neurons}) or "
                 f"({self.n_networks}, n_states, {self.n_neurons}), the networks "
-                f"first; got {np.shape(r)}"
+                f"first; got {np.shape(r)}. Several states of one network: states[None]"
             )
         return states, (lambda x: x[:, 0]) if squeeze else (lambda x: x)
 

@@ -101,7 +101,8 @@ def get_nonlinearity(name: str) -> Nonlinearity:
     """
     if not isinstance(name, str) or name not in NONLINEARITIES:
         raise ValueError(
-            f"nonlinearity must be one of {sorted(NONLINEARITIES)}; got {name!r}"
+            f"nonlinearity must be one of {sorted(NONLINEARITIES)}; got {name!r}. "
+            "LowRankRNN also takes a Nonlinearity of your own"
         )
     return NONLINEARITIES[name]
 

@@ -135,7 +135,9 @@ def test_repeated_columns_change_nothing():
 def test_dense_weights_have_the_points_of_the_low_rank():
     network = random_networks(1, 2, seed=1, n_neurons=24, bias=0.2)
     few = points_of(network)
-    all_ = points_of(LowRankRNN.from_weights(network.J, network.bias))
+    all_ = points_of(
+        LowRankRNN(np.eye(network.n_neurons), network.J[0].T, network.bias)
+    )
     np.testing.assert_allclose(
         sorted_rows(all_.fixed_points_[0]),
         sorted_rows(few.fixed_points_[0]),
@@ -284,7 +286,7 @@ def test_the_exhaustive_search_finds_what_one_start_missed():
 
 
 def test_too_few_cells_are_no_proof():
-    with pytest.warns(ConvergenceWarning, match="max_cells=10 was reached"):
+    with pytest.warns(ConvergenceWarning, match="max_cells=10 were not enough"):
         analyzer = points_of(blocks(), exhaustive=True, max_cells=10)
     assert analyzer.is_complete_.tolist() == [False]
 
@@ -523,3 +525,18 @@ def test_a_fitted_analyzer_can_be_pickled():
             np.testing.assert_array_equal(a, b)
     assert copy.manifolds_[2][0].kind == "ring"
     assert copy.limit_cycles_[1][0].period == analyzer.limit_cycles_[1][0].period
+
+
+def test_a_double_root_is_no_focus():
+    """Equal real eigenvalues, which rounding may turn into a pair, make a node."""
+    angles = 2 * np.pi * np.arange(200) / 200
+    ring = np.sqrt(2) * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    types = points_of(LowRankRNN(ring, 1.8 * ring / 200)).stability_type_[0]
+    assert types.tolist() == ["unstable node"]
+
+
+def test_exhaustive_searches_of_many_dimensions_are_refused(rng):
+    with pytest.raises(ValueError, match="at most 6; the networks have rank 20"):
+        points_of(
+            LowRankRNN.from_weights(rng.standard_normal((20, 20))), exhaustive=True
+        )

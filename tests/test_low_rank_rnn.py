@@ -371,3 +371,17 @@ def test_bounds_of_transfer_functions_hold_and_are_tight(name):
     if phi.curvature_bound is not None:
         curvature = np.abs(np.diff(slope) / np.diff(x)).max()
         assert 0.999 * phi.curvature_bound <= curvature <= phi.curvature_bound + 1e-6
+
+
+def test_dense_weights_of_low_rank_are_factored(rng):
+    U, V = rng.standard_normal((2, 3, 30, 2))
+    J = U @ np.swapaxes(V, 1, 2)
+    rnn = LowRankRNN.from_weights(J)
+    assert rnn.rank == 2
+    np.testing.assert_allclose(rnn.J, J, atol=1e-12)
+
+
+def test_more_ranks_than_neurons_look_transposed(rng):
+    U = rng.standard_normal((2, 50))
+    with pytest.warns(UserWarning, match="are they transposed"):
+        LowRankRNN(U, U)

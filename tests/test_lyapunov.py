@@ -185,7 +185,7 @@ def test_the_same_run_in_few_and_in_all_dimensions(rng):
     states = low.bias[:, None] + rng.standard_normal((1, 4, 3)) @ low.U[0].T
     settings = {"n_steps": 1000, "n_transient": 300}
     few = LyapunovAnalyzer(**settings).fit(low, states=states)
-    dense = LowRankRNN.from_weights(low.J)
+    dense = LowRankRNN(np.eye(30), low.J[0].T)
     all_ = LyapunovAnalyzer(**settings).fit(dense, states=states)
     assert few.rest_exponent_ == pytest.approx(np.log(0.9) / 0.01)
     others = np.full(27, few.rest_exponent_)
@@ -279,14 +279,18 @@ def test_a_run_that_rests_at_an_unstable_point_is_not_chaotic():
         ([-0.05, -2.0], 0.0, "marginal"),
         ([0.05, -2.0], 1.0, "limit cycle"),
         ([0.05], 1.0, "limit cycle"),
-        ([0.05, -0.05], 1.0, "torus"),
+        ([0.05, -0.03], 1.0, "torus"),
+        ([0.05, -0.05], 1.0, "undecided"),
         ([0.5, 0.0], 1.0, "chaotic"),
         ([0.5, 0.0], 0.0, "unstable"),
         ([np.nan, np.nan], np.nan, "diverging"),
     ],
 )
 def test_verdicts_within_a_tolerance(exponents, speed, verdict):
-    assert _verdict(np.array(exponents), np.full(2, 0.03), 0.01, speed) == verdict
+    assert (
+        _verdict(np.array(exponents), np.full(2, 0.03), 0.01, speed, growth=0.0)
+        == verdict
+    )
 
 
 @pytest.mark.parametrize(
@@ -350,3 +354,21 @@ def test_seeds_decide():
 def test_bad_parameters(parameters, error, text):
     with pytest.raises(error, match=text):
         LyapunovAnalyzer(**parameters).fit(uniform(0.5))
+
+
+@pytest.mark.parametrize("n_steps", [500, 5000])
+def test_growth_without_bound_is_divergence(n_steps):
+    ones = np.ones((20, 1))
+    network = LowRankRNN(ones, 1.05 * ones / 20, nonlinearity="linear")
+    analyzer = LyapunovAnalyzer(n_steps=n_steps, n_transient=0, random_state=0)
+    assert analyzer.fit(network).verdict_.tolist() == ["diverging"]
+    assert analyzer.exponents_[0, 0] == pytest.approx(np.log(1.005) / 0.01)
+
+
+def test_too_few_exponents_give_no_dimension(rng):
+    network = LowRankRNN.from_weights(4 * rng.standard_normal((60, 60)) / np.sqrt(60))
+    settings = {"n_steps": 500, "n_transient": 300, "random_state": 0}
+    all_ = LyapunovAnalyzer(**settings).fit(network)
+    assert all_.kaplan_yorke_dimension_[0] > 1
+    one = LyapunovAnalyzer(n_exponents=1, **settings).fit(network)
+    assert np.isnan(one.kaplan_yorke_dimension_[0])

@@ -239,7 +239,7 @@ def test_arrows_show_where_the_state_goes(attractors):
         turn = np.outer(drawn_first, first) + sign * np.outer(drawn_other, other)
         states = grid @ turn @ plane.T
         field = network.vector_field(states[None])[0] @ plane @ turn.T
-        field /= np.linalg.norm(field, axis=1, keepdims=True)
+        field[away] /= np.linalg.norm(field[away], axis=1, keepdims=True)
         agreements.append((field * moves).sum(axis=1)[away].min())
     assert max(agreements) == pytest.approx(1, abs=1e-6)
 

@@ -103,7 +103,7 @@ def test_each_point_is_matched_once():
 
 @pytest.mark.parametrize(
     ("n_true", "n_found", "recall", "precision"),
-    [(0, 0, 1, 1), (0, 2, 1, 0), (2, 0, 0, 1)],
+    [(0, 0, np.nan, np.nan), (0, 2, np.nan, 0), (2, 0, 0, np.nan)],
 )
 def test_no_fixed_points(n_true, n_found, recall, precision):
     match = match_fixed_points(
@@ -112,7 +112,7 @@ def test_no_fixed_points(n_true, n_found, recall, precision):
         true_stable=np.ones(n_true),
         found_stable=np.ones(n_found),
     )
-    assert (match.recall, match.precision) == (recall, precision)
+    np.testing.assert_equal((match.recall, match.precision), (recall, precision))
     assert np.isnan([match.distance, match.stability_agreement]).all()
     assert match.pairs.shape == (0, 2)
 
@@ -345,7 +345,12 @@ class Planted:
         points = [np.stack([b, -b, self.far * b]) for b in networks.bias]
         stable = [b > 0 for b in networks.bias[:, :1] * [1, -1, 1]]
         none = [[] for _ in points]
-        return SimpleNamespace(fixed_points_=points, is_stable_=stable, manifolds_=none)
+        return SimpleNamespace(
+            fixed_points_=points,
+            is_stable_=stable,
+            manifolds_=none,
+            limit_cycles_=none,
+        )
 
 
 def decaying(bias, **options):
@@ -368,6 +373,7 @@ def test_comparing_a_network_with_itself(rng):
         "fixed_point_distance": 0,
         "stability_agreement": 1,
         "manifold_distance": np.nan,
+        "cycle_period_error": np.nan,
         "state_space_divergence": 0,
         "power_spectrum_distance": 0,
     }
@@ -388,7 +394,7 @@ def test_comparing_with_a_shifted_fixed_point(rng):
     scale = np.sqrt(((visited - visited.mean(0)) ** 2).sum(1).mean())
     np.testing.assert_array_equal(scores["fixed_point_recall"], [1, 0])
     # the second network's point is far from where the true one was: none in the region
-    np.testing.assert_array_equal(scores["fixed_point_precision"], [1, 1])
+    np.testing.assert_array_equal(scores["fixed_point_precision"], [1, np.nan])
     np.testing.assert_allclose(scores["fixed_point_distance"], [0.01 / scale, np.nan])
     np.testing.assert_array_equal(scores["stability_agreement"], [1, np.nan])
     agreement = vector_field_agreement(true, found, states)
@@ -434,7 +440,7 @@ def test_tolerance_and_region_are_in_units_of_the_visited_states(unit, rng):
         analyzer=Planted(99.0),
     )
     np.testing.assert_array_equal(scores["fixed_point_recall"], [1, 0, 0])
-    np.testing.assert_array_equal(scores["fixed_point_precision"], [1, 0, 1])
+    np.testing.assert_array_equal(scores["fixed_point_precision"], [1, 0, np.nan])
 
 
 def test_comparing_with_runs_that_diverge(rng):

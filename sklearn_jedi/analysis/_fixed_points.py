@@ -25,7 +25,8 @@ from sklearn_jedi.analysis._trajectories import find_cycles
 
 __all__ = ["FixedPointAnalyzer"]
 
-_MARGINAL = 1e-6  # rates within this (in 1/tau) of 0 are neither stable nor unstable
+_MARGINAL = 1e-6  # rates (in 1/tau) up to this are neither stable nor unstable
+_MAX_RANK = 6  # of an exhaustive search
 _N_TRAJECTORIES = 8
 
 
@@ -55,7 +56,7 @@ class FixedPointAnalyzer(BaseEstimator):
     exhaustive : bool, default=False
         Prove that no fixed point is missing, by branch and bound over the box that
         holds them all. Needs a bounded `phi`. The cost grows exponentially in the rank:
-        milliseconds at rank 2, seconds at rank 3.
+        milliseconds at rank 2, seconds at rank 3; refused beyond rank 6.
     max_cells : int, default=1000000
         Cells of the box that the exhaustive search may look at, in each network.
     slow : float, default=0.05
@@ -96,13 +97,14 @@ class FixedPointAnalyzer(BaseEstimator):
     is_complete_ : bool array of shape (n_networks,)
         Whether it is proven that no fixed point is missing.
     slow_points_ : list of arrays of shape (n_points, n_neurons)
-        Local minima of the speed that are not fixed points.
+        Local minima of the speed that are not fixed points, however fast they are.
     slow_speeds_ : list of arrays of shape (n_points,)
         `|dr/dt|` there, in rate units per second.
     manifolds_ : list of lists of Manifold
-        Continuous attractors, exact or approximate: `kind`, `states`, `drift_speed`,
-        `length`, `is_attracting`. Points on them that are no certified fixed points are
-        not listed elsewhere.
+        Curves of fixed or nearly fixed points; continuous attractors if they attract:
+        `kind`, `states`, `drift_speed`, `length`, `is_attracting`. A ring that drifts
+        faster than `slow` in places shows as arcs, of kind "line". Points that are no
+        certified fixed points are not listed elsewhere.
     limit_cycles_ : list of lists of LimitCycle
         Cycles that trajectories reached: `period`, `states`, `multipliers`,
         `is_stable`, `residual`.
@@ -111,7 +113,8 @@ class FixedPointAnalyzer(BaseEstimator):
     n_unconverged_ : array of shape (n_networks,)
         Starts that ended neither at a fixed point nor at a slow point.
     n_unsettled_ : array of shape (n_networks,)
-        Trajectories that reached no fixed point, manifold or cycle (chaos, growth).
+        Trajectories that reached no fixed point, manifold or cycle: chaos, growth, or a
+        period of more than about 600 tau.
 
     Raises
     ------
@@ -193,6 +196,7 @@ class FixedPointAnalyzer(BaseEstimator):
         self._check_parameters()
         dynamics = check_networks(dynamics)
         visited = None if states is None else check_states(dynamics, states)
+        self._check_exhaustive(dynamics)
         self._warn_of_missing_bounds(dynamics)
         rng = check_random_state(self.random_state)
         self.networks_ = dynamics
@@ -217,6 +221,14 @@ class FixedPointAnalyzer(BaseEstimator):
         check_real("tol", self.tol)
         check_real("slow", self.slow)
         check_choice("time", self.time, ("map", "flow"))
+
+    def _check_exhaustive(self, dynamics: LowRankRNN) -> None:
+        rank = min(dynamics.rank, dynamics.n_neurons)
+        if self.exhaustive and rank > _MAX_RANK:
+            raise ValueError(
+                "exhaustive=True divides a box of as many dimensions as the rank, at "
+                f"most {_MAX_RANK}; the networks have rank {rank}: leave it out"
+            )
 
     def _warn_of_missing_bounds(self, dynamics: LowRankRNN) -> None:
         transfer = dynamics.transfer
@@ -315,10 +327,15 @@ class FixedPointAnalyzer(BaseEstimator):
             )
         if self.exhaustive and not self.is_complete_.all():
             open_ = np.flatnonzero(~self.is_complete_)
+            simple = ~np.isnan(self.index_sum_[open_]).all()
             warnings.warn(
-                f"no proof of completeness for networks {open_[:10].tolist()}: some "
-                "point is not simple (a continuous attractor), phi lacks its bounds, "
-                f"or max_cells={self.max_cells} was reached",
+                f"no proof of completeness for networks {open_[:10].tolist()}: "
+                + (
+                    f"max_cells={self.max_cells} were not enough"
+                    if simple
+                    else "index_sum_ is NaN, because a point is not simple (a "
+                    "continuous attractor?), or phi lacks its bounds"
+                ),
                 ConvergenceWarning,
                 stacklevel=3,
             )
@@ -349,16 +366,19 @@ def _stability(
     values = np.linalg.eigvals(jac).astype(complex)
     growth = values.real if time == "flow" else np.abs(values)
     order = np.argsort(-growth, axis=1, kind="stable")
-    values = np.take_along_axis(values, order, axis=1)
-    if time == "flow":
-        rates = values.real * system.tau
-    else:
-        rates = (np.abs(values) - 1) / system.alpha
+    values, growth = (
+        np.take_along_axis(part, order, axis=1) for part in (values, growth)
+    )
+    unit = system.alpha if time == "map" else 1 / system.tau
+    rates = (growth - 1 if time == "map" else growth) / unit
     n_unstable = (rates > _MARGINAL).sum(axis=1)
     n_dims = system.n_dims
     types = []
     for k in range(len(roots)):
-        kind = "focus" if abs(values[k, 0].imag) > 0 else "node"
+        turn = abs(values[k, 0].imag) / (
+            system.alpha if time == "map" else 1 / system.tau
+        )
+        kind = "focus" if turn > _MARGINAL else "node"  # rounding splits double roots
         if (np.abs(rates[k]) <= _MARGINAL).any():
             types.append("marginal")
         elif n_unstable[k] == 0:

@@ -143,7 +143,11 @@ def _turn_per_step(path: np.ndarray) -> float | None:
     while (count + 1) * period + 2 < len(path):
         guess = round((count + 1) * period)
         window = distance[guess - 2 : guess + 3]
-        if len(window) < 5 or window.min() > max(0.1 * size, 2 * step):
+        if len(window) < 5:
+            break
+        if window.min() > max(0.1 * size, 2 * step):
+            if count < 3:  # a chance encounter, and no cycle
+                return None
             break
         count += 1
         period = _refine(distance, int(guess - 2 + window.argmin())) / count
@@ -154,10 +158,11 @@ def _refine_turn(path: np.ndarray, omega: float, n_harmonics: int) -> float:
     """The angle per step near omega at which a curve fits a trajectory best."""
     waves = np.arange(-n_harmonics, n_harmonics + 1)
     spread = 2 * np.pi / len(path)
+    steps = _chosen_steps(path)
+    path = path[steps]
 
     def misfit(angle: float) -> float:
-        basis = np.exp(1j * angle * np.outer(np.arange(len(path)), waves))
-        Q, _ = np.linalg.qr(basis)
+        Q, _ = np.linalg.qr(np.exp(1j * angle * np.outer(steps, waves)))
         return -float((np.abs(Q.conj().T @ path) ** 2).sum())
 
     bounds = (omega - 0.2 * spread, omega + 0.2 * spread)
@@ -173,11 +178,19 @@ def _refine(distance: np.ndarray, k: int) -> float:
     return k + (0.5 * (a - c) / curve if curve > 0 else 0.0)
 
 
+def _chosen_steps(path: np.ndarray) -> np.ndarray:
+    """Steps of a long trajectory, enough of them for a fit, evenly spread."""
+    n_chosen = min(len(path), 6 * _MAX_HARMONICS)
+    return np.linspace(0, len(path) - 1, n_chosen).round().astype(int)
+
+
 def _fit_curve(path: np.ndarray, omega: float, n_harmonics: int) -> np.ndarray:
     """Values (2 n + 1, n_dims) of the trigonometric polynomial nearest to a path."""
     n_harmonics = min(n_harmonics, max(1, len(path) // 4))
     waves = np.arange(-n_harmonics, n_harmonics + 1)
-    basis = np.exp(1j * omega * np.outer(np.arange(len(path)), waves))
+    steps = _chosen_steps(path)
+    path = path[steps]
+    basis = np.exp(1j * omega * np.outer(steps, waves))
     gram = basis.conj().T @ basis
     gram += 1e-8 * len(path) * np.eye(len(waves))
     coefficients = np.linalg.solve(gram, basis.conj().T @ path)

@@ -43,7 +43,7 @@ class LyapunovAnalyzer(BaseEstimator):
     n_transient : int, default=1000
         Steps before it that are discarded.
     n_exponents : int, default=None
-        How many of the largest exponents; None means `rank`.
+        How many of the largest exponents, at most `rank`; None means all of these.
     n_blocks : int, default=20
         Blocks of a run, whose spread gives the standard error.
     random_state : int, RandomState instance or None, default=None
@@ -63,13 +63,14 @@ class LyapunovAnalyzer(BaseEstimator):
         The other `n_neurons - rank` exponents, in 1/s.
     kaplan_yorke_dimension_ : array of shape (n_networks,)
         Dimension of the attractor by Kaplan and Yorke's formula [1]_; exponents within
-        their error of 0 count as 0.
+        their error of 0 count as 0. NaN where `n_exponents` are too few to tell.
     verdict_ : array of str of shape (n_networks,)
         "stable" (leading exponent below 0), "limit cycle" (0, the next below 0, and
         moving), "torus" (two are 0), "marginal" (0, and going nowhere: a continuous
         attractor, a bifurcation, or too slow for the run), "chaotic" (above 0),
         "unstable" (above 0 and going nowhere: a start on an unstable point),
-        "diverging", or "undecided" (errors too large: run longer); "mixed" where runs
+        "diverging" (the state itself grows), or "undecided" (errors too large: run
+        longer); "mixed" where runs
         disagree. Below or above means by three standard errors, and by the resolution
         of the run, one over its duration.
     verdict_per_state_ : array of str of shape (n_networks, n_states)
@@ -153,16 +154,16 @@ class LyapunovAnalyzer(BaseEstimator):
         n_networks, n_states, n_dims = starts.shape
         n_exponents = min(self.n_exponents or n_dims, n_dims)
         blocks = np.empty((self.n_blocks, n_networks, n_states, n_exponents))
-        ways = np.empty((n_networks, n_states))
+        course = np.empty((2, n_networks, n_states))
         at_once = max(1, _MAX_BATCH // (n_states * dynamics.n_neurons))
         for first in range(0, n_networks, at_once):
             part = slice(first, min(first + at_once, n_networks))
-            blocks[:, part], ways[part] = self._run(
+            blocks[:, part], course[:, part] = self._run(
                 system[part], starts[part], n_exponents
             )
             if self.verbose:
                 show_progress("network", part.stop, n_networks, "")
-        self._conclude(blocks, ways, system, dynamics.n_neurons - n_dims)
+        self._conclude(blocks, course, system, dynamics.n_neurons - n_dims)
         return self
 
     def _starts(self, system: ReducedDynamics, states: Any) -> np.ndarray:
@@ -182,9 +183,10 @@ class LyapunovAnalyzer(BaseEstimator):
     def _run(
         self, system: ReducedDynamics, kappa: np.ndarray, n_exponents: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Exponents of blocks, and how far the speed at the end would lead in a run.
+        """Exponents of blocks; how far each run goes, and how fast its size grows.
 
-        The latter as a share of the size of the states. NaN where a run diverged.
+        The way as a share of the size of the state, at the speed of the end; the growth
+        in 1/s. NaN where a run diverged.
         """
 
         def step(kappa: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -211,13 +213,18 @@ class LyapunovAnalyzer(BaseEstimator):
             diverged |= ~np.isfinite(end).all(axis=2)
             size = np.maximum(np.linalg.norm(end, axis=2), 1e-300)
             speed = np.linalg.norm(system.drive(end) - end, axis=2) / size
-        blocks[:, diverged] = np.nan
-        return blocks, np.where(diverged, np.nan, speed * self.n_steps * system.alpha)
+            growth = np.log(size / np.maximum(np.linalg.norm(kappa, axis=2), 1e-300))
+        if system.transfer.bound is not None:
+            growth[:] = 0.0  # nothing grows for good
+        way = speed * self.n_steps * system.alpha
+        course = np.stack([way, growth / (self.n_steps * system.dt)])
+        blocks[:, diverged] = course[:, diverged] = np.nan
+        return blocks, course
 
     def _conclude(
         self,
         blocks: np.ndarray,
-        ways: np.ndarray,
+        course: np.ndarray,
         system: ReducedDynamics,
         n_rest: int,
     ) -> None:
@@ -238,10 +245,10 @@ class LyapunovAnalyzer(BaseEstimator):
         self.verdict_per_state_ = np.array(
             [
                 [
-                    _verdict(values, spread, resolution, way)
-                    for values, spread, way in zip(*of_network, strict=True)
+                    _verdict(values, spread, resolution, way, growth)
+                    for values, spread, way, growth in zip(*of_network, strict=True)
                 ]
-                for of_network in zip(per_state, error, ways, strict=True)
+                for of_network in zip(per_state, error, *course, strict=True)
             ]
         )
         self.verdict_ = np.array(
@@ -250,11 +257,13 @@ class LyapunovAnalyzer(BaseEstimator):
                 for verdicts in self.verdict_per_state_.tolist()
             ]
         )
+        is_partial = per_state.shape[2] < system.n_dims
         self.kaplan_yorke_dimension_ = np.array(
             [
                 _kaplan_yorke(
                     np.where(np.abs(values) <= 3 * spread + resolution, 0.0, values),
-                    np.full(n_rest, self.rest_exponent_),
+                    np.full(0 if is_partial else n_rest, self.rest_exponent_),
+                    is_partial,
                 )
                 for values, spread in zip(
                     self.exponents_, self.standard_errors_, strict=True
@@ -264,16 +273,23 @@ class LyapunovAnalyzer(BaseEstimator):
 
 
 def _verdict(
-    exponents: np.ndarray, spread: np.ndarray, resolution: float, way: float
+    exponents: np.ndarray,
+    spread: np.ndarray,
+    resolution: float,
+    way: float,
+    growth: float,
 ) -> str:
     """What the exponents of one run say, given how near to 0 they cannot be told.
 
-    `way` is how far the state goes in a run, as a share of its size.
+    `way` is how far the state goes in a run, as a share of its size, and `growth` how
+    fast its size grows (1/s).
     """
     if not np.isfinite(exponents).all():
         return "diverging"
     tolerance = 3 * spread + resolution
     if exponents[0] > tolerance[0]:
+        if growth > 0.5 * exponents[0]:
+            return "diverging"
         return "chaotic" if way >= 1 else "unstable"
     if exponents[0] < -tolerance[0]:
         return "stable"
@@ -281,18 +297,20 @@ def _verdict(
         return "marginal"
     if tolerance[0] > _UNDECIDED * resolution:
         return "undecided"
-    if len(exponents) > 1 and exponents[1] >= -tolerance[1]:
-        return "torus"
-    return "limit cycle"
+    if len(exponents) < 2 or exponents[1] < -tolerance[1]:
+        return "limit cycle"
+    return "torus" if exponents[1] > -spread[1] - resolution else "undecided"
 
 
-def _kaplan_yorke(exponents: np.ndarray, rest: np.ndarray) -> float:
-    """Kaplan-Yorke dimension from all exponents."""
+def _kaplan_yorke(
+    exponents: np.ndarray, rest: np.ndarray, is_partial: bool = False
+) -> float:
+    """Kaplan-Yorke dimension from all exponents, or from as many as needed."""
     if not np.isfinite(exponents).all():
         return np.nan
     values = np.sort(np.concatenate([exponents, rest]))[::-1]
     sums = np.cumsum(values)
     if sums[-1] >= 0:
-        return float(len(values))
+        return np.nan if is_partial else float(len(values))
     k = int(np.argmax(sums < 0))
     return k + float(sums[k - 1] / -values[k]) if k else 0.0

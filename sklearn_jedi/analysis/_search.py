@@ -154,7 +154,9 @@ class FixedPointSearch:
 
     def _search_further(self, n_starts: int) -> None:
         """Search from more and more starts while the index sum speaks for it."""
-        for k in range(_MAX_ROUNDS):
+        # the points of a chaotic network in many dimensions are too many to find
+        n_rounds = _MAX_ROUNDS if self.system.n_dims <= 10 else 1
+        for k in range(n_rounds):
             if self.index_sum in (1, None):
                 break
             self._search(self._random(max(n_starts, 32) << k))

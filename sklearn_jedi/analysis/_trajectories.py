@@ -12,7 +12,7 @@ __all__ = ["find_cycles"]
 
 _BLOCK = 100  # steps between looks at which trajectories have settled
 _TRANSIENT = 50.0  # time constants before a trajectory is recorded
-_RECORDED = 150.0  # time constants of it that are recorded
+_RECORDED = (150.0, 600.0)  # time constants of it that are recorded; then, if need be
 _MAX_STEPS = 20_000
 _MAX_RECORDED = 4  # trajectories
 _REST = 1e-6  # drift within tau, as a share of the size of the states
@@ -48,7 +48,7 @@ def find_cycles(
         Where trajectories came to rest, other than at the known points and curves.
     n_unsettled : int
         Trajectories (of at most four looked at) that reached neither a point, a curve
-        nor a cycle: chaotic, diverging, or slower than was waited for.
+        nor a cycle: chaotic, diverging, or with a period of more than about 600 tau.
     """
 
     def settled(kappa: np.ndarray) -> bool:
@@ -67,24 +67,29 @@ def find_cycles(
         kappa = kappa[~at_rest]
         if not len(kappa):
             return [], resting, 0
-    n_steps = min(round(_RECORDED / system.alpha), _MAX_STEPS)
-    paths = _run(system, kappa[:_MAX_RECORDED], n_steps, time)
     cycles: list[LimitCycle] = []
     closed: list[np.ndarray] = []
-    n_unsettled = 0
-    for path in np.swapaxes(paths, 0, 1):
-        if not np.isfinite(path).all() or np.abs(path[-1]).max() > 1e6 * scale:
-            n_unsettled += 1
-        elif _approaches(path, stable) or any(
-            distance_to_curve(path[-1], curve) < _NEAR * scale for curve in closed
-        ):
-            continue
-        elif (cycle := find_cycle(system, path, time)) is not None:
-            cycles.append(cycle)
-            closed.append(closed_curve(system.project(cycle.states)))
-        else:
-            n_unsettled += 1
-    return cycles, resting, n_unsettled
+    kappa = kappa[:_MAX_RECORDED]
+    for duration in _RECORDED:
+        n_steps = min(round(duration / system.alpha), _MAX_STEPS)
+        paths = np.swapaxes(_run(system, kappa, n_steps, time), 0, 1)
+        unexplained = []
+        for k, path in enumerate(paths):
+            if not np.isfinite(path).all() or np.abs(path[-1]).max() > 1e6 * scale:
+                unexplained.append(k)
+            elif _approaches(path, stable) or any(
+                distance_to_curve(path[-1], curve) < _NEAR * scale for curve in closed
+            ):
+                continue
+            elif (cycle := find_cycle(system, path, time)) is not None:
+                cycles.append(cycle)
+                closed.append(closed_curve(system.project(cycle.states)))
+            else:
+                unexplained.append(k)
+        kappa = np.nan_to_num(paths[unexplained, -1])
+        if not unexplained:
+            break
+    return cycles, resting, len(unexplained)
 
 
 def _approaches(path: np.ndarray, stable: np.ndarray) -> bool:

@@ -11,6 +11,7 @@ from scipy.spatial.distance import cdist
 from sklearn.base import clone
 
 from sklearn_jedi._low_rank_rnn import LowRankRNN
+from sklearn_jedi.analysis import FixedPointAnalyzer, LimitCycle
 from sklearn_jedi.metrics._long_runs import (
     power_spectrum_distance,
     size_of,
@@ -82,9 +83,9 @@ class FixedPointMatch(NamedTuple):
     Attributes
     ----------
     recall : float
-        Share of the true points that were found; 1 where there are none.
+        Share of the true points that were found; NaN where there are none.
     precision : float
-        Share of the found points that are true; 1 where there are none.
+        Share of the found points that are true; NaN where there are none.
     distance : float
         Largest distance within a pair, in units of `scale`; NaN without pairs.
     stability_agreement : float
@@ -168,8 +169,8 @@ def match_fixed_points(
     if flags is not None and len(pairs):
         agreement = float((flags[0][pairs[:, 0]] == flags[1][pairs[:, 1]]).mean())
     return FixedPointMatch(
-        recall=len(pairs) / len(one) if len(one) else 1.0,
-        precision=len(pairs) / len(two) if len(two) else 1.0,
+        recall=len(pairs) / len(one) if len(one) else np.nan,
+        precision=len(pairs) / len(two) if len(two) else np.nan,
         distance=float(distances[tuple(pairs.T)].max()) if len(pairs) else np.nan,
         stability_agreement=agreement,
         pairs=pairs,
@@ -234,7 +235,7 @@ def compare_dynamics(
     one of the `states` or of a point of the true free runs, and `scale` is the root
     mean square distance of those from their mean. Recall is the share of the true
     points in that region that match any found point, precision the share of the found
-    points in that region that match any true point. Either is 1 where there is no
+    points in that region that match any true point. Either is NaN where there is no
     point in the region. Where both networks have continuous attractors, points on them
     are not counted: how far the attractors are apart is.
 
@@ -253,9 +254,9 @@ def compare_dynamics(
         Reach of the visited region, in units of `scale`.
     analyzer : object, default=None
         Finds the fixed points: ``fit(networks, states=states)`` sets ``fixed_points_``,
-        ``is_stable_`` and ``manifolds_``, one entry for each network. Copies of it are
-        fitted. None is
-        ``FixedPointAnalyzer(limit_cycles=False, random_state=0)``.
+        ``is_stable_``, ``manifolds_`` and ``limit_cycles_``, one entry for each
+        network. Copies of it are fitted. None is
+        ``FixedPointAnalyzer(random_state=0)``.
 
     Returns
     -------
@@ -266,7 +267,8 @@ def compare_dynamics(
         the region that were found, NaN where there are none; ``"manifold_distance"``,
         the largest distance of a point of one network's continuous attractors from
         those of the other over `scale`, infinite where only one has any, NaN where
-        none has;
+        none has; ``"cycle_period_error"``, the largest relative error of the period of
+        a true limit cycle in the found one nearest to it, infinite and NaN likewise;
         ``"state_space_divergence"`` (nats) and ``"power_spectrum_distance"`` of the
         free runs.
 
@@ -292,9 +294,7 @@ def compare_dynamics(
     if not 0 <= region < np.inf:
         raise ValueError(f"region must be finite and at least 0; got {region}")
     if analyzer is None:
-        from sklearn_jedi.analysis import FixedPointAnalyzer
-
-        analyzer = FixedPointAnalyzer(limit_cycles=False, random_state=0)
+        analyzer = FixedPointAnalyzer(random_state=0)
     in_true = clone(analyzer, safe=False).fit(true, states=at)
     in_found = clone(analyzer, safe=False).fit(found, states=at)
     rows = []
@@ -339,6 +339,9 @@ def compare_dynamics(
                 "fixed_point_distance": recalled.distance,
                 "stability_agreement": recalled.stability_agreement,
                 "manifold_distance": _farthest(*curves) / scale,
+                "cycle_period_error": _period_error(
+                    in_true.limit_cycles_[k], in_found.limit_cycles_[k]
+                ),
                 "state_space_divergence": state_space_divergence(X, Y),
                 "power_spectrum_distance": power_spectrum_distance(X, Y),
             }
@@ -364,6 +367,19 @@ def _farthest(one: np.ndarray, two: np.ndarray) -> float:
         return np.inf
     distances = cdist(one, two)
     return float(max(distances.min(0).max(), distances.min(1).max()))
+
+
+def _period_error(true: list[LimitCycle], found: list[LimitCycle]) -> float:
+    """Largest relative error of the periods of cycles, each in the nearest one."""
+    if not true and not found:
+        return np.nan
+    if not true or not found:
+        return np.inf
+    errors = []
+    for cycle in true:
+        away = [_farthest(cycle.states, other.states) for other in found]
+        errors.append(abs(found[int(np.argmin(away))].period / cycle.period - 1))
+    return max(errors)
 
 
 def _as_points(points: ArrayLike, name: str) -> np.ndarray:

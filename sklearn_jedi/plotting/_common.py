@@ -22,7 +22,9 @@ def get_axes(ax: Any) -> Any:
     return ax
 
 
-def colour_groups(labels: ArrayLike | None, n: int) -> list[tuple[Any, Any, Any]]:
+def colour_groups(
+    labels: ArrayLike | None, n: int, what: str = "trial"
+) -> list[tuple[Any, Any, Any]]:
     """(label, mask, colour) of each condition; one nameless group without labels."""
     import matplotlib
 
@@ -31,7 +33,7 @@ def colour_groups(labels: ArrayLike | None, n: int) -> list[tuple[Any, Any, Any]
     labels = np.asarray(labels)
     if labels.shape != (n,):
         raise ValueError(
-            f"labels must have shape ({n},), one per trial; got {labels.shape}"
+            f"labels must have shape ({n},), one per {what}; got {labels.shape}"
         )
     groups = np.unique(labels)
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.92, len(groups)))

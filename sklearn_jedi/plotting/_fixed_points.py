@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.linalg import schur
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_jedi.analysis import FixedPointAnalyzer
 from sklearn_jedi.analysis._limit_cycles import closed_curve
@@ -14,6 +16,7 @@ from sklearn_jedi.plotting._common import get_axes
 
 __all__ = ["FixedPointDisplay"]
 
+_MARK = 0.12  # length of lines at unstable points, as a share of the picture
 _ARROWS = 15  # of the flow field, along each axis
 
 
@@ -67,8 +70,13 @@ class FixedPointDisplay:
 
     def plot(self, ax: Any = None) -> Any:
         """Draw; returns self."""
+        check_is_fitted(self.analyzer)
         ax = get_axes(ax)
         k, found = self.network, self.analyzer
+        if not -len(found.networks_) <= k < len(found.networks_):
+            raise ValueError(
+                f"network={k} was asked for; there are {len(found.networks_)} networks"
+            )
         system = ReducedDynamics(found.networks_)[k]
         runs = self._runs(system)
         manifolds, cycles = found.manifolds_[k], found.limit_cycles_[k]
@@ -78,7 +86,9 @@ class FixedPointDisplay:
         everything = np.concatenate(shapes)
         centre, axes = _plane(system, np.concatenate(runs) if runs else everything)
         flat = (everything - centre) @ axes
-        reach = 1.15 * max(np.abs(flat).max(initial=0.0), 1e-12)
+        # long curves do not push the activity out of sight
+        shown = flat[: sum(len(run) for run in runs) + len(points)] if runs else flat
+        reach = 1.15 * max(np.abs(shown).max(initial=0.0), 1e-12)
         if system.n_dims == 2:
             self._draw_flow(ax, system, centre, axes, reach)
         for n, run in enumerate(runs):
@@ -88,14 +98,15 @@ class FixedPointDisplay:
         for n, manifold in enumerate(manifolds):
             x, y = ((manifold.states - centre) @ axes).T
             style = "." if manifold.kind == "surface" else "-"
-            label = None if n else "continuous attractor"
+            names = ("slow curve", "continuous attractor")
+            label = None if n else names[manifold.is_attracting]
             ax.plot(x, y, style, color="#0072B2", lw=3, alpha=0.7, label=label)
         for n, cycle in enumerate(cycles):
             x, y = ((closed_curve(cycle.states) - centre) @ axes).T
             style = "-" if cycle.is_stable else "--"
             label = None if n else "limit cycle"
             ax.plot(x, y, style, color="#D55E00", lw=2, label=label)
-        self._draw_points(ax, system, centre, axes, 0.12 * reach)
+        self._draw_points(ax, system, centre, axes, _MARK * reach)
         ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
         ax.set_xlabel("component 1 (rate units)")
         ax.set_ylabel("component 2 (rate units)")
@@ -154,14 +165,10 @@ class FixedPointDisplay:
         for point, jac, settled in zip(points, jacobians, stable, strict=True):
             if settled:
                 continue
-            values, vectors = np.linalg.eig(jac)
-            grows = np.abs(values) > 1 if time == "map" else values.real > 0
             x, y = (point - centre) @ axes
-            for direction in (system.Q @ vectors[:, grows]).T:
-                for part in (direction.real, direction.imag):
-                    dx, dy = length * part @ axes
-                    if dx or dy:
-                        ax.plot([x - dx, x + dx], [y - dy, y + dy], "k-", lw=1.2)
+            for direction in (system.Q @ _growing_directions(jac, time)).T:
+                dx, dy = length * direction @ axes
+                ax.plot([x - dx, x + dx], [y - dy, y + dy], "k-", lw=1.2)
         marks = (
             (stable, "black", "stable fixed point"),
             (~stable, "white", "unstable, and how it leaves"),
@@ -171,9 +178,24 @@ class FixedPointDisplay:
                 x, y = ((points[which] - centre) @ axes).T
                 ax.plot(x, y, "o", ms=7, mfc=fill, mec="black", zorder=5, label=label)
         slow = found.slow_points_[k]
+        speeds = found.slow_speeds_[k] * found.networks_.tau
+        slow = slow[speeds < 0.1 * length / _MARK]  # minima can be fast
         if len(slow):
             x, y = ((slow - centre) @ axes).T
             ax.plot(x, y, "x", ms=6, color="black", zorder=5, label="slow point")
+
+
+def _growing_directions(jacobian: np.ndarray, time: str) -> np.ndarray:
+    """Orthonormal basis (n_dims, n_growing) of what grows at a fixed point."""
+
+    def grows(value: complex) -> bool:
+        return abs(value) > 1 if time == "map" else value.real > 0
+
+    _, basis, n_growing = schur(jacobian, output="complex", sort=grows)
+    # real and imaginary parts span the same as the complex vectors and their conjugates
+    parts = basis[:, :n_growing]
+    both = np.concatenate([parts.real, parts.imag], axis=1)
+    return np.linalg.svd(both, full_matrices=False)[0][:, :n_growing]
 
 
 def _plane(

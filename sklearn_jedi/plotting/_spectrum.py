@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_jedi._low_rank_rnn import LowRankRNN
 from sklearn_jedi.analysis import SpectrumAnalyzer
@@ -27,8 +28,8 @@ class SpectrumDisplay:
     ----------
     analyzer : SpectrumAnalyzer
         Fitted.
-    labels : array-like of shape (n_networks,), default=None
-        Condition of each network.
+    labels : array-like of shape (n_networks,) or (n_states_in_all,), default=None
+        Condition of each network; of the spectra of several states, also of each state.
     title : str, default=None
         Title of the legend.
 
@@ -68,11 +69,12 @@ class SpectrumDisplay:
         networks: LowRankRNN,
         labels: ArrayLike | None = None,
         *,
+        time: str = "map",
         title: str | None = None,
         ax: Any = None,
     ) -> SpectrumDisplay:
         """The nonzero eigenvalues of the weights of networks, plotted."""
-        return cls(SpectrumAnalyzer().fit(networks), labels, title).plot(ax)
+        return cls(SpectrumAnalyzer(time=time).fit(networks), labels, title).plot(ax)
 
     @classmethod
     def from_estimator(
@@ -90,9 +92,14 @@ class SpectrumDisplay:
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the eigenvalues; returns self."""
+        check_is_fitted(self.analyzer)
         ax = get_axes(ax)
         spectra = [np.ravel(values) for values in self.analyzer.eigenvalues_]
-        for label, mask, colour in colour_groups(self.labels, len(spectra)):
+        if self.analyzer.kind == "jacobian" and self.labels is not None:
+            states = list(np.concatenate(list(self.analyzer.eigenvalues_)))
+            if np.size(self.labels) == len(states):
+                spectra = states
+        for label, mask, colour in colour_groups(self.labels, len(spectra), "network"):
             chosen = [values for values, one in zip(spectra, mask, strict=True) if one]
             z = np.concatenate(chosen)
             ax.plot(z.real, z.imag, ".", ms=6, alpha=0.6, color=colour, label=label)
@@ -100,7 +107,13 @@ class SpectrumDisplay:
         ax.plot(edge.real, edge.imag, "k--", lw=1, label="edge of stability")
         ax.set_xlabel(f"Re {what} ({unit})")
         ax.set_ylabel(f"Im {what} ({unit})")
-        ax.legend(title=self.title, framealpha=0.7, edgecolor="none", fontsize="small")
+        ax.legend(
+            title=self.title,
+            frameon=False,
+            fontsize="small",
+            loc="upper left",
+            bbox_to_anchor=(1.0, 1.0),
+        )
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
@@ -110,7 +123,8 @@ class SpectrumDisplay:
         networks = self.analyzer.networks_
         alpha = networks.dt / networks.tau
         radius = 1.0 if kind == "jacobian" else 1 / alpha
-        least = 0.5 * radius * alpha  # of the height, for real eigenvalues
+        # of the height, for real eigenvalues
+        least = 0.5 * max(np.ptp(values.real) if len(values) else 0.0, radius * alpha)
         height = 1.1 * max(np.abs(values.imag).max(initial=0.0), least)
         if time == "flow":
             imag = np.linspace(-height, height, 2)
