@@ -26,7 +26,7 @@ def main() -> None:
         train, test = split(y, n_train)
         X_train, X_test = X[train], X[test]
         hundred = X[np.arange(100) % len(X)]
-        for name, epochs in (("EM", 0), ("trained", 25)):
+        for name, epochs in (("EM", 0), ("trained", 5 if args.quick else 25)):
             jedi = JEDIEstimator(max_epochs=epochs, random_state=seed)
             _, seconds = timed(jedi.fit, X_train)
             _, transform_seconds = timed(jedi.transform, X_train)
