@@ -22,6 +22,8 @@ NAMES = (
     "fixed_point_speed",
     "lyapunov",
     "recovered_attractors",
+    "student_teacher",
+    "degeneracy",
 )
 
 for name in NAMES:
