@@ -20,6 +20,7 @@ PUBLIC = {
     "sklearn_jedi.datasets": {
         "make_attractor_family",
         "make_driven_teachers",
+        "make_reaching",
         "make_rotation_family",
     },
     "sklearn_jedi.metrics": {

@@ -5,5 +5,11 @@ from sklearn_jedi.datasets._generators import (
     make_driven_teachers,
     make_rotation_family,
 )
+from sklearn_jedi.datasets._reaching import make_reaching
 
-__all__ = ["make_attractor_family", "make_driven_teachers", "make_rotation_family"]
+__all__ = [
+    "make_attractor_family",
+    "make_driven_teachers",
+    "make_reaching",
+    "make_rotation_family",
+]
