@@ -24,6 +24,7 @@ NAMES = (
     "recovered_attractors",
     "student_teacher",
     "degeneracy",
+    "side_by_side",
 )
 
 for name in NAMES:
