@@ -1,9 +1,11 @@
-"""Run every benchmark, one after the other: python -m benchmarks [--quick]."""
+"""Run every benchmark, one after the other: python -m benchmarks [--quick].
+
+In one process, so that libraries are imported once.
+"""
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import runpy
 import time
 
 NAMES = (
@@ -30,7 +32,5 @@ NAMES = (
 for name in NAMES:
     print(f"== {name}", flush=True)
     start = time.perf_counter()
-    subprocess.run(
-        [sys.executable, "-m", f"benchmarks.{name}", *sys.argv[1:]], check=True
-    )
+    runpy.run_module(f"benchmarks.{name}", run_name="__main__", alter_sys=True)
     print(f"({time.perf_counter() - start:.0f} s)\n", flush=True)
