@@ -29,8 +29,8 @@ def lyapunov_exponents(
     states : array of shape (..., n_dims)
         Where to start: on the attractor, transients discarded.
     n_steps : int
-        Number of steps; rounded up to whole blocks. One block more goes first, in which
-        the frame of perturbations turns into place.
+        Number of steps; rounded up to whole blocks. A quarter as many go first, in
+        which the frame of perturbations turns into place.
     dt : float
         Time of a step in seconds (or any unit).
     n_exponents : int, default=None
@@ -70,8 +70,9 @@ def lyapunov_exponents(
     # a frame of coordinate axes could stay within a part of the state space for good
     axes = np.random.default_rng(0).standard_normal((n_dims, n_exponents))
     frame = np.broadcast_to(np.linalg.qr(axes)[0], (*states.shape, n_exponents))
-    blocks = np.zeros((n_blocks + 1, *states.shape[:-1], n_exponents))
-    for block in blocks:  # one more: the first turns the frame into place
+    n_first = max(1, n_blocks // 4)  # in which the frame turns into place
+    blocks = np.zeros((n_first + n_blocks, *states.shape[:-1], n_exponents))
+    for block in blocks:
         for _ in range(n_rounds):
             for _ in range(n_between):
                 states, jac = step(states)
@@ -79,4 +80,4 @@ def lyapunov_exponents(
             frame, stretch = np.linalg.qr(frame)
             sizes = np.abs(np.diagonal(stretch, axis1=-2, axis2=-1))
             block += np.log(np.maximum(sizes, 1e-300))
-    return blocks[1:] / (n_rounds * n_between * dt), states
+    return blocks[n_first:] / (n_rounds * n_between * dt), states
