@@ -99,10 +99,11 @@ def gather_surface(
         return None, np.zeros(len(points), dtype=bool)
     _, slopes = system.activity(points)
     rates = np.linalg.eigvals(system.jacobian(slopes)) - 1
-    flat = (np.abs(rates) < 1e-2 * slow).sum(axis=1) > 1
+    n_flat = (np.abs(rates) < 1e-2 * slow).sum(axis=1)
+    flat = n_flat > 1
     if flat.sum() < 3:
         return None, np.zeros(len(points), dtype=bool)
-    n_slow = round(np.median((np.abs(rates[flat]) < 1e-2 * slow).sum(axis=1)))
+    n_slow = round(np.median(n_flat[flat]))
     return _describe(system, points[flat], "surface", np.nan, n_slow), flat
 
 

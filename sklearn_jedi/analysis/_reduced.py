@@ -102,15 +102,6 @@ class ReducedDynamics:
         u = kappa @ np.swapaxes(self.A, -1, -2) + self.c[..., None, :]
         return self.transfer.value(np, u) @ self.B
 
-    def residual(self, kappa: np.ndarray) -> np.ndarray:
-        """`F(kappa) - kappa` of one network, summed pairwise: exact to a few roundings.
-
-        Sums by matrix products are off by up to a rounding per neuron.
-        """
-        activity, _ = self.activity(kappa)
-        # pairwise summation is numpy's along the last axis
-        return (activity[:, None] * np.ascontiguousarray(self.B.T)).sum(-1) - kappa
-
     def jacobian(self, slopes: np.ndarray) -> np.ndarray:
         """Derivative of `F`, `B^T D A`, (..., n_states, n_dims, n_dims)."""
         if self._products is None:

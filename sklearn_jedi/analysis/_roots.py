@@ -159,16 +159,20 @@ def _polish(system: ReducedDynamics, roots: np.ndarray) -> np.ndarray:
         return roots
     kappa = roots
     best, best_speed = kappa, np.full(len(kappa), np.inf)
+    # numpy sums pairwise along the last axis, exact to a few roundings; matrix products
+    # are off by up to a rounding per neuron
+    weights = np.ascontiguousarray(system.B.T)
     for _ in range(4):
-        _, jac, _ = _evaluate(system, kappa)
-        G = system.residual(kappa)
+        activity, slopes = system.activity(kappa)
+        G = (activity[:, None] * weights).sum(-1) - kappa
         speed = np.linalg.norm(G, axis=1)
         better = speed < best_speed
-        best = np.where(better[:, None], kappa, best)
-        best_speed = np.where(better, speed, best_speed)
-        steps = np.linalg.pinv(jac, rcond=1e-9) @ G[..., None]
         if not better.any():
             break
+        best = np.where(better[:, None], kappa, best)
+        best_speed = np.where(better, speed, best_speed)
+        jac = system.jacobian(slopes) - np.eye(system.n_dims)
+        steps = np.linalg.pinv(jac, rcond=1e-9) @ G[..., None]
         kappa = best - steps[..., 0]
     return best
 

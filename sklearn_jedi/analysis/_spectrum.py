@@ -164,7 +164,7 @@ class SpectrumAnalyzer(TransformerMixin, BaseEstimator):
                 )
             self.estimator_ = clone(self.estimator).fit(X, y)
         self.networks_, at = self._networks(X, states)
-        self._n_modes = ReducedDynamics(self.networks_[:1]).n_dims
+        self._n_modes = min(self.networks_.rank, self.networks_.n_neurons)
         spectra = self._spectra(self.networks_, at)
         for name in Spectrum._fields:
             setattr(self, f"{name}_", self._of_networks(spectra, name))
@@ -192,7 +192,7 @@ class SpectrumAnalyzer(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         networks, at = self._networks(X, states)
-        if ReducedDynamics(networks[:1]).n_dims != self._n_modes:
+        if min(networks.rank, networks.n_neurons) != self._n_modes:
             raise ValueError(
                 f"the networks have rank {networks.rank}, those of fit had rank "
                 f"{self.networks_.rank}: features would not match"
