@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from joblib import Parallel, delayed
 from scipy.stats import poisson
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
@@ -47,6 +48,24 @@ def timed(function: Callable[..., Any], *args: Any) -> tuple[Any, float]:
     start = time.perf_counter()
     value = function(*args)
     return value, time.perf_counter() - start
+
+
+def over_seeds(
+    one_seed: Callable[..., list[dict[str, Any]]], n_seeds: int, *args: Any
+) -> list[dict[str, Any]]:
+    """Rows of ``one_seed(seed, *args)`` for every seed, seeds side by side on the cores.
+
+    Rows come in the order of the seeds; each process uses one thread. Not for
+    benchmarks that compare seconds.
+    """
+    n_jobs = min(n_seeds, os.cpu_count() or 1)
+    tasks = (delayed(_quiet)(one_seed, seed, *args) for seed in range(n_seeds))
+    return [row for rows in Parallel(n_jobs)(tasks) for row in rows]
+
+
+def _quiet(function: Callable[..., Any], *args: Any) -> Any:
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    return function(*args)
 
 
 def add(rows: list[dict[str, Any]], **row: Any) -> None:
