@@ -53,7 +53,7 @@ def timed(function: Callable[..., Any], *args: Any) -> tuple[Any, float]:
 def over_seeds(
     one_seed: Callable[..., list[dict[str, Any]]], n_seeds: int, *args: Any
 ) -> list[dict[str, Any]]:
-    """Rows of ``one_seed(seed, *args)`` for every seed, seeds side by side on the cores.
+    """Rows of ``one_seed(seed, *args)`` for every seed, side by side on the cores.
 
     Rows come in the order of the seeds; each process uses one thread. Not for
     benchmarks that compare seconds.
