@@ -12,8 +12,11 @@ from sklearn_jedi import _em, _moments
 from sklearn_jedi._rollout import free_run, reduction, rest_path, split_state
 from sklearn_jedi._trials import Block, Trials
 
-# Enough trials to rank settings by; more would only cost time.
-_MAX_TRIALS = 24
+# Trials that settings are fitted to while they are compared, so that a regression has
+# about as many samples for its unknowns as the final one, and how many of these have
+# windows held out: enough to rank settings by; more would only cost time.
+_MAX_TRIALS = 96
+_SCORED_TRIALS = 24
 _EM_ITERATIONS = 5
 _GAINS = (1.0, 0.3)
 # From the least to the most bias in the weights.
@@ -187,13 +190,17 @@ class _Search:
         alpha: float,
         basis_at: Callable[[float], _moments.Basis],
     ) -> None:
+        self.block = block
         self.X = X = block.values
         self.steps = block.steps
         self.embedding_dim = embedding_dim
         self.nonlinearity = nonlinearity
         self.alpha = alpha
         self.basis_at = basis_at
-        self.held = held_out_windows(block)
+        scored = np.linspace(0, len(X) - 1, min(len(X), _SCORED_TRIALS))
+        self.scored_rows = rows = scored.round().astype(int)
+        self.held = np.zeros(X[:, 1:, 0].shape, dtype=bool)
+        self.held[rows] = held_out_windows(block)[rows]
         self.targets = X[:, 1:][self.held]
         self.total = ((self.targets - self.targets.mean(0)) ** 2).sum()
         self._reduced: dict[float, tuple] = {}
@@ -223,6 +230,7 @@ class _Search:
         if (gain, window) not in self._moments:
             keep = self.steps & ~self.held
             moments = _moments.trial_moments(drives, features, window, keep)
+            moments = moments.grouped(self.block)
             inflation = 1.0
             if moments.n_windows.any():
                 inflation = _em.step_inflation(drives, features, window, self.steps)
@@ -238,12 +246,15 @@ class _Search:
             inflation=inflation,
             max_iter=_EM_ITERATIONS,
         )
-        weights = model.weights(_em.posterior(moments, model)[0])
+        rows = self.scored_rows
+        embeddings = _em.posterior(moments, model)[0][self.block.group[rows]]
         basis = basis.directions(settings.n_directions)
         red = reduction(basis, self.alpha, self.nonlinearity, gain)
         with np.errstate(over="ignore", invalid="ignore"):
-            path = free_run(red, weights, self.X[:, 0], self.X.shape[1] - 1)
-            error = floor + ((path[self.held] - targets) ** 2).sum()
+            path = free_run(
+                red, model.weights(embeddings), self.X[rows, 0], self.X.shape[1] - 1
+            )
+            error = floor + ((path[self.held[rows]] - targets) ** 2).sum()
             score = 1 - error / self.total if self.total > 0 else 0.0
         return settings._replace(score=score if np.isfinite(score) else -np.inf)
 

@@ -178,17 +178,23 @@ class Trials:
         )
 
     def sample(self, at_most: int) -> Trials:
-        """Evenly spaced trials; all of them where there are no more."""
+        """One trial of each of so many even parts; all where there are no more.
+
+        Which one is drawn, with a seed of its own: evenly spaced trials could all be of
+        the same condition, where conditions take turns.
+        """
         if len(self) <= at_most:
             return self
-        return self.take(np.linspace(0, len(self) - 1, at_most).round().astype(int))
+        within = np.random.RandomState(0).uniform(size=at_most)
+        chosen = (np.arange(at_most) + within) * (len(self) / at_most)
+        return self.take(chosen.astype(int))
 
     def in_data_units(self, values: np.ndarray) -> np.ndarray:
         """Values of a block, as they were recorded."""
         return values if self.scaling is None else self.scaling.to_data(values)
 
     def sample_block(self, at_most: int) -> Block:
-        """Evenly spaced trials in memory, fewer where trials are large."""
+        """A `sample` in memory, of fewer trials where they are large."""
         per_trial = max(self.n_timepoints * self.n_neurons, 1)
         n_trials = max(min(_SAMPLE_VALUES // per_trial, at_most), _SMALLEST_SAMPLE)
         chosen = self.sample(n_trials)

@@ -9,11 +9,11 @@ from sklearn_jedi._selection import choose_settings, held_out_windows
 from sklearn_jedi.datasets import make_rotation_family
 
 
-def choose(X, **given):
+def choose(X, groups=None, **given):
     given = {"gain": "auto", "window": "auto", "ridge": "auto"} | given
     full_rank = given.pop("full_rank", False)
     return choose_settings(
-        in_trials(X), 2, 2, "tanh", 0.1, **given, full_rank=full_rank
+        in_trials(X, groups), 2, 2, "tanh", 0.1, **given, full_rank=full_rank
     )
 
 
@@ -72,6 +72,17 @@ def test_recording_noise_is_averaged_over_windows():
     chosen, stepwise = choose(X)[0], choose(X, window=1)[0]
     assert chosen.window > 1
     assert chosen.score > stepwise.score
+
+
+def test_trials_of_a_condition_share_an_embedding_while_settings_are_chosen():
+    X, y, _ = make_rotation_family(
+        8, n_timepoints=40, n_neurons=20, noise=0.5, random_state=0
+    )
+    given = {"window": 1, "ridge": 0.1, "gain": 1.0}
+    apart, together = choose(X, **given)[0], choose(X, y, **given)[0]
+    relabelled = choose(X, 9 - y, **given)[0]
+    assert together.score > 1.2 * apart.score > 0
+    assert relabelled.score == pytest.approx(together.score, rel=1e-6)
 
 
 def test_no_setting_runs_away_on_noise(rng):

@@ -87,3 +87,14 @@ def test_trials_that_are_taken_keep_their_values(ragged):
     np.testing.assert_array_equal(taken.read(np.array([0])).values[0], ragged[0])
     assert len(in_trials(ragged).sample(2)) == 2
     assert len(in_trials(ragged).sample(9)) == 3
+
+
+@pytest.mark.parametrize("n_conditions", [2, 3, 8])
+def test_a_sample_has_trials_of_conditions_that_take_turns(n_conditions):
+    condition = np.tile(np.arange(n_conditions), 48 // n_conditions)
+    X = np.broadcast_to(condition[:, None, None], (48, 3, 2)).astype(float)
+    drawn = in_trials(X).sample(24)
+    order = drawn.read(np.arange(24)).values[:, 0, 0]
+    np.testing.assert_array_equal(np.unique(order), np.arange(n_conditions))
+    again = in_trials(X).sample(24).read(np.arange(24)).values[:, 0, 0]
+    np.testing.assert_array_equal(order, again)
