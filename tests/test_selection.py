@@ -80,9 +80,7 @@ def test_trials_of_a_condition_share_an_embedding_while_settings_are_chosen():
     )
     given = {"window": 1, "ridge": 0.1, "gain": 1.0}
     apart, together = choose(X, **given)[0], choose(X, y, **given)[0]
-    relabelled = choose(X, 9 - y, **given)[0]
     assert together.score > 1.2 * apart.score > 0
-    assert relabelled.score == pytest.approx(together.score, rel=1e-6)
 
 
 def test_no_setting_runs_away_on_noise(rng):
