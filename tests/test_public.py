@@ -22,6 +22,7 @@ PUBLIC = {
         "make_driven_teachers",
         "make_reaching",
         "make_rotation_family",
+        "make_task_network",
     },
     "sklearn_jedi.metrics": {
         "FixedPointMatch",

@@ -1,0 +1,127 @@
+"""Task-trained networks: what they do, and that recordings follow the networks."""
+
+import numpy as np
+import pytest
+import torch
+
+from sklearn_jedi.datasets import make_task_network
+
+TASKS = ("memory_pro", "memory_anti", "delayed_match", "perceptual_decision")
+SMALL = {"n_neurons": 64, "n_iterations": 300, "n_trials_per_condition": 2}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module", params=TASKS)
+def recorded(request, home):
+    """Hardly trained, which is enough for all but what the network says."""
+    few = {**SMALL, "n_iterations": 3}
+    return request.param, make_task_network(request.param, data_home=home, **few)
+
+
+@pytest.mark.parametrize("task", ["memory_anti", "delayed_match"])
+def test_the_task_is_learned(task, home):
+    data = make_task_network(task, data_home=home, **SMALL)
+    assert data.correct.all()
+    response = data.epochs["response"]
+    late = slice(response.start + 20, response.stop)
+    error = np.sqrt(((data.outputs - data.targets)[:, late] ** 2).mean())
+    assert error < 0.25 * np.sqrt((data.targets[:, late] ** 2).mean()), task
+    before = slice(10, response.start)
+    assert np.sqrt((data.outputs[:, before] ** 2).mean()) < 0.25
+
+
+def test_what_is_shown_and_asked_for(recorded):
+    task, data = recorded
+    stimulus = data.inputs[:, data.epochs["stimulus"].start, 1:]
+    test = data.inputs[:, -1, 1:]
+    asked = {
+        "memory_pro": stimulus,
+        "memory_anti": -stimulus,
+        "delayed_match": stimulus * test,
+        "perceptual_decision": np.sign(stimulus),
+    }[task]
+    np.testing.assert_allclose(data.targets[:, -1], asked)
+    waiting = np.ones(data.X.shape[1])
+    waiting[data.epochs["response"]] = 0
+    np.testing.assert_array_equal(data.inputs[..., 0], np.tile(waiting, (len(test), 1)))
+    assert not data.targets[:, waiting == 1].any()
+    assert not data.inputs[:, data.epochs["delay"], 1:].any()
+    n_conditions = {"delayed_match": 4, "perceptual_decision": 6}.get(task, 8)
+    np.testing.assert_array_equal(data.condition, np.repeat(range(n_conditions), 2))
+
+
+def test_epochs_are_free_runs_of_their_networks(recorded):
+    task, data = recorded
+    assert len(data.X_epochs) == len(data.epoch) == 3 * len(data.X)
+    for trial, name, number, k in zip(
+        data.X_epochs, data.epoch, data.trial, data.network, strict=True
+    ):
+        when = data.epochs[name]
+        np.testing.assert_array_equal(trial, data.X[number, when.start - 1 : when.stop])
+        run = data.networks[[k]].step(trial[None, :-1])[0]
+        residual = (trial[1:] - run).std()
+        assert residual == pytest.approx(0.01, rel=0.1), (task, name)
+
+
+def test_the_weights_are_those_of_the_networks(recorded):
+    _, data = recorded
+    np.testing.assert_allclose(data.networks.J[0], data.J, atol=1e-12)
+    last = data.network[-1]
+    expected = data.b + data.B @ data.inputs[-1, -1]
+    np.testing.assert_allclose(data.networks.bias[last], expected)
+    np.testing.assert_allclose(data.outputs, np.tanh(data.X) @ data.W.T)
+
+
+def test_training_is_reproducible_and_leaves_torch_as_it_was(tmp_path):
+    few = {**SMALL, "n_iterations": 3, "n_neurons": 12}
+    torch.manual_seed(5)
+    first = make_task_network(data_home=tmp_path / "a", random_state=1, **few)
+    drawn = torch.rand(1)
+    again = make_task_network(data_home=tmp_path / "b", random_state=1, **few)
+    other = make_task_network(data_home=tmp_path / "b", random_state=2, **few)
+    np.testing.assert_array_equal(first.J, again.J)
+    np.testing.assert_array_equal(first.X, again.X)
+    assert not np.array_equal(first.J, other.J)
+    torch.manual_seed(5)
+    assert drawn == torch.rand(1)
+
+
+def test_networks_are_kept_on_disk(tmp_path, monkeypatch):
+    few = {**SMALL, "n_iterations": 3, "n_neurons": 12, "data_home": tmp_path}
+    first = make_task_network(**few)
+    monkeypatch.setattr(
+        "sklearn_jedi.datasets._task_training.train",
+        lambda *args: pytest.fail("trained"),
+    )
+    more = {**few, "n_trials_per_condition": 3, "noise": 0.0}
+    np.testing.assert_array_equal(make_task_network(**more).J, first.J)
+    [file] = (tmp_path / "sklearn_jedi").iterdir()
+    monkeypatch.undo()
+    file.write_bytes(file.read_bytes()[:500])
+    with pytest.warns(UserWarning, match=r"damaged and is made anew"):
+        again = make_task_network(**few)
+    np.testing.assert_array_equal(again.J, first.J)
+    np.savez(file, J=np.array({}, dtype=object), B=1, b=2, W=3)
+    with pytest.warns(UserWarning, match=r"damaged and is made anew"):
+        make_task_network(**few)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"task": "go"}, r"task must be one of .*memory_pro.*; got 'go'"),
+        ({"durations": (1, 2)}, "durations must be four numbers of seconds"),
+        ({"durations": (1, 2, 3, -1)}, "durations must be"),
+        ({"n_neurons": 3}, "n_neurons must be"),
+        ({"noise": -1}, "noise must be"),
+        ({"n_trials_per_condition": 0}, "n_trials_per_condition must be"),
+    ],
+)
+def test_bad_parameters_are_refused_before_training(wrong, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        make_task_network(**{"data_home": tmp_path, **wrong})
+    assert not list(tmp_path.iterdir())
