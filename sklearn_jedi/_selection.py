@@ -17,7 +17,7 @@ from sklearn_jedi._trials import Block, Trials
 # windows held out: enough to rank settings by; more would only cost time.
 _MAX_TRIALS = 96
 _SCORED_TRIALS = 24
-_EM_ITERATIONS = 5
+_EM_ITERATIONS = 10
 _GAINS = (1.0, 0.3)
 # From the least to the most bias in the weights.
 _WINDOWS = (1, 5, 15)
@@ -170,7 +170,10 @@ def choose_settings(
     if ridge == "auto":
         best = search.best(best, "ridge", ridges)
     if not full_rank:
-        best = search.best(best, "n_directions", directions)
+        fewer = search.best(best, "n_directions", directions)
+        if ridge == "auto" and fewer is not best:  # fewer unknowns need less of it
+            fewer = search.best(fewer, "ridge", ridges)
+        best = fewer
     if gain == "auto":
         best = search.best(best, "gain", _GAINS)
     if ridge == "auto" and not best.score > 0:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from sklearn_jedi import JEDIEstimator
 from sklearn_jedi.datasets import make_task_network
 
 TASKS = ("memory_pro", "memory_anti", "delayed_match", "perceptual_decision")
@@ -32,6 +33,22 @@ def test_the_task_is_learned(task, home):
     assert error < 0.25 * np.sqrt((data.targets[:, late] ** 2).mean()), task
     before = slice(10, response.start)
     assert np.sqrt((data.outputs[:, before] ** 2).mean()) < 0.25
+
+
+@pytest.mark.parametrize("task", ["memory_anti", "delayed_match"])
+@pytest.mark.parametrize("shared", [True, False], ids=["shared", "own"])
+def test_epochs_are_recovered_from_activity(task, shared, home):
+    more = {**SMALL, "n_trials_per_condition": 6}
+    data = make_task_network(task, data_home=home, **more)
+    rows = np.arange(len(data.X_epochs))
+    train, test = rows[data.trial % 6 < 4], rows[data.trial % 6 >= 4]
+
+    def given(rows):
+        groups = data.network[rows] if shared else None
+        return {"X": [data.X_epochs[i] for i in rows], "conditions": groups}
+
+    jedi = JEDIEstimator(20, 4, max_epochs=0).fit(**given(train))
+    assert jedi.score(**given(test)) > 0.995
 
 
 def test_what_is_shown_and_asked_for(recorded):
