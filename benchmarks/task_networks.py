@@ -193,10 +193,9 @@ def scores(each: list[dict[str, Any]]) -> dict[str, Any]:
             [d for r in each if not np.isnan(d := r["distance"])], default=np.nan
         ),
         "rate_error_1/s": float(np.abs(np.diff(rates)).max(initial=0)),
-        "curves": int((~np.isnan(curves)).sum()),
-        "curve_distance": float(np.nanmax(curves))
-        if np.isfinite(curves).any()
-        else np.nan,
+        "curves": int(np.isfinite(curves).sum()),
+        "curves_in_one_only": int(np.isinf(curves).sum()),
+        "curve_distance": max(curves[np.isfinite(curves)], default=np.nan),
     }
 
 
@@ -328,6 +327,8 @@ def main() -> None:
                     (d for r in mine if not np.isnan(d := r["curve_distance"])),
                     default=np.nan,
                 ),
+                "curves": sum(row["curves"] for row in mine),
+                "curves_in_one_only": sum(row["curves_in_one_only"] for row in mine),
             }
     save("task_networks", rows, summary)
 
