@@ -115,7 +115,7 @@ def choose_settings(
     ridge: float | str,
     full_rank: bool,
 ) -> tuple[Settings, _moments.Basis]:
-    """Coordinate search: window, ridge, directions, then gain.
+    """Coordinate search: window, ridge, directions (then again), and gain.
 
     The free run hardly tells apart settings that bias the weights by different
     degrees: averaging, shrinking and fewer directions all make eigenvalues smaller. So
@@ -163,17 +163,20 @@ def choose_settings(
         return given, basis_at(given.gain)
     block = trials.sample_block(_MAX_TRIALS)
     search = _Search(block, embedding_dim, nonlinearity, alpha, basis_at)
-    best = search.scored(given)
-    if window == "auto":
-        windows = [w for w in _WINDOWS if w <= n_steps // 2]
-        best = search.best(best, "window", windows)
-    if ridge == "auto":
-        best = search.best(best, "ridge", ridges)
+    windows = [w for w in _WINDOWS if w <= n_steps // 2]
+
+    def with_averaging(start: Settings) -> Settings:
+        if window == "auto":
+            start = search.best(start, "window", windows)
+        if ridge == "auto":
+            start = search.best(start, "ridge", ridges)
+        return start
+
+    best = with_averaging(search.scored(given))
     if not full_rank:
         fewer = search.best(best, "n_directions", directions)
-        if ridge == "auto" and fewer is not best:  # fewer unknowns need less of it
-            fewer = search.best(fewer, "ridge", ridges)
-        best = fewer
+        # fewer unknowns need less of it
+        best = best if fewer is best else with_averaging(fewer)
     if gain == "auto":
         best = search.best(best, "gain", _GAINS)
     if ridge == "auto" and not best.score > 0:
