@@ -286,8 +286,8 @@ def test_set_output(rotations, library):
     assert isinstance(jedi.embeddings_, np.ndarray)
 
 
-def test_pipeline_and_classifier(rotations):
-    X, y, _ = rotations
+def test_pipeline_and_classifier():
+    X, y, _ = make_rotation_family(12, n_timepoints=60, n_neurons=20, random_state=0)
     pipe = make_pipeline(small(), StandardScaler(), LogisticRegression(C=100))
     assert pipe.fit(X[::2], y[::2]).score(X[1::2], y[1::2]) == 1.0
     assert list(pipe[:-1].get_feature_names_out()) == [
