@@ -25,6 +25,9 @@ NAMES = (
     "lyapunov",
     "recovered_attractors",
     "student_teacher",
+    "task_networks",
+    "generalisation",
+    "edge_of_stability",
     "degeneracy",
     "side_by_side",
 )

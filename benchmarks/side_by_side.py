@@ -1,141 +1,129 @@
-"""JEDI beside other models of the same trials: driven teachers, one split, one run.
+"""JEDI beside the paper's baselines and other packages: same trials, splits, run.
 
-Every model's settings are chosen on a quarter of the training trials, from as many
-candidates as it has in `MODELS`; then it is fitted to all training trials and scored on
-held-out ones. Columns: R^2 of whole trials from the model's own estimate of them (free
-runs from the first state, or decoded latents), R^2 of the second half forecast from the
-first, the condition read from embeddings by a linear classifier and by a radial one (by
-which model fits best, for one model per condition), and seconds of the final fit.
+Every model chooses one of three candidates (`_side_by_side_models` lists them) on a
+quarter of the first seed's training trials (of each split's, for the recording): by
+R^2 of whole trials, by that of forecasts, or by the condition read, whichever is the
+first that it can do. It is then fitted to all training trials and scored on held-out
+ones, against activity without observation noise where that is known. Columns:
+
+- run: R^2 of whole trials from the model's own estimate of them (free runs from the
+  first state, or decoded latents);
+- k=1, 10, 50: R^2 of the bin that many bins after the last one seen;
+- read: conditions read from embeddings by one classifier, or by which model fits best;
+- eig_%: relative error of the eigenvalue of J of largest real part, mean of conditions;
+- points, false, off_%: share of true fixed points found, of found ones that are false
+  and their distance over the size of the activity, means over conditions;
+- s: processor seconds of the last fit, of all threads;
+- MB: memory that this fit adds, in a process of its own.
+
+One model per condition, and "JEDI, labels", see the labels of training trials.
 """
 
 from __future__ import annotations
 
-from functools import partial
+import argparse
+import contextlib
+import importlib.util
+import multiprocessing
+import os
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC
 
-from benchmarks._common import add, arguments, classifier, save, split, table, timed
-from benchmarks._linear import LinearStateSpace
-from benchmarks.baselines import (
-    ForceRNN,
-    OneNetwork,
-    PerCondition,
-    RecurrentVAE,
-    TrialVAE,
-)
-from sklearn_jedi import JEDIEstimator
-from sklearn_jedi.datasets import make_driven_teachers
-from sklearn_jedi.metrics import trajectory_r2
+from benchmarks._common import add, arguments, save, table
+from benchmarks._side_by_side_data import DATA
+from benchmarks._side_by_side_figure import draw
+from benchmarks._side_by_side_models import MODELS, QUICK
+from benchmarks._side_by_side_scores import Task, choose, measure
+from benchmarks.baselines._peers import INSTALL
 
-
-def network(rank: int) -> OneNetwork:
-    return OneNetwork(JEDIEstimator(rank=rank, max_epochs=0))
-
-
-MODELS: dict[str, list[Any]] = {
-    "JEDI": [JEDIEstimator(rank=r, random_state=0) for r in (3, 5, 8)],
-    "JEDI, EM": [JEDIEstimator(rank=r, max_epochs=0) for r in (3, 5, 8)],
-    "VAE": [TrialVAE(k, 256, random_state=0) for k in (8, 16, 32)],
-    "recurrent VAE": [
-        RecurrentVAE(16, h, n_epochs=100, learning_rate=5e-3, random_state=0)
-        for h in (32, 64, 128)
-    ],
-    "FORCE": [ForceRNN(alpha=a, random_state=0) for a in (1.0, 10.0, 100.0)],
-    "one network": [network(rank) for rank in (3, 5, 10)],
-    "linear": [LinearStateSpace(k) for k in (5, 10, 15)],
-    "one network per condition": [PerCondition(network(r)) for r in (3, 5, 10)],
-    "linear per condition": [PerCondition(LinearStateSpace(k)) for k in (5, 10, 15)],
+# torch._dynamo is what torch's optimisers import; missing packages are passed over,
+# and jax is left out, which is not to be forked
+PRELOADED = [
+    "benchmarks._side_by_side_scores",
+    "torch._dynamo",
+    "pykoop",
+    "cebra",
+    "DSA",
+]
+# how the worst seed is told from the best
+WORST = {
+    **dict.fromkeys(("run", "k=1", "k=10", "k=50", "read", "points"), min),
+    **dict.fromkeys(("eig_%", "false", "off_%", "s", "MB"), max),
 }
-QUICK = ("JEDI, EM", "FORCE", "one network", "one network per condition")
 
 
-def whole(model: Any, X: np.ndarray) -> float:
-    """R^2 of whole trials; the first time point, which some models copy, left out."""
-    run = getattr(model, "reconstruct", None) or model.free_run
-    return trajectory_r2(X[:, 1:], run(X)[:, 1:])
+def choose_on(task: Task) -> Task:
+    """Whose candidates decide: the first seed's, but each seed's own in real trials.
+
+    There, what one split trains on another tests on.
+    """
+    data, seed, model = task
+    return data, seed if data == "cortex" else 0, model
 
 
-def forecast(model: Any, X: np.ndarray) -> float:
-    """R^2 of the second half of each trial, given the first."""
-    if not hasattr(model, "forecast"):
-        return np.nan
-    half = X.shape[1] // 2
-    later = X[:, half:]
-    return trajectory_r2(later, model.forecast(X[:, :half], later.shape[1]))
+def available(names: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Models whose packages are installed, and a note for each of the others."""
+    notes = {}
+    for name in names:
+        package = MODELS[name].package
+        if package and importlib.util.find_spec(package) is None:
+            notes[name] = f"not installed: {INSTALL}"
+    return [name for name in names if name not in notes], notes
 
 
-def reading(
-    model: Any, X: np.ndarray, y: np.ndarray, train: np.ndarray, test: np.ndarray
-) -> tuple[float, float]:
-    """Share of held-out conditions read: linearly, and by a radial classifier."""
-    if isinstance(model, PerCondition):
-        share = model.accuracy(X[test], y[test])
-        return share, share
-    if not hasattr(model, "transform"):
-        return np.nan, np.nan
-    Z = model.transform(X[train]), model.transform(X[test])
-    radial = make_pipeline(StandardScaler(), SVC(C=10.0))
-    linear, curved = (
-        c.fit(Z[0], y[train]).score(Z[1], y[test]) for c in (classifier(), radial)
-    )
-    return linear, curved
-
-
-def fitted(model: Any, X: np.ndarray, y: np.ndarray) -> Any:
-    copy = clone(model, safe=False)
-    return copy.fit(X, y) if isinstance(copy, PerCondition) else copy.fit(X)
+def summarise(rows: list[dict[str, Any]], notes: dict[str, str]) -> dict[str, Any]:
+    """Mean and worst of the seeds, printed one model to the line."""
+    lines, summary = [], {}
+    for name in dict.fromkeys(row["model"] for row in rows):
+        of = [row for row in rows if row["model"] == name]
+        line = {"model": name}
+        for key, worst in WORST.items():
+            values = [row[key] for row in of if not np.isnan(row[key])]
+            line[key] = "-"
+            if values:
+                mean, last = float(np.mean(values)), float(worst(values))
+                line[key] = f"{mean:.3g} ({last:.3g})"
+                summary[f"{name}: {key}, mean, worst"] = [mean, last]
+        lines.append(line)
+    kept = [key for key in lines[0] if any(line[key] != "-" for line in lines)]
+    table([{key: line[key] for key in kept} for line in lines])
+    for name, note in notes.items():
+        print(f"{name}: {note}")
+    return summary | notes
 
 
 def main() -> None:
-    args = arguments(__doc__)
-    size: dict[str, Any] = {"n_neurons": 30, "n_timepoints": 40} if args.quick else {}
-    n_train, n_test = (8, 2) if args.quick else (24, 6)
-    rows: list[dict[str, Any]] = []
-    for seed in range(args.seeds):
-        X, y, _ = make_driven_teachers(n_train + n_test, random_state=seed, **size)
-        train, test = split(y, n_train)
-        inner, held = split(y[train], 3 * n_train // 4)
-        for name, candidates in MODELS.items():
-            if args.quick:
-                if name not in QUICK:
-                    continue
-                candidates = candidates[:1]
-            scores = [np.nan]
-            if len(candidates) > 1:
-                scores = [
-                    whole(fitted(c, X[train][inner], y[train][inner]), X[train][held])
-                    for c in candidates
-                ]
-            best = int(np.argmax(scores))
-            model, seconds = timed(
-                partial(fitted, candidates[best], X[train], y[train])
-            )
-            linear, radial = reading(model, X, y, train, test)
-            add(
-                rows,
-                model=name,
-                seed=seed,
-                candidate=best,
-                R2_train=whole(model, X[train]),
-                R2_test=whole(model, X[test]),
-                R2_forecast=forecast(model, X[test]),
-                read=linear,
-                read_radial=radial,
-                s=seconds,
-            )
-    table(rows)
-    summary: dict[str, Any] = {}
-    for name in dict.fromkeys(row["model"] for row in rows):
-        of = [row for row in rows if row["model"] == name]
-        for key in ("R2_test", "R2_forecast", "read", "read_radial"):
-            summary[f"{name}: {key}, worst"] = min(row[key] for row in of)
-        summary[f"{name}: seconds, mean"] = float(np.mean([row["s"] for row in of]))
-    save("side_by_side", rows, summary)
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--data", choices=DATA, nargs="+", default=list(DATA))
+    own, sys.argv[1:] = parser.parse_known_args()
+    args = arguments(f"{__doc__}\n--data NAME ...: some of {', '.join(DATA)}.")
+    names, notes = available(QUICK if args.quick else tuple(MODELS))
+    # a server that has imported everything and started no thread forks each process
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED[:1] if args.quick else PRELOADED)
+    for data in ("small",) if args.quick else own.data:
+        if data == "cortex" and DATA[data](0) is None:
+            continue
+        tasks = [(data, seed, name) for seed in range(args.seeds) for name in names]
+        rows: list[dict[str, Any]] = []
+        with context.Pool(os.cpu_count(), maxtasksperchild=1) as pool:
+            where = [choose_on(task) for task in tasks]
+            asked = [] if args.quick else list(dict.fromkeys(where))
+            chosen = dict(zip(asked, pool.map(choose, asked, chunksize=1), strict=True))
+            of = [
+                (task, chosen.get(at, 0)) for task, at in zip(tasks, where, strict=True)
+            ]
+            for row in pool.imap(measure, of):
+                add(rows, **row)
+        print(f"\n{data}: mean (worst) of {args.seeds} seeds")
+        summary = summarise(rows, notes)
+        save(f"side_by_side_{data}", rows, summary)
+        if not args.quick:
+            with contextlib.suppress(ImportError):
+                draw(data, rows)
 
 
 if __name__ == "__main__":

@@ -195,7 +195,7 @@ def scores(each: list[dict[str, Any]]) -> dict[str, Any]:
         "rate_error_1/s": float(np.abs(np.diff(rates)).max(initial=0)),
         "curves": int(np.isfinite(curves).sum()),
         "curves_in_one_only": int(np.isinf(curves).sum()),
-        "curve_distance": max(curves[np.isfinite(curves)], default=np.nan),
+        "curve_distance": float(max(curves[np.isfinite(curves)], default=np.nan)),
     }
 
 

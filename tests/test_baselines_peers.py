@@ -87,7 +87,9 @@ def test_embedding_tells_spirals_apart(name, spirals):
 
 def test_similarity_of_a_trial_to_itself_is_zero(spirals):
     X = spirals[0][:6]
-    distances = fitted("DSA", X).transform(X)
+    model = fitted("DSA", X)
+    distances = model.transform(X)
+    assert_allclose(model.embeddings_, distances, atol=1e-5)
     assert_allclose(np.diag(distances), 0, atol=1e-5)
     assert_allclose(distances, distances.T, atol=1e-5)
     assert distances[0, 1] > 3 * distances[0, 2]

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
-from benchmarks.baselines._trials import complete_trials
+from benchmarks.baselines._trials import complete_trials, free_run
 from sklearn_jedi.metrics import trajectory_r2
 
 
@@ -62,7 +62,7 @@ class PerCondition(BaseEstimator):
         """Mean squared error of each model's free run, (n_trials, n_classes)."""
         check_is_fitted(self)
         trials = complete_trials(X)
-        runs = [_free_run(model, trials) for model in self.models_]
+        runs = [free_run(model, trials) for model in self.models_]
         return np.stack(
             [((run - trials)[:, 1:] ** 2).mean((1, 2)) for run in runs], axis=1
         )
@@ -81,7 +81,7 @@ class PerCondition(BaseEstimator):
     def reconstruct(self, X: ArrayLike, y: ArrayLike | None = None) -> np.ndarray:
         """Free runs of the models of the labels y, or of those predicted."""
         trials = complete_trials(X)
-        return self._each(_free_run, trials, self.predict(trials) if y is None else y)
+        return self._each(free_run, trials, self.predict(trials) if y is None else y)
 
     def forecast(
         self, X: ArrayLike, n_steps: int, y: ArrayLike | None = None
@@ -115,8 +115,3 @@ class PerCondition(BaseEstimator):
                 out = np.empty((len(trials), *part.shape[1:])) if out is None else out
                 out[mine] = part
         return out
-
-
-def _free_run(model: Any, trials: np.ndarray) -> np.ndarray:
-    run = getattr(model, "reconstruct", None) or model.free_run
-    return run(trials)
