@@ -15,6 +15,7 @@ from sklearn_jedi.datasets import make_driven_teachers
 from sklearn_jedi.metrics import trajectory_r2
 
 DT = 0.01
+FREQUENCIES = (1.0, 2.0, 4.0, 6.0, 8.0, 10.0)  # Hz, each left out in turn
 LEAST_RATE = 0.1  # spikes/s, where rates are compared on a logarithmic scale
 N_ROUNDS = 50
 LINEAR = {"linear": (5, 10, 20), "linear per condition": (4, 7, 10)}
@@ -73,9 +74,9 @@ def count_case(seed: int, rate: float, n_train: int, n_test: int, **size: Any) -
     return clean._replace(X=counts, truth=rates, observation="poisson")
 
 
-def models(case: Case, sizes: dict[str, int], seed: int) -> dict[str, Any]:
+def models(case: Case, jedi: JEDIEstimator, sizes: dict[str, int]) -> dict[str, Any]:
     """JEDI and what stands beside it, `sizes` the states of the linear models."""
-    jedi = JEDIEstimator(observation=case.observation, random_state=seed)
+    jedi = clone(jedi).set_params(observation=case.observation)
     em = clone(jedi).set_params(max_epochs=0)
     trained = {"JEDI, EM": em} if case.observation == "state" else {}
     per_condition = PerCondition(OneNetwork(em), n_given=case.X.shape[1])
@@ -166,23 +167,26 @@ def r2(case: Case, model: Any, run: np.ndarray, ahead: np.ndarray) -> dict[str, 
 
 
 def held_out_condition(
-    case: Case, held: int, frequencies: np.ndarray, sizes: dict[str, int], seed: int
+    case: Case, frequency: float, jedi: JEDIEstimator, sizes: dict[str, int]
 ) -> dict[str, dict[str, float]]:
     """Scores on a condition without training trials, `read` as one of its neighbours.
+
+    The case has trials of all `FREQUENCIES`.
 
     JEDI's embedding is inferred from each trial, interpolated between the mean
     embeddings of the two neighbouring conditions, or that of the nearest condition.
     """
+    held = FREQUENCIES.index(frequency)
     train, test = case.train[case.y[case.train] != held], np.flatnonzero(case.y == held)
     case = case._replace(train=train, test=test)
-    neighbours = [k for k in (held - 1, held + 1) if 0 <= k < len(frequencies)]
+    neighbours = [k for k in (held - 1, held + 1) if 0 <= k < len(FREQUENCIES)]
+    apart = np.array([abs(FREQUENCIES[k] - frequency) for k in neighbours])
     scores = {}
-    for name, model in models(case, sizes, seed).items():
+    for name, model in models(case, jedi, sizes).items():
         model, scores[name] = fit_and_score(model, case, read_as=neighbours)
         if name == "JEDI":
             y = case.y[train]
             means = np.stack([model.embeddings_[y == k].mean(0) for k in neighbours])
-            apart = np.abs(frequencies[neighbours] - frequencies[held])
             given = {"JEDI, nearest condition": means[apart.argmin()]}
             if len(neighbours) == 2:
                 given["JEDI, interpolated"] = apart[::-1] @ means / apart.sum()

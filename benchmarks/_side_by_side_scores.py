@@ -33,7 +33,9 @@ def whole(model: Any, X: np.ndarray, truth: np.ndarray) -> float:
     return r2(truth[:, 1:], free_run(model, X)[:, 1:])
 
 
-def forecasts(model: Any, X: np.ndarray, truth: np.ndarray, n_given: int) -> list:
+def forecasts(
+    model: Any, X: np.ndarray, truth: np.ndarray, n_given: int
+) -> list[float]:
     """R^2 of the bins `AHEAD` of those given; NaN past the trials' end."""
     if not hasattr(model, "forecast"):
         return [np.nan] * len(AHEAD)

@@ -11,8 +11,9 @@ ones, against activity without observation noise where that is known. Columns:
 - k=1, 10, 50: R^2 of the bin that many bins after the last one seen;
 - read: conditions read from embeddings by one classifier, or by which model fits best;
 - eig_%: relative error of the eigenvalue of J of largest real part, mean of conditions;
-- points, false, off_%: share of true fixed points found, of found ones that are false
-  and their distance over the size of the activity, means over conditions;
+- points, false, off_%: share of true fixed points found, of found ones that are false,
+  and, where any were found, their distance over the size of the activity, means over
+  the conditions that have points;
 - s: processor seconds of the last fit, of all threads;
 - MB: memory that this fit adds, in a process of its own.
 
