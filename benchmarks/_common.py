@@ -102,7 +102,7 @@ def save(name: str, rows: Sequence[dict[str, Any]], summary: dict[str, Any]) -> 
     }
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(content, indent=1, default=float) + "\n")
-    print(f"written: {path.parent.name}/{path.name}")
+    print(f"written: benchmarks/{path.parent.name}/{path.name}")
 
 
 def recordings() -> Path | None:

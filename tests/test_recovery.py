@@ -443,6 +443,26 @@ def test_tolerance_and_region_are_in_units_of_the_visited_states(unit, rng):
     np.testing.assert_array_equal(scores["fixed_point_precision"], [1, 0, np.nan])
 
 
+def test_a_scale_that_is_given_is_that_of_all_networks(rng):
+    b = np.array([[2.0, 0.0, 0.0], [2.0, 0.0, 0.0]])
+    spread = np.array([0.5, 5.0])[:, None, None]
+    states = b[:, None] + spread * rng.standard_normal((2, 20, 3))
+    found = decaying(b + np.array([[0.15, 0.0, 0.0]]))
+    options = {"n_timepoints": 2, "region": 0.5, "analyzer": Planted(99.0)}
+    own = compare_dynamics(decaying(b), found, states, **options)
+    np.testing.assert_array_equal(own["fixed_point_recall"], [0, 1])
+    given = compare_dynamics(decaying(b), found, states, scale=5.0, **options)
+    np.testing.assert_array_equal(given["fixed_point_recall"], [1, 1])
+    np.testing.assert_allclose(given["fixed_point_distance"], 0.03, rtol=1e-6)
+
+
+def test_states_that_differ_in_number_are_refused():
+    true, states = decaying(B[:2]), [np.zeros((4, 3)), np.zeros((5, 3))]
+    text = r"as many states for each network .*\[\(4, 3\), \(5, 3\)\]"
+    with pytest.raises(ValueError, match=text):
+        compare_dynamics(true, true, states)
+
+
 def test_comparing_with_runs_that_diverge(rng):
     u = np.ones((1, 3, 1))
     wild = LowRankRNN(40 * u, u, nonlinearity="linear", tau=0.01)
@@ -460,6 +480,7 @@ def test_comparing_with_runs_that_diverge(rng):
     [
         ({"n_timepoints": 1}, "at least 2; got 1"),
         ({"region": -1.0}, "region .* got -1"),
+        ({"scale": 0.0}, "scale must be positive and finite; got 0"),
     ],
 )
 def test_compare_dynamics_refuses(options, text):

@@ -131,14 +131,34 @@ def test_networks_are_kept_on_disk(tmp_path, monkeypatch):
     ("wrong", "message"),
     [
         ({"task": "go"}, r"task must be one of .*memory_pro.*; got 'go'"),
+        ({"task": np.array(["memory_pro"])}, "task must be one of"),
         ({"durations": (1, 2)}, "durations must be four numbers of seconds"),
         ({"durations": (1, 2, 3, -1)}, "durations must be"),
+        ({"durations": (200, 800, 1500, 800)}, "in seconds: 800 ms is 0.8"),
+        ({"durations": (0.001, 1, 1, 1)}, "between 0.01 and 60 s; got 0.001"),
+        ({"durations": (0.2, 0.8, [1], 0.8)}, "durations must be"),
+        ({"durations": "long"}, "durations must be"),
         ({"n_neurons": 3}, "n_neurons must be"),
         ({"noise": -1}, "noise must be"),
         ({"n_trials_per_condition": 0}, "n_trials_per_condition must be"),
     ],
 )
 def test_bad_parameters_are_refused_before_training(wrong, message, tmp_path):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         make_task_network(**{"data_home": tmp_path, **wrong})
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_is_refused_before_training(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "sklearn_jedi.datasets._task_training.train", lambda *_: pytest.fail("trained")
+    )
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(ValueError, match=r"data_home=.* cannot hold a folder"):
+        make_task_network(data_home=file)
+    (tmp_path / "sklearn_jedi").write_text("")
+    with pytest.raises(ValueError, match=r"data_home=.* cannot hold a folder"):
+        make_task_network(data_home=tmp_path)
+    with pytest.raises(TypeError, match="data_home must be a path or None; got 3"):
+        make_task_network(data_home=3)

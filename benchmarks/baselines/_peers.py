@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-INSTALL = "pip install 'sklearn-jedi[bench]'"
+INSTALL = "pip install -e '.[bench]'"
 
 
 def peer(module: str) -> ModuleType:

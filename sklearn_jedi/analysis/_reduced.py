@@ -196,7 +196,7 @@ def check_states(dynamics: LowRankRNN, states: Any) -> np.ndarray:
     ValueError
         If they do not fit the networks or are not finite.
     """
-    array = np.asarray(states, dtype=float)
+    array = as_one_array(states)
     if array.ndim == 2 and len(dynamics) == 1:
         array = array[None]
     if (
@@ -213,3 +213,21 @@ def check_states(dynamics: LowRankRNN, states: Any) -> np.ndarray:
     if not np.isfinite(array).all():
         raise ValueError("states contains NaN or infinity")
     return array
+
+
+def as_one_array(states: Any) -> np.ndarray:
+    """States as an array, where every network has as many.
+
+    Raises
+    ------
+    ValueError
+        If they do not fit together.
+    """
+    try:
+        return np.asarray(states, dtype=float)
+    except (TypeError, ValueError):
+        shapes = [np.shape(part) for part in states] if isinstance(states, list) else ""
+        raise ValueError(
+            "states must be numbers, as many states for each network (draw as many of "
+            f"each); got {type(states).__name__} {shapes}".rstrip()
+        ) from None

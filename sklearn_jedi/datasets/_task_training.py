@@ -91,7 +91,7 @@ def trained(
     data_home: str | os.PathLike | None,
 ) -> Weights:
     """Weights of a trained network, from its file where there is one."""
-    folder = Path(get_data_home(data_home)) / "sklearn_jedi"
+    folder = _folder(data_home)
     path = folder / f"{name}-{n_neurons}-{n_iterations}-{seed}-v{_RECIPE}.npz"
     if path.is_file():
         try:
@@ -103,7 +103,6 @@ def trained(
             pass
         warnings.warn(f"{path} is damaged and is made anew", UserWarning, stacklevel=3)
     weights = train(conditions, n_neurons, n_iterations, seed)
-    folder.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.npz")
     try:
         np.savez(temporary, **weights._asdict())
@@ -111,6 +110,23 @@ def trained(
     finally:
         temporary.unlink(missing_ok=True)
     return weights
+
+
+def _folder(data_home: str | os.PathLike | None) -> Path:
+    """Where networks are kept; whether it can be is found out before training."""
+    if data_home is not None and not isinstance(data_home, str | os.PathLike):
+        raise TypeError(f"data_home must be a path or None; got {data_home!r}")
+    try:
+        folder = Path(get_data_home(data_home)) / "sklearn_jedi"
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"data_home={data_home!r} cannot hold a folder for trained networks; name "
+            f"one that can be written to ({error})"
+        ) from error
+    if not os.access(folder, os.W_OK):
+        raise ValueError(f"data_home={data_home!r} cannot be written to")
+    return folder
 
 
 def train(

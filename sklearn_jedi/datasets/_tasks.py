@@ -19,6 +19,7 @@ _EPOCHS = ("fixation", "stimulus", "delay", "response")
 _TASKS = ("memory_pro", "memory_anti", "delayed_match", "perceptual_decision")
 _COHERENCES = (-0.8, -0.4, -0.2, 0.2, 0.4, 0.8)
 _TRAINING_DIRECTIONS = 360
+_LONGEST = 60.0  # s, of an epoch
 
 
 def make_task_network(
@@ -75,7 +76,7 @@ def make_task_network(
     initial_sd : float, default=0.3
         Standard deviation of each neuron's state in which recorded trials begin.
     n_iterations : int, default=400
-        Batches of 64 trials that the network is trained on; some 10 ms each with 100
+        Batches of 64 trials that the network is trained on; some 25 ms each with 100
         neurons.
     data_home : str or path-like, default=None
         Trained networks are kept in its folder ``sklearn_jedi``, about
@@ -120,6 +121,12 @@ def make_task_network(
     ValueError, TypeError
         If a parameter cannot be used.
 
+    Notes
+    -----
+    To find the fixed points that the activity visits, `JEDIEstimator` needs a rank of
+    20 to 30 with 100 neurons, and `conditions=data.network`; docs/reproducing.md has an
+    example.
+
     References
     ----------
     .. [1] Driscoll, Shenoy and Sussillo, "Flexible multitask computation in recurrent
@@ -128,7 +135,7 @@ def make_task_network(
        "Context-dependent computation by recurrent dynamics in prefrontal cortex",
        Nature 503 (2013), for decisions.
     """
-    if task not in _TASKS:
+    if not isinstance(task, str) or task not in _TASKS:
         raise ValueError(f"task must be one of {_TASKS}; got {task!r}")
     check_integer("n_trials_per_condition", n_trials_per_condition, 1)
     check_integer("n_neurons", n_neurons, 10)
@@ -172,14 +179,19 @@ def make_task_network(
 
 
 def _bins(durations: Sequence[float]) -> tuple[int, ...]:
-    if np.shape(durations) != (4,):
+    if not isinstance(durations, Sequence | np.ndarray) or len(durations) != 4:
         raise ValueError(
             "durations must be four numbers of seconds, of fixation, stimulus, delay "
             f"and response; got {durations!r}"
         )
     for duration in durations:
         check_real("durations", duration)
-    return tuple(max(1, round(duration / DT)) for duration in durations)
+        if not DT <= duration <= _LONGEST:
+            raise ValueError(
+                f"durations must lie between {DT:g} and {_LONGEST:g} s; got "
+                f"{duration!r}. They are in seconds: 800 ms is 0.8"
+            )
+    return tuple(round(duration / DT) for duration in durations)
 
 
 def _conditions(task: str, n_directions: int) -> Conditions:

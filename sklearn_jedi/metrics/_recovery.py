@@ -12,6 +12,7 @@ from sklearn.base import clone
 
 from sklearn_jedi._low_rank_rnn import LowRankRNN
 from sklearn_jedi.analysis import FixedPointAnalyzer, LimitCycle
+from sklearn_jedi.analysis._reduced import as_one_array
 from sklearn_jedi.metrics._long_runs import (
     power_spectrum_distance,
     size_of,
@@ -226,18 +227,19 @@ def compare_dynamics(
     n_timepoints: int = 200,
     tol: float = 0.05,
     region: float = 0.25,
+    scale: float | None = None,
     analyzer: Any = None,
 ) -> dict[str, np.ndarray]:
     """Inferred networks held against the true ones: every score in one call.
 
     Free runs of both networks start from `states`. Fixed points are compared where the
     trajectories were: the visited region is all that lies within ``region * scale`` of
-    one of the `states` or of a point of the true free runs, and `scale` is the root
-    mean square distance of those from their mean. Recall is the share of the true
-    points in that region that match any found point, precision the share of the found
-    points in that region that match any true point. Either is NaN where there is no
-    point in the region. Where both networks have continuous attractors, points on them
-    are not counted: how far the attractors are apart is.
+    one of the `states` or of a point of the true free runs, and `scale`, unless given,
+    is the root mean square distance of those from their mean. Recall is the share of
+    the true points in that region that match any found point, precision the share of
+    the found points in that region that match any true point. Either is NaN where there
+    is no point in the region. Where both networks have continuous attractors, points on
+    them are not counted: how far the attractors are apart is.
 
     Parameters
     ----------
@@ -252,6 +254,9 @@ def compare_dynamics(
         Largest distance of two matched fixed points, in units of `scale`.
     region : float, default=0.25
         Reach of the visited region, in units of `scale`.
+    scale : float, default=None
+        Size of the activity in rate units, the same for all networks, such as that of
+        all epochs of a recording together. None: that of each network's own.
     analyzer : object, default=None
         Finds the fixed points: ``fit(networks, states=states)`` sets ``fixed_points_``,
         ``is_stable_``, ``manifolds_`` and ``limit_cycles_``, one entry for each
@@ -293,6 +298,8 @@ def compare_dynamics(
         raise ValueError(f"n_timepoints must be at least 2; got {n_timepoints}")
     if not 0 <= region < np.inf:
         raise ValueError(f"region must be finite and at least 0; got {region}")
+    if scale is not None and not 0 < scale < np.inf:
+        raise ValueError(f"scale must be positive and finite; got {scale}")
     if analyzer is None:
         analyzer = FixedPointAnalyzer(random_state=0)
     in_true = clone(analyzer, safe=False).fit(true, states=at)
@@ -308,37 +315,35 @@ def compare_dynamics(
                 "points: ask for fewer n_timepoints"
             )
         visited = np.concatenate([at[k], X.reshape(-1, X.shape[2])])
-        scale = size_of(visited)
+        size = size_of(visited) if scale is None else scale
         points = in_true.fixed_points_[k], in_found.fixed_points_[k]
         stable = [np.asarray(a.is_stable_[k]) for a in (in_true, in_found)]
-        here = [_near(p, visited, region * scale) for p in points]
+        here = [_near(p, visited, region * size) for p in points]
         curves = [
             np.concatenate([np.empty((0, X.shape[2])), *(m.states for m in found_here)])
             for found_here in (in_true.manifolds_[k], in_found.manifolds_[k])
         ]
         if all(len(curve) for curve in curves):  # a continuum has no points to count
             here = [
-                inside & ~_near(p, curve, tol * scale)
+                inside & ~_near(p, curve, tol * size)
                 for inside, p, curve in zip(here, points, curves, strict=True)
             ]
         recalled = match_fixed_points(
             points[0][here[0]],
             points[1],
             tol=tol,
-            scale=scale,
+            scale=size,
             true_stable=stable[0][here[0]],
             found_stable=stable[1],
         )
-        precise = match_fixed_points(
-            points[0], points[1][here[1]], tol=tol, scale=scale
-        )
+        precise = match_fixed_points(points[0], points[1][here[1]], tol=tol, scale=size)
         rows.append(
             {
                 "fixed_point_recall": recalled.recall,
                 "fixed_point_precision": precise.precision,
                 "fixed_point_distance": recalled.distance,
                 "stability_agreement": recalled.stability_agreement,
-                "manifold_distance": _farthest(*curves) / scale,
+                "manifold_distance": _farthest(*curves) / size,
                 "cycle_period_error": _period_error(
                     in_true.limit_cycles_[k], in_found.limit_cycles_[k]
                 ),
@@ -420,7 +425,7 @@ def _as_states(true: LowRankRNN, found: LowRankRNN, states: ArrayLike) -> np.nda
             "true and found must have the same number of networks and neurons; got "
             f"{sizes[0]} and {sizes[1]}"
         )
-    at = np.asarray(states, dtype=float)
+    at = as_one_array(states)
     n_networks, n_neurons = sizes[0]
     if at.ndim != 3 or at.shape[::2] != sizes[0] or at.size == 0:
         raise ValueError(
