@@ -23,7 +23,6 @@ from sklearn_jedi.analysis import FixedPointAnalyzer
 from sklearn_jedi.metrics import compare_dynamics, trajectory_r2
 
 AHEAD = (1, 10, 50)
-WORTH_SIZE = 0.1  # what an earlier candidate may add to the least error
 Task = tuple[str, int, str]  # data set, seed, model
 
 
@@ -126,10 +125,7 @@ def prepare(name: str, seed: int, model: str) -> tuple[DataSet, list[Any]]:
 
 
 def choose(task: Task) -> int:
-    """The first candidate that does about as well as the best on left-out trials.
-
-    They are left out of the training trials; candidates come in the order listed.
-    """
+    """The candidate that does best on trials left out of the training trials."""
     data, candidates = prepare(*task)
     fit, held = data.inner()
     X, y = data.X, data.y
@@ -143,8 +139,7 @@ def choose(task: Task) -> int:
         if np.isnan(score):
             score = reading(model, X, y, fit, held)
         scores.append(score)
-    errors = 1 - np.array(scores)
-    return int(np.argmax(errors <= (1 + WORTH_SIZE) * errors.min()))
+    return int(np.argmax(scores))
 
 
 def measure(of: tuple[Task, int]) -> dict[str, Any]:

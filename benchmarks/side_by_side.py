@@ -1,11 +1,10 @@
 """JEDI beside the paper's baselines and other packages: same trials, splits, run.
 
 Every model chooses one of three candidates (`_side_by_side_models` lists them) on a
-quarter of the first seed's training trials (of each split's, for the recording): the
-first whose error is at most a tenth above the least, in whole trials, in forecasts or
-in conditions read, whichever is the first that it can do. It is then fitted to all
-training trials and scored on held-out ones, against activity without observation noise
-where that is known. Columns:
+quarter of the first seed's training trials (of each split's, for the recording): by
+R^2 of whole trials, by that of forecasts, or by the condition read, whichever is the
+first that it can do. It is then fitted to all training trials and scored on held-out
+ones, against activity without observation noise where that is known. Columns:
 
 - run: R^2 of whole trials from the model's own estimate of them (free runs from the
   first state, or decoded latents);
