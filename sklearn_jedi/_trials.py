@@ -185,9 +185,9 @@ class Trials:
         """
         if len(self) <= at_most:
             return self
-        within = np.random.RandomState(0).uniform(size=at_most)
-        chosen = (np.arange(at_most) + within) * (len(self) / at_most)
-        return self.take(chosen.astype(int))
+        rng = np.random.RandomState(0)
+        parts = np.array_split(np.arange(len(self)), at_most)
+        return self.take(np.array([rng.choice(part) for part in parts]))
 
     def in_data_units(self, values: np.ndarray) -> np.ndarray:
         """Values of a block, as they were recorded."""

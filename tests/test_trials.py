@@ -96,5 +96,8 @@ def test_a_sample_has_trials_of_conditions_that_take_turns(n_conditions):
     drawn = in_trials(X).sample(24)
     order = drawn.read(np.arange(24)).values[:, 0, 0]
     np.testing.assert_array_equal(np.unique(order), np.arange(n_conditions))
+    numbered = np.broadcast_to(np.arange(48.0)[:, None, None], (48, 3, 2))
+    chosen = in_trials(numbered).sample(32).read(np.arange(32)).values[:, 0, 0]
+    assert len(np.unique(chosen)) == 32  # none twice
     again = in_trials(X).sample(24).read(np.arange(24)).values[:, 0, 0]
     np.testing.assert_array_equal(order, again)
