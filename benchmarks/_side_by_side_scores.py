@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import threading
 import time
 import warnings
 from functools import partial
@@ -13,11 +12,11 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks._common import classifier
+from benchmarks._memory import memory_watch
 from benchmarks._side_by_side_data import DATA, DataSet, small
 from benchmarks._side_by_side_models import MODELS, fitted, network_of
 from benchmarks.baselines import PerCondition
 from benchmarks.baselines._trials import free_run
-from benchmarks.scale import anonymous_memory
 from sklearn_jedi import JEDIEstimator
 from sklearn_jedi.analysis import FixedPointAnalyzer
 from sklearn_jedi.metrics import compare_dynamics, trajectory_r2
@@ -171,18 +170,8 @@ def measure(of: tuple[Task, int]) -> dict[str, Any]:
 
 def watched(function: Any) -> tuple[Any, float, float]:
     """What a function returns, its processor seconds, the memory that it adds."""
-    before = anonymous_memory()
-    peak, done = [before], threading.Event()
-
-    def watch() -> None:
-        while not done.wait(0.02):
-            peak[0] = max(peak[0], anonymous_memory())
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    start = time.process_time()
-    value = function()
-    seconds = time.process_time() - start
-    done.set()
-    watcher.join()
-    return value, seconds, max(peak[0], anonymous_memory()) - before
+    with memory_watch() as added:
+        start = time.process_time()
+        value = function()
+        seconds = time.process_time() - start
+        return value, seconds, added()

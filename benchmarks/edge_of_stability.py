@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks._common import RESULTS, arguments, over_seeds, recordings, save, table
-from benchmarks._epochs import (
+from benchmarks._edge_of_stability import (
     DT,
     EPOCHS,
     READINGS,

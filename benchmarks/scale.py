@@ -12,13 +12,13 @@ import json
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks._common import RESULTS, arguments, save, table
+from benchmarks._memory import memory_watch
 
 TRIALS = (100, 1_000, 10_000, 100_000)
 NEURONS = (50, 100, 200, 500, 1000, 2000)
@@ -49,14 +49,6 @@ def recording(path: Path, n_trials: int, n_timepoints: int, n_neurons: int) -> N
     out.flush()
 
 
-def anonymous_memory() -> float:
-    """Memory of this process that no file backs, in MB (Linux)."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("RssAnon"):
-            return int(line.split()[1]) / 1024
-    return float("nan")
-
-
 def fit_here(path: str, name: str) -> None:
     """Fit and transform the recording; print seconds and peak memory as JSON."""
     from sklearn_jedi import JEDIEstimator
@@ -65,27 +57,18 @@ def fit_here(path: str, name: str) -> None:
     jedi = JEDIEstimator(rank=2, embedding_dim=2, random_state=0, **FITS[name])
     jedi.fit(warm_up).transform(warm_up)
     X = np.load(path, mmap_mode="r")
-    before, peak, done = anonymous_memory(), [0.0], threading.Event()
-
-    def watch() -> None:
-        while not done.wait(0.01):
-            peak[0] = max(peak[0], anonymous_memory())
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    start = time.perf_counter()
-    jedi.fit(X)
-    seconds = time.perf_counter() - start
-    start = time.perf_counter()
-    jedi.transform(X)
-    transform_seconds = time.perf_counter() - start
-    done.set()
-    watcher.join()
-    row = {
-        "fit_s": seconds,
-        "transform_s": transform_seconds,
-        "peak_MB": peak[0] - before,
-    }
+    with memory_watch() as added:
+        start = time.perf_counter()
+        jedi.fit(X)
+        seconds = time.perf_counter() - start
+        start = time.perf_counter()
+        jedi.transform(X)
+        transform_seconds = time.perf_counter() - start
+        row = {
+            "fit_s": seconds,
+            "transform_s": transform_seconds,
+            "peak_MB": added(),
+        }
     print(json.dumps(row))
 
 
