@@ -270,6 +270,7 @@ class _Search:
         Outside, a free run decays in the same way whatever the weights.
         """
         red = reduction(basis, self.alpha, self.nonlinearity, 1.0)
-        rest = rest_path(red, self.X[:, 0], self.X.shape[1] - 1)[self.held]
+        rows = self.scored_rows
+        rest = rest_path(red, self.X[rows, 0], self.X.shape[1] - 1)[self.held[rows]]
         within, outside = split_state(red, self.targets)
         return within, ((outside - rest) ** 2).sum()

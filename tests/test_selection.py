@@ -83,6 +83,20 @@ def test_trials_of_a_condition_share_an_embedding_while_settings_are_chosen():
     assert together.score > 1.2 * apart.score > 0
 
 
+def test_ridge_is_chosen_again_for_fewer_directions(rotations, monkeypatch):
+    """With 12 directions 1 is the best ridge, with fewer 0.01, which 12 would hide."""
+
+    def scored(self, settings):
+        wide = settings.n_directions == 12
+        off = abs(np.log10(settings.ridge / (1.0 if wide else 0.01)))
+        error = (0.5 if wide else 0.1) * (1 + off)
+        return settings._replace(score=1 - error)
+
+    monkeypatch.setattr("sklearn_jedi._selection._Search.scored", scored)
+    settings, _ = choose(rotations[0], window=1, gain=1.0)
+    assert (settings.n_directions, settings.ridge) == (6, 0.01)
+
+
 def test_no_setting_runs_away_on_noise(rng):
     X = rng.standard_normal((12, 30, 5))
     settings, _ = choose(X)
