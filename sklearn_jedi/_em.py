@@ -160,6 +160,7 @@ def fit_bilinear(
     everything: Callable[[], Iterable[Moments]] | None = None,
     max_iter: int = 20,
     tol: float = 1e-2,
+    change_rank: int | None = None,
 ) -> BilinearModel:
     """Closed-form start, then EM; deterministic.
 
@@ -178,19 +179,21 @@ def fit_bilinear(
     max_iter, tol : int, float
         EM stops when no embedding moves by more than `tol` prior standard deviations
         (root mean square), or after `max_iter` rounds.
+    change_rank : int, default=None
+        As in `solve`.
     """
     K, rank = moments.fy.shape[1:]
     penalty = ridge * max(np.trace(moments.ff.sum(0)) / K, np.finfo(float).tiny)
     embeddings = _start(moments, embedding_dim, penalty)
     n_axes = embeddings.shape[1]
-    model = solve(pool(moments, embeddings), penalty, inflation)
+    model = solve(pool(moments, embeddings), penalty, inflation, change_rank)
     n_iter = 0
     while n_axes and n_iter < max_iter:
         n_iter += 1
         mean, cov = posterior(moments, model)
         pooled = pool(moments, mean, cov)
         T = whitening(pooled)
-        model = solve(pooled.transformed(T), penalty, inflation)
+        model = solve(pooled.transformed(T), penalty, inflation, change_rank)
         before, embeddings = embeddings, mean @ T[1:, 1:].T + T[1:, 0]
         if np.sqrt(np.mean((embeddings - before) ** 2)) < tol:
             break
@@ -201,7 +204,7 @@ def fit_bilinear(
             pooled = functools.reduce(Pooled.plus, parts)
             pooled = pooled.transformed(whitening(pooled))
             share = pooled.n_windows / moments.n_windows.sum()
-            model = solve(pooled, share * penalty, inflation)
+            model = solve(pooled, share * penalty, inflation, change_rank)
     A = np.zeros((embedding_dim + 1, K, rank))
     A[: n_axes + 1] = fix_gauge(moments.ff.sum(0), model.A, model.noise_cov)
     return model._replace(A=A, n_iter=n_iter)
@@ -376,7 +379,10 @@ def _shrink(scatter: np.ndarray, count: float, total: np.ndarray) -> np.ndarray:
 
 
 def solve(
-    pooled: Pooled, penalty: float | np.ndarray, inflation: float = 1.0
+    pooled: Pooled,
+    penalty: float | np.ndarray,
+    inflation: float = 1.0,
+    change_rank: int | None = None,
 ) -> BilinearModel:
     """The M step: one pooled regression for all `A_j`, and the noise.
 
@@ -385,15 +391,55 @@ def solve(
     penalty : float or array of shape (embedding_dim + 1,)
         Prior precision of the weights, for all or each of the `A_j`, in units of the
         precision of the drive.
+    change_rank : int, default=None
+        Dimensions of the drive that embeddings change: a reduced-rank regression [1]_
+        of `A_1, A_2, ...`; None: all.
+
+    References
+    ----------
+    .. [1] Izenman, "Reduced-rank regression for the multivariate linear model", Journal
+       of Multivariate Analysis 5 (1975).
     """
     size, K, rank = pooled.cross.shape
     gram = pooled.gram.transpose(0, 2, 1, 3).reshape(size * K, size * K)
     rhs = pooled.cross.reshape(size * K, rank)
-    A = _solve_psd(gram, rhs, np.repeat(np.broadcast_to(penalty, size), K))
-    cross = rhs.T @ A
-    scatter = pooled.yy - cross - cross.T + A.T @ (gram @ A)
-    noise = _shrink(scatter, pooled.n_windows, pooled.yy)
+    penalties = np.repeat(np.broadcast_to(penalty, size), K)
+    A = _solve_psd(gram, rhs, penalties)
+
+    def noise_cov() -> np.ndarray:
+        cross = rhs.T @ A
+        scatter = pooled.yy - cross - cross.T + A.T @ (gram @ A)
+        return _shrink(scatter, pooled.n_windows, pooled.yy)
+
+    noise = noise_cov()
+    if change_rank is not None and size > 1 and change_rank < rank:
+        A = _reduce_rank(A, gram, rhs, penalties, noise, K, change_rank)
+        noise = noise_cov()
     return BilinearModel(A.reshape(size, K, rank), noise, inflation, 0)
+
+
+def _reduce_rank(
+    A: np.ndarray,
+    gram: np.ndarray,
+    rhs: np.ndarray,
+    penalties: np.ndarray,
+    noise: np.ndarray,
+    K: int,
+    change_rank: int,
+) -> np.ndarray:
+    """The solution whose rows from K on have a rank of at most `change_rank`."""
+    shared, across, own = gram[:K, :K], gram[:K, K:], gram[K:, K:]
+    schur = own + np.diag(penalties[K:])
+    schur = schur - across.T @ _solve_psd(shared, across, penalties[:K])
+    values, vectors = linalg.eigh(0.5 * (schur + schur.T))
+    root = np.sqrt(np.maximum(values, 0))[:, None] * vectors.T
+    half = linalg.sqrtm(noise).real
+    inverse = np.linalg.inv(half)
+    leading = linalg.svd(root @ A[K:] @ inverse, full_matrices=False)[2][:change_rank]
+    change = A[K:] @ inverse @ leading.T @ leading @ half
+    return np.concatenate(
+        [_solve_psd(shared, rhs[:K] - across @ change, penalties[:K]), change]
+    )
 
 
 def fix_gauge(ff: np.ndarray, A: np.ndarray, noise_cov: np.ndarray) -> np.ndarray:

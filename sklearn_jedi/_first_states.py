@@ -35,17 +35,18 @@ class FirstStates(NamedTuple):
 
     Attributes
     ----------
-    P : array of shape (n_neurons, rank)
-        Orthonormal directions of the activity.
-    offset : array of shape (n_neurons,)
-        Activity at `z = 0`; orthogonal to `P`.
+    trials : Trials
+        All trials of the session.
+    loading : array of shape (n_neurons, rank + 1)
+        From `[z, 1]` to activity: orthonormal columns, then an offset orthogonal to
+        them.
     paths : list of arrays (n_trials, n_timepoints, rank)
         States, for each block of the first `start_trials`.
     readout : Readout
     """
 
-    P: np.ndarray
-    offset: np.ndarray
+    trials: Trials
+    loading: np.ndarray
     paths: list[np.ndarray]
     readout: Readout
 
@@ -81,22 +82,22 @@ def smoothed_states(
     width : float
         Standard deviation of the kernel, in bins.
     """
-    trials, kernel = start_trials(trials), _kernel(width)
+    part, kernel = start_trials(trials), _kernel(width)
 
     def rows() -> Iterator[np.ndarray]:
-        for block in trials.blocks():
+        for block in part.blocks():
             yield (_smoothed(block, kernel, mean) - mean)[block.within]
 
     P = _moments.leading_directions(rows, rank, trials.n_neurons, centre=False)[0]
     paths, squares, count = [], np.zeros(len(P)), np.zeros(len(P))
-    for block in trials.blocks():
+    for block in part.blocks():
         smoothed = _smoothed(block, kernel, mean)
         squares += (block.masked(block.values - smoothed) ** 2).sum((0, 1))
         count += block.n_recorded
         paths.append(smoothed @ P)
     variance = np.maximum(squares / np.maximum(count, 1), LEAST_VARIANCE)
-    offset = mean - P @ (mean @ P)
-    return FirstStates(P, offset, paths, Readout(False, variance, 0.0 * mean))
+    loading = np.column_stack([P, mean - P @ (mean @ P)])
+    return FirstStates(trials, loading, paths, Readout(False, variance, 0.0 * mean))
 
 
 def poisson_states(
@@ -113,19 +114,20 @@ def poisson_states(
     log_mean : array of shape (n_neurons,)
         Log of each neuron's mean count: the zero of its network unit.
     """
-    counts, roots = start_trials(counts), start_trials(roots)
+    part, roots = start_trials(counts), start_trials(roots)
     readout = Readout(True, np.exp(log_mean), log_mean)
     paths = [smooth(gaussian, block).z for block in roots.blocks()]
     loading = np.zeros((len(log_mean), paths[0].shape[2] + 1))
     for _ in range(_POISSON_STEPS):
         parts = (
             readout_sums(readout, loading, block, with_one(path)[None])
-            for block, path in zip(counts.blocks(), paths, strict=True)
+            for block, path in zip(part.blocks(), paths, strict=True)
         )
         sums = functools.reduce(ReadoutSums.plus, parts)
         loading, readout = solve_readout(readout, loading, sums)
     P, offset, turn, shift = gauge(loading)
-    return FirstStates(P, offset, [path @ turn.T + shift for path in paths], readout)
+    paths = [path @ turn.T + shift for path in paths]
+    return FirstStates(counts, np.column_stack([P, offset]), paths, readout)
 
 
 def _kernel(width: float) -> np.ndarray:

@@ -44,12 +44,14 @@ class NoisyModel(Model):
 
     @property
     def state_space(self) -> StateSpace:
+        red = self.reduction
         return StateSpace(
-            self.reduction,
+            red,
             self.bilinear,
             self.step_cov,
             self.first_mean,
             self.first_cov,
+            np.column_stack([red.P, red.mean_out]),
             self.readout,
         )
 
@@ -133,10 +135,9 @@ def fit_noisy(
         Whether Ctrl-C ended EM.
     """
 
-    def em(of: Trials, first: FirstStates, *, rounds: bool = True) -> StateSpaceEM:
+    def em(first: FirstStates, *, rounds: bool = True) -> StateSpaceEM:
         return StateSpaceEM(
-            of,
-            first,
+            [first],
             embedding_dim,
             nonlinearity,
             dt / tau,
@@ -156,16 +157,16 @@ def fit_noisy(
         network_units, centre = trials.in_units(scaling), scaling.to_network(mean)
     width = settings.window or kernel_width(network_units)
     first = smoothed_states(network_units, centre, rank, width)
-    fit = em(network_units, first)
+    fit = em(first)
     if poisson:
         n_bins = max(int(trials.lengths.sum()), 1)
         log_mean = np.log(np.maximum(mean, _FEWEST_SPIKES / n_bins))
         scaling = Scaling(log_mean, np.ones_like(log_mean), False)
-        first = poisson_states(trials, network_units, fit.model, log_mean)
+        first = poisson_states(trials, network_units, fit.models[0], log_mean)
         interrupted = fit.interrupted
-        fit = em(trials, first, rounds=not interrupted)
+        fit = em(first, rounds=not interrupted)
         fit.interrupted |= interrupted
-    model = fit.model
+    model = fit.models[0]
     fitted = NoisyModel(
         scaling=scaling,
         settings=settings._replace(window=width),

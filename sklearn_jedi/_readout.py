@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sklearn_jedi._rollout import Reduction
 from sklearn_jedi._trials import Block
 
 LEAST_VARIANCE = 1e-6
@@ -29,25 +28,32 @@ class Readout(NamedTuple):
     variance: np.ndarray
     offset: np.ndarray
 
-    def terms(self, red: Reduction, block: Block) -> GaussianTerms | PoissonTerms:
-        """The log likelihood of a block as a function of its states."""
+    def terms(self, loading: np.ndarray, block: Block) -> GaussianTerms | PoissonTerms:
+        """The log likelihood of a block as a function of its states.
+
+        Parameters
+        ----------
+        loading : array of shape (n_neurons, rank + 1)
+            The activity is `loading [z, 1]`.
+        """
         if self.poisson:
-            return PoissonTerms(red, block, self.offset)
-        return GaussianTerms(red, block, self.variance)
+            return PoissonTerms(loading, block, self.offset)
+        return GaussianTerms(loading, block, self.variance)
 
 
 class GaussianTerms:
     """Negative log likelihood of states: quadratic, its parts computed once."""
 
-    def __init__(self, red: Reduction, block: Block, variance: np.ndarray) -> None:
-        rank = red.P.shape[1]
-        weighted = red.P / variance[:, None]
-        residual = block.masked(block.values - red.mean_out)
+    def __init__(self, loading: np.ndarray, block: Block, variance: np.ndarray) -> None:
+        P, offset = loading[:, :-1], loading[:, -1]
+        rank = P.shape[1]
+        weighted = P / variance[:, None]
+        residual = block.masked(block.values - offset)
         self._linear = residual @ weighted
         if block.recorded is None:
-            self._curvature = (red.P.T @ weighted)[None, None]
+            self._curvature = (P.T @ weighted)[None, None]
         else:
-            outer = (weighted[:, :, None] * red.P[:, None, :]).reshape(len(red.P), -1)
+            outer = (weighted[:, :, None] * P[:, None, :]).reshape(len(P), -1)
             curvature = block.recorded.astype(float) @ outer
             self._curvature = curvature.reshape(*curvature.shape[:2], rank, rank)
 
@@ -65,9 +71,10 @@ class GaussianTerms:
 class PoissonTerms:
     """Negative log likelihood of states that counts were drawn from."""
 
-    def __init__(self, red: Reduction, block: Block, offset: np.ndarray) -> None:
-        self._P, self._offset, self._block = red.P, red.mean_out + offset, block
-        self._outer = (red.P[:, :, None] * red.P[:, None, :]).reshape(len(red.P), -1)
+    def __init__(self, loading: np.ndarray, block: Block, offset: np.ndarray) -> None:
+        P = loading[:, :-1]
+        self._P, self._offset, self._block = P, loading[:, -1] + offset, block
+        self._outer = (P[:, :, None] * P[:, None, :]).reshape(len(P), -1)
 
     def cost(self, z: np.ndarray) -> np.ndarray:
         """(n_trials,), up to a constant."""

@@ -3,9 +3,10 @@ r"""States and embeddings inferred together from noisy recordings.
 The state of the network stays in the span of `P`: `x = P z + d`, and
 
     z[t+1] = (1 - alpha) z[t] + alpha A(c)^T [Q^T phi(g x[t]) / g; 1] + noise,
-    y[t] = x[t] + noise   (or counts with expectation exp(x[t])),
+    y[t] = C [z[t]; 1] + noise   (or counts with expectation exp(C [z[t]; 1])),
 
-with Gaussian priors on `z[0]` and `c`. The posterior mode of all states of a trial and
+where `C` is `[P, d]` if the recorded neurons are the units of the network, with
+Gaussian priors on `z[0]` and `c`. The posterior mode of all states of a trial and
 of its embedding is found by Gauss and Newton's method, an iterated Kalman smoother
 [1]_, [2]_: the Hessian is block tridiagonal in the states, with a border for the
 embedding. The inverse Hessian at the mode is the posterior covariance (Laplace's
@@ -50,6 +51,8 @@ class StateSpace(NamedTuple):
         Covariance of the noise of one step.
     first_mean, first_cov : arrays of shape (rank,), (rank, rank)
         Prior of the state at the first time point.
+    loading : array of shape (n_neurons, rank + 1)
+        `C`: from `[z, 1]` to the activity of the recorded neurons.
     readout : Readout
     """
 
@@ -58,10 +61,11 @@ class StateSpace(NamedTuple):
     step_cov: np.ndarray
     first_mean: np.ndarray
     first_cov: np.ndarray
+    loading: np.ndarray
     readout: Readout
 
     def activity(self, z: np.ndarray) -> np.ndarray:
-        """Activity of the neurons, in network units, of states z."""
+        """Activity of the units of the network at states z."""
         return z @ self.red.P.T + self.red.mean_out
 
 
@@ -90,10 +94,12 @@ class Smoothed(NamedTuple):
     response: np.ndarray
     group: np.ndarray
 
-    def draws(self, block: Block, n_pairs: int) -> tuple[np.ndarray, np.ndarray]:
+    def draws(
+        self, block: Block, n_pairs: int, session: int = 0
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Antithetic pairs of draws from the posterior of states and embeddings.
 
-        The random numbers of a trial depend on its number alone.
+        The random numbers of a trial depend on its number and session alone.
 
         Returns
         -------
@@ -103,13 +109,15 @@ class Smoothed(NamedTuple):
         n, T, rank = self.z.shape
         d = self.c.shape[1]
         root = np.linalg.cholesky(self.cov)
-        unit = np.stack([_normal(-1 - k, (n_pairs, d)) for k in block.labels], 1)
+        unit = np.stack(
+            [_normal(-1 - k, session, (n_pairs, d)) for k in block.labels], 1
+        )
         move_c = np.einsum("gij,pgj->pgi", root, unit)
         move_z = np.empty((n_pairs, n, T * rank))
         for i, factor in enumerate(self.factors):
             white = np.zeros((T * rank, n_pairs))
             own = slice(0, int(block.lengths[i]) * rank)
-            white[own] = _normal(block.numbers[i], white[own].shape)
+            white[own] = _normal(block.numbers[i], session, white[own].shape)
             free = lapack.dtbtrs(factor, white, uplo="L", trans="T")[0]
             move_z[:, i] = free.T - move_c[:, self.group[i]] @ self.response[i].T
         move_z = move_z.reshape(n_pairs, n, T, rank)
@@ -266,7 +274,7 @@ class _Problem:
         self.live = block.within[:, 1:]
         self.whiten = np.linalg.cholesky(np.linalg.inv(model.step_cov))
         self.whiten_first = np.linalg.cholesky(np.linalg.inv(model.first_cov))
-        self.terms = model.readout.terms(model.red, block)
+        self.terms = model.readout.terms(model.loading, block)
 
     def at(self, z: np.ndarray, c: np.ndarray) -> _Point:
         """The negative log posterior (n_groups,), up to a constant, and its parts."""
@@ -385,9 +393,10 @@ class _Problem:
         )
 
 
-def _normal(seed: int, shape: tuple[int, ...]) -> np.ndarray:
-    """Standard normal numbers that depend on the seed alone, any integer."""
-    return np.random.default_rng([abs(seed), int(seed < 0)]).standard_normal(shape)
+def _normal(seed: int, stream: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Standard normal numbers that depend on seed (any integer) and stream alone."""
+    rng = np.random.default_rng([abs(seed), int(seed < 0), stream])
+    return rng.standard_normal(shape)
 
 
 def _factor(diagonal: np.ndarray, below: np.ndarray) -> list[np.ndarray]:

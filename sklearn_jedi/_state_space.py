@@ -4,7 +4,8 @@ E step: the smoother, which infers states and embeddings together. M step: regre
 over draws from its posterior (Monte Carlo EM [1]_, [2]_), with the same random numbers
 in every round, so that EM is deterministic: of the drives on features and embeddings,
 as in `_em`, the ridge of each embedding axis by its evidence [3]_; and of recordings on
-states, leaving out that features depend on that readout.
+states, leaving out that features depend on that readout where the recorded neurons are
+the units of the network. Sessions with neurons of their own share the dynamics.
 
 References
 ----------
@@ -19,8 +20,8 @@ References
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -56,28 +57,25 @@ _SMALL_CHANGE = 0.02
 _TINY = np.finfo(float).tiny
 
 
+Key = tuple[int, int]  # of a block: its session, and its number there
+
+
 class Sums(NamedTuple):
-    """What the M step needs of all trials; sums of it are sums over trials.
+    """What the M step of the dynamics needs; sums of it are sums over trials.
 
     Attributes
     ----------
     dynamics : Pooled
         Of the regression of drives on features.
-    readout : ReadoutSums
     first : array of shape (rank + 1, rank + 1)
         Second moments of `[z, 1]` at the first time point.
     """
 
     dynamics: _em.Pooled
-    readout: ReadoutSums
     first: np.ndarray
 
     def plus(self, other: Sums) -> Sums:
-        return Sums(
-            self.dynamics.plus(other.dynamics),
-            self.readout.plus(other.readout),
-            self.first + other.first,
-        )
+        return Sums(self.dynamics.plus(other.dynamics), self.first + other.first)
 
 
 class StateSpaceEM:
@@ -85,9 +83,8 @@ class StateSpaceEM:
 
     Parameters
     ----------
-    trials : Trials
-        In network units, or counts.
-    first : FirstStates
+    sessions : sequence of FirstStates
+        Recordings of different neurons, in network units, or counts.
     embedding_dim : int
     nonlinearity : str
     alpha : float
@@ -97,12 +94,18 @@ class StateSpaceEM:
         Prior precision of the weights, in units of the mean square of a feature.
     n_directions : int
         Feature directions.
+    units : Basis, default=None
+        `P` and `drive_mean` of the units that features are computed from. None: the
+        neurons of the only session are the units.
+    change_rank : int, default=None
+        Directions of the state in which embeddings change the drive; None: any.
     report : callable
         Told the number of each round, how many there are at most, and what happened.
 
     Attributes
     ----------
-    model : StateSpace
+    models : list of StateSpace
+        One per session, of which they differ in `loading` and `readout`.
     basis : Basis
     n_iter : int
         Rounds done.
@@ -112,8 +115,7 @@ class StateSpaceEM:
 
     def __init__(
         self,
-        trials: Trials,
-        first: FirstStates,
+        sessions: Sequence[FirstStates],
         embedding_dim: int,
         nonlinearity: str,
         alpha: float,
@@ -121,23 +123,34 @@ class StateSpaceEM:
         gain: float,
         ridge: float | str,
         n_directions: int,
+        units: _moments.Basis | None = None,
+        change_rank: int | None = None,
         report: Callable[[int, int, str], None] = lambda done, total, text: None,
     ) -> None:
-        self._paths: list[np.ndarray] = []
-        self.trials = trials
+        self.trials = [session.trials for session in sessions]
         self.embedding_dim = embedding_dim
         self.network = (alpha, nonlinearity, gain)
         self.ridge = ridge
         self.n_directions = n_directions
+        self.change_rank = change_rank
         self.report = report
+        self.own_units = units is None
+        self.basis = _own_units(sessions[0].loading) if units is None else units
         self._penalty: np.ndarray | None = None
+        self._embeddings: dict[Key, np.ndarray] = {}
+        self._paths = {
+            (s, number): path
+            for s, session in enumerate(sessions)
+            for number, path in enumerate(session.paths)
+        }
         self.n_iter = 0
         self.interrupted = False
-        self._start(first)
+        self._start(sessions)
 
     def run(self, max_iter: int, tol: float = 2e-2) -> StateSpaceEM:
         """Rounds on a part of the trials, then passes over all of them."""
-        part = start_trials(self.trials)
+        part = [start_trials(trials) for trials in self.trials]
+        more = any(len(p) < len(t) for p, t in zip(part, self.trials, strict=True))
         try:
             for _ in range(max_iter):
                 moved = self._round(part, self._paths)
@@ -147,77 +160,83 @@ class StateSpaceEM:
                 self.report(self.n_iter, self.n_iter if converged else max_iter, text)
                 if converged:
                     break
-            self._paths = []
-            for _ in range(_PASSES if len(part) < len(self.trials) and max_iter else 0):
-                self._round(self.trials, [])
+            self._paths = {}
+            for _ in range(_PASSES if more and max_iter else 0):
+                self._round(self.trials, {})
         except KeyboardInterrupt:
             self.interrupted = True
-        self._paths = []
+        self._paths = {}
         self._finish()
         return self
 
     # -- start
 
-    def _start(self, first: FirstStates) -> None:
+    def _start(self, sessions: Sequence[FirstStates]) -> None:
         """Embeddings and weights in closed form from the first states."""
         alpha, nonlinearity, gain = self.network
-        self._paths = first.paths
-        self._embeddings: dict[int, np.ndarray] = {}
-        self.basis = _moments.Basis(
-            first.P, np.empty((len(first.P), 0)), first.offset, np.zeros(len(first.P))
+        self._find_features()
+        part = [start_trials(trials) for trials in self.trials]
+        window = max(1, min(max(p.n_timepoints for p in part) // 3, 5))
+        pieces = []
+        for key, block in _blocks(part):
+            drives, features = self._project(self._paths[key])
+            pieces.append((block, drives, features, block.within[:, 1:]))
+        moments = _moments.concatenate(
+            [
+                _moments.trial_moments(y, f, min(window, y.shape[1]), keep).grouped(b)
+                for b, y, f, keep in pieces
+            ]
         )
-        self._find_features(first.paths)
-        part = start_trials(self.trials)
-        window = max(1, min(part.n_timepoints // 3, 5))
-        parts, residual_parts = [], []
-        rank = first.P.shape[1]
-        first_states = np.concatenate([path[:, 0] for path in first.paths])
-        for block, path in zip(part.blocks(), first.paths, strict=True):
-            drives, features = self._project(path)
-            keep = block.within[:, 1:]
-            moments = _moments.trial_moments(drives, features, window, keep)
-            parts.append(moments.grouped(block))
-            residual_parts.append((drives, features, keep))
-        moments = _moments.concatenate(parts)
-        drives, features, keep = residual_parts[0]
+        _, drives, features, keep = pieces[0]
         bilinear = _em.fit_bilinear(
             moments,
             self.embedding_dim,
             ridge=_FIRST_RIDGE if self.ridge == "auto" else float(self.ridge),
-            inflation=_em.step_inflation(drives, features, window, keep),
+            inflation=_em.step_inflation(
+                drives, features, min(window, drives.shape[1]), keep
+            ),
             max_iter=5,
+            change_rank=self.change_rank,
         )
         supported = bilinear.A[1:].any((1, 2))
         A = bilinear.A[np.r_[True, supported]]
         bilinear = bilinear._replace(A=A)
+        rank = A.shape[2]
         scatter, n_steps = np.zeros((rank, rank)), 0
-        for block, (drives, features, keep) in zip(
-            part.blocks(), residual_parts, strict=True
-        ):
+        for block, drives, features, keep in pieces:
             here = _moments.trial_moments(drives, features, 1, keep).grouped(block)
             c = _em.posterior(here, bilinear)[0]
             error = drives - features @ bilinear.weights(c)[block.group]
             error = alpha * error[keep]
             scatter, n_steps = scatter + error.T @ error, n_steps + len(error)
-        states = np.concatenate([path.reshape(-1, rank) for path in first.paths])
+        paths = list(self._paths.values())
+        states = np.concatenate([path.reshape(-1, rank) for path in paths])
+        first = np.concatenate([path[:, 0] for path in paths])
         spread = np.cov(states.T, bias=True).reshape(rank, rank)
-        cov = np.cov(first_states.T, bias=True).reshape(rank, rank)
-        self.model = StateSpace(
+        cov = np.cov(first.T, bias=True).reshape(rank, rank)
+        shared = StateSpace(
             reduction(self.basis, alpha, nonlinearity, gain),
             bilinear,
             _regular(scatter / max(n_steps, 1) + _FIRST_NOISE * spread),
-            first_states.mean(0),
+            first.mean(0),
             _regular(cov),
-            first.readout,
+            sessions[0].loading,
+            sessions[0].readout,
         )
+        self.models = [
+            shared._replace(loading=one.loading, readout=one.readout)
+            for one in sessions
+        ]
 
-    def _find_features(self, paths: list[np.ndarray]) -> None:
-        """Leading directions of the features at given states."""
+    def _find_features(self) -> None:
+        """Leading directions of the features at the present states."""
         _, nonlinearity, gain = self.network
-        part, basis = start_trials(self.trials), self.basis
+        basis = self.basis
+        part = [start_trials(trials) for trials in self.trials]
 
         def rows() -> Iterator[np.ndarray]:
-            for block, path in zip(part.blocks(), paths, strict=True):
+            for key, block in _blocks(part):
+                path = self._paths[key]
                 x = path[block.within] @ basis.P.T + basis.drive_mean
                 yield scaled_nonlinearity(nonlinearity, x, gain)
 
@@ -236,39 +255,46 @@ class StateSpaceEM:
 
     # -- rounds
 
-    def _round(self, trials: Trials, paths: list[np.ndarray]) -> float:
+    def _round(self, trials: list[Trials], paths: dict[Key, np.ndarray]) -> float:
         """One E and one M step; how far the embeddings moved (root mean square)."""
-        sums, smoothed = None, []
+        sums: Sums | None = None
+        readouts: list[ReadoutSums | None] = [None] * len(trials)
+        smoothed: dict[Key, Smoothed] = {}
         moved, n_moved = 0.0, 0
-        for number, block in enumerate(trials.blocks()):
-            known = self._embeddings.get(number) if paths else None
+        for key, block in _blocks(trials):
+            session = key[0]
+            known = self._embeddings.get(key) if paths else None
             post = smooth(
-                self.model,
+                self.models[session],
                 block,
-                paths[number] if paths else None,
+                paths[key] if paths else None,
                 known,
                 max_iter=_STEPS if paths else 4 * _STEPS,
             )
             if paths:
-                smoothed.append(post)
+                smoothed[key] = post
                 if known is not None:
                     moved += float(((post.c - known) ** 2).sum())
                     n_moved += post.c.size
-            here = self._sums(block, post)
+            here, own = self._sums(block, post, session)
             sums = here if sums is None else sums.plus(here)
+            before = readouts[session]
+            readouts[session] = own if before is None else before.plus(own)
         assert sums is not None
-        T, turn, shift = self._update(sums)
+        T, turn, shift = self._update(sums, [own for own in readouts if own])
         self.n_iter += 1
-        for number, post in enumerate(smoothed):
-            paths[number] = post.z @ turn.T + shift
-            self._embeddings[number] = post.c @ T[1:, 1:].T + T[1:, 0]
+        for key, post in smoothed.items():
+            paths[key] = post.z @ turn.T + shift
+            self._embeddings[key] = post.c @ T[1:, 1:].T + T[1:, 0]
         if paths and self.n_iter in _NEW_FEATURES:
-            self._renew_features(paths)
+            self._renew_features()
         return np.sqrt(moved / n_moved) if n_moved else np.inf
 
-    def _sums(self, block: Block, post: Smoothed) -> Sums:
+    def _sums(
+        self, block: Block, post: Smoothed, session: int
+    ) -> tuple[Sums, ReadoutSums]:
         """Expectations over the posterior of a block, from draws."""
-        z, c = post.draws(block, _PAIRS)
+        z, c = post.draws(block, _PAIRS, session)
         share = 1.0 / len(z)
         keep = block.within[:, 1:]
         pooled = []
@@ -277,33 +303,42 @@ class StateSpaceEM:
             pooled.append(_em.pool(moments.grouped(block), embeddings).times(share))
         one = with_one(z)
         first = np.einsum("sni,snj->ij", one[:, :, 0], one[:, :, 0])
-        return Sums(
-            functools.reduce(_em.Pooled.plus, pooled),
-            readout_sums(self.model.readout, self._loading(), block, one),
-            share * first,
+        model = self.models[session]
+        return (
+            Sums(functools.reduce(_em.Pooled.plus, pooled), share * first),
+            readout_sums(model.readout, model.loading, block, one),
         )
 
-    def _loading(self) -> np.ndarray:
-        """The readout (n_neurons, rank + 1) of `[z, 1]`."""
-        return np.column_stack([self.basis.P, self.basis.drive_mean])
-
-    def _update(self, sums: Sums) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _update(
+        self, sums: Sums, readouts: list[ReadoutSums]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The M step; how embeddings and states are to be transformed."""
         alpha, nonlinearity, gain = self.network
-        old, rank = self.model, len(self.model.first_mean)
+        old = self.models[0]
+        rank = len(old.first_mean)
         T = _em.whitening(sums.dynamics)
         pooled = sums.dynamics.transformed(T)
         level = max(np.trace(pooled.gram[0, 0]) / pooled.gram.shape[2], _TINY)
+        penalty: np.ndarray | float
         if self.ridge == "auto":
             start = _FIRST_RIDGE * level * np.ones(len(T))
             old_penalty = start if self._penalty is None else self._penalty
             drive_cov = old.step_cov / alpha**2
             self._penalty = _em.evidence_penalty(pooled, drive_cov, old_penalty)
-            bilinear = _em.solve(pooled, self._penalty)
+            penalty = self._penalty
         else:
-            bilinear = _em.solve(pooled, float(self.ridge) * level)
-        loading, readout = solve_readout(old.readout, self._loading(), sums.readout)
-        P, offset, turn, shift = gauge(loading)
+            penalty = float(self.ridge) * level
+        bilinear = _em.solve(pooled, penalty, change_rank=self.change_rank)
+        solved = [
+            solve_readout(model.readout, model.loading, own)
+            for model, own in zip(self.models, readouts, strict=True)
+        ]
+        turn, shift = np.eye(rank), np.zeros(rank)
+        if self.own_units:
+            loading, readout = solved[0]
+            P, offset, turn, shift = gauge(loading)
+            solved = [(np.column_stack([P, offset]), readout)]
+            self.basis = self.basis._replace(P=P, drive_mean=offset)
         A = bilinear.A @ turn.T
         A[0, -1] += shift
         step_cov = alpha**2 * bilinear.noise_cov
@@ -313,41 +348,61 @@ class StateSpaceEM:
         first = sums.first / sums.first[-1, -1]
         mean = first[:rank, -1]
         cov = first[:rank, :rank] - np.outer(mean, mean)
-        self.basis = self.basis._replace(P=P, drive_mean=offset)
-        self.model = StateSpace(
-            reduction(self.basis, alpha, nonlinearity, gain),
-            bilinear._replace(A=A),
-            _regular(noise),
-            turn @ mean + shift,
-            _regular(turn @ cov @ turn.T, 1e-12 * float(mean @ mean)),
-            readout,
+        shared = old._replace(
+            red=reduction(self.basis, alpha, nonlinearity, gain),
+            map=bilinear._replace(A=A),
+            step_cov=_regular(noise),
+            first_mean=turn @ mean + shift,
+            first_cov=_regular(turn @ cov @ turn.T, 1e-12 * float(mean @ mean)),
         )
+        self.models = [
+            shared._replace(loading=loading, readout=readout)
+            for loading, readout in solved
+        ]
         self._ff = pooled.gram[0, 0]
         return T, turn, shift
 
-    def _renew_features(self, paths: list[np.ndarray]) -> None:
+    def _renew_features(self) -> None:
         """Feature directions at the present states; the weights are carried over."""
-        old, bilinear = self.basis, self.model.map
-        self._find_features(paths)
+        old, bilinear = self.basis, self.models[0].map
+        self._find_features()
         new = self.basis
         A = np.zeros_like(bilinear.A)
         A[:, :-1] = (new.Q.T @ old.Q) @ bilinear.A[:, :-1]
         A[:, -1] = bilinear.A[:, -1]
         A[:, -1] += (new.feature_mean - old.feature_mean) @ old.Q @ bilinear.A[:, :-1]
         alpha, nonlinearity, gain = self.network
-        self.model = self.model._replace(
+        self._share(
             red=reduction(new, alpha, nonlinearity, gain), map=bilinear._replace(A=A)
         )
 
+    def _share(self, **changes: Any) -> None:
+        """Change what all sessions share."""
+        self.models = [model._replace(**changes) for model in self.models]
+
     def _finish(self) -> None:
         """Order the embedding axes, and fill up those without support."""
-        bilinear = self.model.map
+        model = self.models[0]
+        bilinear = model.map
         A = np.zeros((self.embedding_dim + 1, *bilinear.A.shape[1:]))
         ordered = bilinear.A
         if self.n_iter:
-            ordered = _em.fix_gauge(self._ff, ordered, self.model.step_cov)
+            ordered = _em.fix_gauge(self._ff, ordered, model.step_cov)
         A[: len(ordered)] = ordered
-        self.model = self.model._replace(map=bilinear._replace(A=A, n_iter=self.n_iter))
+        self._share(map=bilinear._replace(A=A, n_iter=self.n_iter))
+
+
+def _blocks(trials: Sequence[Trials]) -> Iterator[tuple[Key, Block]]:
+    """The blocks of all sessions, with their numbers."""
+    for session, of_one in enumerate(trials):
+        for number, block in enumerate(of_one.blocks()):
+            yield (session, number), block
+
+
+def _own_units(loading: np.ndarray) -> _moments.Basis:
+    """Recorded neurons as the units of the network; features are still to be found."""
+    P, offset = loading[:, :-1], loading[:, -1]
+    return _moments.Basis(P, np.empty((len(P), 0)), offset, np.zeros(len(P)))
 
 
 def _regular(cov: np.ndarray, rounding: float = 0.0) -> np.ndarray:

@@ -56,6 +56,7 @@ def make_model(
         0.02 * step_cov,
         rng.standard_normal(rank),
         0.5 * first_cov,
+        np.column_stack([P, red.mean_out]),
         Readout(poisson, variance, rng.uniform(-0.5, 1.0, n_neurons)),
     )
 
@@ -370,17 +371,15 @@ def test_a_neuron_that_was_never_recorded_says_nothing():
         x[:, 2] = np.nan
     found = smooth(model, in_block(X))
     keep = np.arange(6) != 2
-    red = model.red
     without = model._replace(
-        red=red._replace(P=red.P[keep], mean_out=red.mean_out[keep]),
+        loading=model.loading[keep],
         readout=Readout(
             False, model.readout.variance[keep], model.readout.offset[keep]
         ),
     )
-    # the dynamics go on with all neurons, so only the readout loses one
     rows = [x[:, keep] for x in X]
-    terms = without.readout.terms(without.red, in_block(rows))
-    full = model.readout.terms(red, in_block(X))
+    terms = without.readout.terms(without.loading, in_block(rows))
+    full = model.readout.terms(model.loading, in_block(X))
     np.testing.assert_allclose(terms.cost(found.z), full.cost(found.z))
     for a, b in zip(terms.slopes(found.z), full.slopes(found.z), strict=True):
         np.testing.assert_allclose(np.broadcast_to(a, b.shape), b, atol=1e-12)

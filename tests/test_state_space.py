@@ -240,7 +240,7 @@ def interrupt_in_round(monkeypatch, number, *, of_counts=False):
     whole = StateSpaceEM._round
 
     def round_(self, *args):
-        if self.model.readout.poisson == of_counts and self.n_iter == number - 1:
+        if self.models[0].readout.poisson == of_counts and self.n_iter == number - 1:
             raise KeyboardInterrupt
         return whole(self, *args)
 
