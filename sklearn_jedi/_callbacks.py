@@ -28,13 +28,16 @@ class Horizons(Callback):
     """
 
     def on_train_begin(self, net: NeuralNet, X: Any = None, **kwargs: Any) -> None:
-        n_steps = X.n_steps
-        short = max(1, min(_SHORT_HORIZON, n_steps // 2))
-        self.horizons_ = [short] * (net.max_epochs // 2)
-        self.horizons_ += [n_steps] * (net.max_epochs - len(self.horizons_))
+        self.horizons_ = self.plan(net.max_epochs, X)
         self.rates_ = [group["lr"] for group in net.optimizer_.param_groups]
         self.n_batches_ = len(net.get_iterator(X, training=True))
         self.epoch_ = self.batch_ = 0
+
+    def plan(self, max_epochs: int, X: Any) -> list[Any]:
+        """The horizon of each epoch."""
+        short = max(1, min(_SHORT_HORIZON, X.n_steps // 2))
+        first = max_epochs // 2
+        return [short] * first + [X.n_steps] * (max_epochs - first)
 
     def on_epoch_begin(
         self, net: NeuralNet, dataset_train: Any = None, **kwargs: Any
@@ -121,11 +124,13 @@ class ProgressBar(Callback):
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         epoch = net.history[-1]
-        text = (
+        show_progress("epoch", epoch["epoch"], self.max_epochs, self.text(epoch))
+
+    def text(self, epoch: Any) -> str:
+        return (
             f"horizon {epoch['horizon']}, loss {epoch['train_loss']:.4f}, "
             f"R^2 {1 - epoch['valid_loss']:.4f}"
         )
-        show_progress("epoch", epoch["epoch"], self.max_epochs, text)
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
         end_progress(len(net.history), self.max_epochs)

@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state
 from sklearn_jedi import _persistence, _predictions
 from sklearn_jedi._fitted_methods import FittedMethods
 from sklearn_jedi._model import Model
-from sklearn_jedi._noisy_model import fit_noisy
+from sklearn_jedi._noisy_model import NoisyModel, fit_noisy, with_centres
 from sklearn_jedi._observation import choose_observation, white_share
 from sklearn_jedi._parameters import check_parameters
 from sklearn_jedi._progress import show_progress
@@ -301,6 +301,9 @@ class JEDIEstimator(FittedMethods):
         mean = _predictions.embeddings(model, prepared)[0]
         if isinstance(model, StateModel):
             model = with_step_noise(model, prepared, mean)
+        if isinstance(model, NoisyModel) and model.readout.poisson:
+            model = with_centres(model, mean)
+            mean = _predictions.embeddings(model, prepared)[0]
         self._model = _persistence.canonical(model)
         self.embeddings_ = mean.astype(trials.dtype, copy=False)
         self.noise_variance_ = model.noise_variance()
@@ -366,7 +369,7 @@ class JEDIEstimator(FittedMethods):
     def _fit_noisy(self, trials: Trials, summary: Summary, scaling: Scaling) -> Model:
         poisson = self.observation_ == "poisson"
         if poisson:
-            check_counts(summary)
+            check_counts(summary, "observation", "noisy")
         elif not scaling.is_identity:
             # the activity, not the noise on it, is to have unit scale
             mean = scaling.to_network(summary.mean)

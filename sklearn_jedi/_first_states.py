@@ -28,6 +28,9 @@ _START_TRIALS = 256
 _WIDTHS = (1, 2, 4, 8)
 _WIDTH_TRIALS = 64
 _POISSON_STEPS = 6
+# Directions with a smaller share of the largest variance are not blown up.
+_LEAST_SHARE = 1e-6
+_TINY = np.finfo(float).tiny
 
 
 class FirstStates(NamedTuple):
@@ -38,8 +41,7 @@ class FirstStates(NamedTuple):
     trials : Trials
         All trials of the session.
     loading : array of shape (n_neurons, rank + 1)
-        From `[z, 1]` to activity: orthonormal columns, then an offset orthogonal to
-        them.
+        From `[z, 1]` to activity.
     paths : list of arrays (n_trials, n_timepoints, rank)
         States, for each block of the first `start_trials`.
     readout : Readout
@@ -114,9 +116,16 @@ def poisson_states(
     log_mean : array of shape (n_neurons,)
         Log of each neuron's mean count: the zero of its network unit.
     """
-    part, roots = start_trials(counts), start_trials(roots)
+    paths = [smooth(gaussian, block).z for block in start_trials(roots).blocks()]
+    return poisson_readout(counts, paths, log_mean)
+
+
+def poisson_readout(
+    counts: Trials, paths: list[np.ndarray], log_mean: np.ndarray
+) -> FirstStates:
+    """Log rates regressed on given states; the loading is not orthonormal."""
+    part = start_trials(counts)
     readout = Readout(True, np.exp(log_mean), log_mean)
-    paths = [smooth(gaussian, block).z for block in roots.blocks()]
     loading = np.zeros((len(log_mean), paths[0].shape[2] + 1))
     for _ in range(_POISSON_STEPS):
         parts = (
@@ -125,9 +134,33 @@ def poisson_states(
         )
         sums = functools.reduce(ReadoutSums.plus, parts)
         loading, readout = solve_readout(readout, loading, sums)
-    P, offset, turn, shift = gauge(loading)
-    paths = [path @ turn.T + shift for path in paths]
-    return FirstStates(counts, np.column_stack([P, offset]), paths, readout)
+    return FirstStates(counts, loading, paths, readout)
+
+
+def orthonormal(first: FirstStates) -> FirstStates:
+    """The same in coordinates of an orthonormal loading."""
+    P, offset, turn, shift = gauge(first.loading)
+    paths = [path @ turn.T + shift for path in first.paths]
+    return first._replace(loading=np.column_stack([P, offset]), paths=paths)
+
+
+def whitened(first: FirstStates) -> FirstStates:
+    """The same in coordinates of zero mean and unit covariance within the trials."""
+    rank = first.loading.shape[1] - 1
+    inside = [block.within for block in start_trials(first.trials).blocks()]
+    z = np.concatenate([p[keep] for p, keep in zip(first.paths, inside, strict=True)])
+    mean = z.mean(0)
+    values, vectors = np.linalg.eigh(np.cov(z.T, bias=True).reshape(rank, rank))
+    sizes = np.sqrt(np.maximum(values, _LEAST_SHARE * max(values.max(), _TINY)))
+    return transformed(first, vectors.T / sizes[:, None], mean)
+
+
+def transformed(first: FirstStates, turn: np.ndarray, mean: np.ndarray) -> FirstStates:
+    """The same in coordinates `turn (z - mean)`, for an invertible `turn`."""
+    C, offset = first.loading[:, :-1], first.loading[:, -1]
+    loading = np.column_stack([C @ np.linalg.inv(turn), offset + C @ mean])
+    paths = [(path - mean) @ turn.T for path in first.paths]
+    return first._replace(loading=loading, paths=paths)
 
 
 def _kernel(width: float) -> np.ndarray:

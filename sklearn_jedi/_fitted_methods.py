@@ -2,58 +2,48 @@
 
 from __future__ import annotations
 
-import numbers
-import os
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import (
-    BaseEstimator,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-)
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_jedi import _persistence, _predictions
 from sklearn_jedi._low_rank_rnn import LowRankRNN
 from sklearn_jedi._model import Model
 from sklearn_jedi._parameters import check_integer
+from sklearn_jedi._saving import SavedEstimator
 from sklearn_jedi._threads import few_threads
 from sklearn_jedi._trials import Trials
-from sklearn_jedi._validation import check_counts, check_trials
-
-# What a file keeps besides the model; `net_` and `history_` are apart.
-_LEARNED = (
-    "embeddings_",
-    "rank_",
-    "gain_",
-    "window_",
-    "n_directions_",
-    "ridge_",
-    "offset_",
-    "scale_",
-    "observation_",
-    "noise_variance_",
-    "n_features_in_",
-    "feature_names_in_",
-    "n_timepoints_in_",
-    "n_neurons_in_",
-    "neuron_names_in_",
-    "n_iter_",
-    "interrupted_",
-    "best_epoch_",
-)
+from sklearn_jedi._validation import check_counts, check_trials, is_2d
 
 
-class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEstimator):
     """The methods of `JEDIEstimator` that need a fit."""
 
+    _LEARNED = (
+        "embeddings_",
+        "rank_",
+        "gain_",
+        "window_",
+        "n_directions_",
+        "ridge_",
+        "offset_",
+        "scale_",
+        "observation_",
+        "noise_variance_",
+        "n_features_in_",
+        "feature_names_in_",
+        "n_timepoints_in_",
+        "n_neurons_in_",
+        "neuron_names_in_",
+        "n_iter_",
+        "interrupted_",
+        "best_epoch_",
+    )
     _model: Model
-    random_state: Any
     observation_: str
-    net_: Any
-    history_: list[dict[str, Any]]
 
     # ------------------------------------------------------------ embeddings of trials
 
@@ -122,21 +112,7 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         LowRankRNN
         """
         check_is_fitted(self)
-        n_axes = self._model.bilinear.n_axes
-        try:
-            embeddings = np.asarray(Z, dtype=np.float64)
-        except ValueError as error:
-            raise ValueError(
-                f"Z must have shape (n_networks, {n_axes}), as transform returns it: "
-                f"{error}"
-            ) from None
-        if embeddings.ndim != 2 or embeddings.shape[1] != n_axes:
-            raise ValueError(
-                f"Z must have shape (n_networks, {n_axes}), as transform returns it; "
-                f"got {embeddings.shape}"
-            )
-        if not np.isfinite(embeddings).all():
-            raise ValueError("Z contains NaN or infinity")
+        embeddings = check_embeddings(Z, self._model.bilinear.n_axes)
         return self._model.networks(embeddings)
 
     def initial_states(
@@ -249,7 +225,7 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             )
         parts = [part for part in ahead if part is not None]
         parts = [part.astype(trials.dtype, copy=False) for part in parts]
-        if _is_2d(X):
+        if is_2d(X):
             parts = [part[..., 0] for part in parts]
         return (parts[0], parts[1]) if return_std else parts[0]
 
@@ -281,91 +257,20 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         with few_threads(trials.n_neurons):
             return _predictions.score(self._model, trials, n_copied)
 
-    # --------------------------------------------------------------------------- files
-
-    def save(self, path: str | os.PathLike) -> None:
-        """Write the fitted estimator to a file that holds numbers and text only.
-
-        Arrays are in the safetensors format, everything else is JSON in its header.
-        `callbacks`, a `random_state` that is no integer, and `net_` are not kept.
-
-        Parameters
-        ----------
-        path : str or path
-            Where to write, such as "model.safetensors"; replaced where it exists.
-        """
-        check_is_fitted(self)
-        params = {**self.get_params(), "callbacks": None}
-        if not isinstance(self.random_state, numbers.Integral):
-            params["random_state"] = None
-        arrays: _persistence.Arrays = {}
-        learned = {
-            name: _persistence.pack(getattr(self, name), name, arrays)
-            for name in _LEARNED
-            if hasattr(self, name)
-        }
-        content = {
-            "estimator": type(self).__name__,
-            "params": {k: _persistence.pack(v, k, arrays) for k, v in params.items()},
-            "learned": learned,
-            "history": [
-                {key: value for key, value in epoch.items() if key != "batches"}
-                for epoch in self.history_
-            ],
-            "model": _persistence.pack_model(self._model, arrays),
-        }
-        _persistence.write(path, content, arrays)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike) -> Any:
-        """Read an estimator that `save` wrote; no code from the file is run.
-
-        Parameters
-        ----------
-        path : str or path
-
-        Returns
-        -------
-        JEDIEstimator
-            Fitted; `net_` is None.
-
-        Raises
-        ------
-        ValueError
-            If the file is damaged, not from `save`, or of a newer format.
-        FileNotFoundError
-            If there is none.
-        """
-        content, arrays = _persistence.read(path)
-        try:
-            if content["estimator"] != cls.__name__:
-                raise ValueError(
-                    f"{str(path)!r} holds a {content['estimator']}, not a "
-                    f"{cls.__name__}"
-                )
-            params, learned = content["params"], content["learned"]
-            params["hidden_layer_sizes"] = tuple(params["hidden_layer_sizes"])
-            estimator = cls(**params)
-            for name in _LEARNED:
-                if name in learned:
-                    value = _persistence.unpack(learned[name], name, arrays)
-                    setattr(estimator, name, value)
-            estimator._model = _persistence.unpack_model(content["model"], arrays)
-        except (KeyError, TypeError, AttributeError, RuntimeError) as error:
-            raise ValueError(
-                f"{str(path)!r} is damaged: {type(error).__name__}: {error}"
-            ) from error
-        estimator.net_, estimator.history_ = None, content["history"]
-        return estimator
-
     # ------------------------------------------------------------------------- helpers
+
+    def _pack_fitted(self, arrays: _persistence.Arrays) -> Any:
+        return _persistence.pack_model(self._model, arrays)
+
+    def _unpack_fitted(self, tree: Any, arrays: _persistence.Arrays) -> None:
+        self._model = _persistence.unpack_model(tree, arrays)
 
     def _trials(self, X: ArrayLike, conditions: ArrayLike | None) -> Trials:
         """Trials as the fitted model takes them."""
         check_is_fitted(self)
         trials, summary = check_trials(self, X, reset=False, conditions=conditions)
         if self.observation_ == "poisson":
-            check_counts(summary)
+            check_counts(summary, "observation", "noisy")
         return self._model.prepare(trials, summary.first_whole)
 
     def _like_trials(self, pieces: Any, X: Any, conditions: Any) -> Any:
@@ -377,11 +282,23 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             out = np.full(trials.source.shape, np.nan, trials.dtype)
         with few_threads(trials.n_neurons):
             _predictions.write(pieces(self._model, trials), trials, out)
-        return out[..., 0] if _is_2d(X) else out
+        return out[..., 0] if is_2d(X) else out
 
 
-def _is_2d(X: Any) -> bool:
-    """Whether X was read as trials of one neuron."""
-    if isinstance(X, (list, tuple)):
-        return np.ndim(X[0]) == 1
-    return len(np.shape(X)) == 2
+def check_embeddings(Z: ArrayLike, n_axes: int) -> np.ndarray:
+    """Embeddings as a finite array of shape (n_networks, n_axes)."""
+    try:
+        embeddings = np.asarray(Z, dtype=np.float64)
+    except ValueError as error:
+        raise ValueError(
+            f"Z must have shape (n_networks, {n_axes}), as transform returns it: "
+            f"{error}"
+        ) from None
+    if embeddings.ndim != 2 or embeddings.shape[1] != n_axes:
+        raise ValueError(
+            f"Z must have shape (n_networks, {n_axes}), as transform returns it; "
+            f"got {embeddings.shape}"
+        )
+    if not np.isfinite(embeddings).all():
+        raise ValueError("Z contains NaN or infinity")
+    return embeddings

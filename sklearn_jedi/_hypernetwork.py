@@ -23,6 +23,10 @@ class Hypernetwork(nn.Module):
         The affine map, as in `BilinearModel`.
     hidden_layer_sizes : sequence of int
         Widths of the perceptron's hidden layers; none means no perceptron.
+    change_rank : int, default=None
+        Embeddings change the drive only within its leading directions, this many, in
+        which `A_1, A_2, ...` do, so that the change of the weights has at most this
+        rank; None: in all.
 
     References
     ----------
@@ -32,8 +36,14 @@ class Hypernetwork(nn.Module):
     start: torch.Tensor
     unit: torch.Tensor
     supported: torch.Tensor
+    within: torch.Tensor | None
 
-    def __init__(self, A: np.ndarray, hidden_layer_sizes: Sequence[int]) -> None:
+    def __init__(
+        self,
+        A: np.ndarray,
+        hidden_layer_sizes: Sequence[int],
+        change_rank: int | None = None,
+    ) -> None:
         super().__init__()
         self.n_axes, self.shape = len(A) - 1, A.shape[1:]
         self.hidden_layer_sizes = list(hidden_layer_sizes)
@@ -42,6 +52,8 @@ class Hypernetwork(nn.Module):
         self.register_buffer("unit", start[0].std(correction=0).clamp_min(1e-6))
         self.register_buffer("supported", start[1:].flatten(1).any(1).to(start))
         self.change = nn.Parameter(torch.zeros_like(start))
+        # not in the state: it follows from A
+        self.register_buffer("within", _within(A, change_rank), persistent=False)
         layers: list[nn.Module] = []
         width = self.n_axes
         for size in hidden_layer_sizes:
@@ -56,13 +68,24 @@ class Hypernetwork(nn.Module):
 
     def forward(self, embeddings: torch.Tensor) -> torch.Tensor:
         """Reduced weights (..., K, rank) of embeddings (..., embedding_dim)."""
-        A = self.start + self.unit * self.change
+        A = self._affine()
         embeddings = embeddings * self.supported
         weights = A[0] + torch.tensordot(embeddings, A[1:], 1)
         if self.perceptron is not None:
-            change = self.perceptron(embeddings)
-            weights = weights + self.unit * change.unflatten(-1, self.shape)
+            weights = weights + self._scaled(self.perceptron(embeddings))
         return weights
+
+    def _affine(self) -> torch.Tensor:
+        """The affine map, as far as it was trained."""
+        change = self.unit * self.change
+        if self.within is not None:
+            change = torch.cat([change[:1], change[1:] @ self.within])
+        return self.start + change
+
+    def _scaled(self, output: torch.Tensor) -> torch.Tensor:
+        """What the perceptron's output, or a derivative of it, does to the weights."""
+        change = self.unit * output.unflatten(-1, self.shape)
+        return change if self.within is None else change @ self.within
 
     @torch.no_grad()
     def weights(self, embeddings: np.ndarray) -> np.ndarray:
@@ -78,7 +101,7 @@ class Hypernetwork(nn.Module):
         By forward mode: one tangent per embedding axis goes through the layers.
         """
         c = torch.as_tensor(embeddings, dtype=self.start.dtype)
-        A = self.start + self.unit * self.change
+        A = self._affine()
         slopes = A[1:].expand(len(c), *A[1:].shape)
         if self.perceptron is not None:
             value, tangent = c * self.supported, torch.eye(c.shape[1], dtype=c.dtype)
@@ -88,6 +111,15 @@ class Hypernetwork(nn.Module):
                     tangent = tangent @ layer.weight.T
                 else:
                     tangent = tangent * (1 - value**2)[:, None]
-            slopes = slopes + self.unit * tangent.unflatten(-1, self.shape)
+            slopes = slopes + self._scaled(tangent)
         slopes = slopes * self.supported[:, None, None]
         return self(c).numpy(), slopes.numpy()
+
+
+def _within(A: np.ndarray, change_rank: int | None) -> torch.Tensor | None:
+    """Projector (rank, rank) on the leading directions of what embeddings change."""
+    if change_rank is None or change_rank >= A.shape[2]:
+        return None
+    stacked = A[1:].reshape(-1, A.shape[2])
+    leading = np.linalg.svd(stacked, full_matrices=False)[2][:change_rank]
+    return torch.tensor(leading.T @ leading, dtype=torch.get_default_dtype())

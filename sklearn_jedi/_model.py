@@ -125,9 +125,14 @@ class Model(ABC):
         """As `JEDIEstimator.noise_variance_`: (n_neurons,), in squared data units."""
 
     @property
+    def output(self) -> np.ndarray:
+        """From coordinates of the state to recorded neurons (n_neurons, rank)."""
+        return self.basis.P
+
+    @property
     def rest_variance(self) -> np.ndarray:
         """Step noise (n_neurons,) outside the span of `P`, in squared network units."""
-        return np.zeros(len(self.basis.P))
+        return np.zeros(len(self.output))
 
     def run(
         self,

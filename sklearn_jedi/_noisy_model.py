@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
+from sklearn.cluster import KMeans
 
 from sklearn_jedi._first_states import (
     FirstStates,
     kernel_width,
+    orthonormal,
     poisson_states,
     smoothed_states,
 )
@@ -18,13 +21,17 @@ from sklearn_jedi._readout import Readout
 from sklearn_jedi._running import RunningMoments
 from sklearn_jedi._scaling import Scaling
 from sklearn_jedi._selection import Settings
-from sklearn_jedi._smoother import StateSpace, smooth
+from sklearn_jedi._smoother import StateSpace, smooth_from
 from sklearn_jedi._state_space import StateSpaceEM
 from sklearn_jedi._trials import Block, Trials
 
 # A neuron without a spike counts as having had this many.
 _FEWEST_SPIKES = 0.5
 _MAX_ROUNDS = 40
+_N_CENTRES = 4
+
+
+AnyNoisy = TypeVar("AnyNoisy", bound="NoisyModel")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +43,14 @@ class NoisyModel(Model):
     first_mean, first_cov : arrays of shape (rank,), (rank, rank)
         Prior of the first states' coordinates.
     readout : Readout
+    centres : array of shape (n_centres, embedding_dim)
+        Embeddings that inference starts from.
     """
 
     first_mean: np.ndarray
     first_cov: np.ndarray
     readout: Readout
+    centres: np.ndarray
 
     @property
     def state_space(self) -> StateSpace:
@@ -62,7 +72,7 @@ class NoisyModel(Model):
     def infer(self, block: Block) -> Posterior:
         """Posterior of the states and embeddings of a block of trials."""
         model = self.state_space
-        found = smooth(model, block, marginal=True)
+        found = smooth_from(model, block, self.centres, marginal=True)
         last = block.lengths - 1
         return Posterior(
             found.c,
@@ -90,6 +100,24 @@ class NoisyModel(Model):
         return np.sqrt(variance + self.readout.variance) * self.scaling.scale
 
 
+def with_centres(model: AnyNoisy, embeddings: np.ndarray) -> AnyNoisy:
+    """The model, with centres of the training embeddings to start inference from.
+
+    The posterior of an embedding can have several modes where a trial says little about
+    its states.
+
+    Parameters
+    ----------
+    embeddings : array of shape (n_trials, embedding_dim)
+        Inferred from the prior's mean.
+    """
+    distinct = np.unique(embeddings.round(6), axis=0)
+    n_clusters = min(_N_CENTRES, len(distinct))
+    found = KMeans(n_clusters, n_init=4, random_state=0).fit(distinct)
+    centres = np.vstack([model.centres[:1], found.cluster_centers_])
+    return replace(model, centres=centres)
+
+
 class _SquareRoot:
     """Square roots of counts as network units: their noise varies little with rate."""
 
@@ -98,6 +126,22 @@ class _SquareRoot:
 
     def to_data(self, X: np.ndarray) -> np.ndarray:
         return X**2
+
+
+def square_roots(counts: Trials) -> tuple[Trials, np.ndarray]:
+    """Square roots of counts, and their means (n_neurons,)."""
+    roots = counts.in_units(_SquareRoot())
+    moments = RunningMoments(counts.n_neurons)
+    for block in roots.blocks():
+        moments.add(block.values, block.recorded)
+    return roots, moments.mean
+
+
+def log_rates(counts: Trials, mean: np.ndarray) -> Scaling:
+    """Network units of counts: logarithms of rates, from that of the mean on."""
+    n_bins = max(int(counts.lengths.sum()), 1)
+    log_mean = np.log(np.maximum(mean, _FEWEST_SPIKES / n_bins))
+    return Scaling(log_mean, np.ones_like(log_mean), False)
 
 
 def fit_noisy(
@@ -148,23 +192,17 @@ def fit_noisy(
         ).run(_MAX_ROUNDS if rounds else 0)
 
     if poisson:
-        network_units = trials.in_units(_SquareRoot())
-        roots = RunningMoments(trials.n_neurons)
-        for block in network_units.blocks():
-            roots.add(block.values, block.recorded)
-        centre = roots.mean
+        network_units, centre = square_roots(trials)
     else:
         network_units, centre = trials.in_units(scaling), scaling.to_network(mean)
     width = settings.window or kernel_width(network_units)
     first = smoothed_states(network_units, centre, rank, width)
     fit = em(first)
     if poisson:
-        n_bins = max(int(trials.lengths.sum()), 1)
-        log_mean = np.log(np.maximum(mean, _FEWEST_SPIKES / n_bins))
-        scaling = Scaling(log_mean, np.ones_like(log_mean), False)
-        first = poisson_states(trials, network_units, fit.models[0], log_mean)
+        scaling = log_rates(trials, mean)
+        first = poisson_states(trials, network_units, fit.models[0], scaling.offset)
         interrupted = fit.interrupted
-        fit = em(first, rounds=not interrupted)
+        fit = em(orthonormal(first), rounds=not interrupted)
         fit.interrupted |= interrupted
     model = fit.models[0]
     fitted = NoisyModel(
@@ -179,5 +217,6 @@ def fit_noisy(
         first_mean=model.first_mean,
         first_cov=model.first_cov,
         readout=model.readout,
+        centres=np.zeros((1, embedding_dim)),
     )
     return fitted, fit.interrupted

@@ -26,23 +26,11 @@ def check_parameters(estimator: Any, n_timepoints: int) -> None:
     check_integer("max_epochs", estimator.max_epochs, 0)
     check_integer("batch_size", estimator.batch_size, 1)
     check_integer("verbose", estimator.verbose, 0)
-    check_real("dt", estimator.dt)
-    check_real("tau", estimator.tau)
     check_real("gain", estimator.gain, auto=True)
     check_real("ridge", estimator.ridge, positive=False, auto=True)
     get_nonlinearity(estimator.nonlinearity)
-    dt, tau, steps = estimator.dt, estimator.tau, n_timepoints - 1
-    if dt > 1:
-        warnings.warn(
-            f"dt={dt} is read as {dt} s; for {dt} ms pass {dt / 1000:g}",
-            UserWarning,
-            stacklevel=4,
-        )
-    if dt > tau:
-        raise ValueError(
-            f"dt must not exceed tau; got dt={dt} s and tau={tau} s. "
-            "Both are in seconds: 10 ms is 0.01"
-        )
+    _check_times(estimator)
+    steps = n_timepoints - 1
     if estimator.observation not in OBSERVATIONS:
         raise ValueError(
             f"observation must be one of {OBSERVATIONS}; got {estimator.observation!r}"
@@ -73,6 +61,42 @@ def check_parameters(estimator: Any, n_timepoints: int) -> None:
                 f"device={estimator.device!r} was asked for, but torch finds no GPU; "
                 'use device="cpu"'
             )
+
+
+def check_meta_parameters(estimator: Any) -> None:
+    """Check the parameters of a `MetaDynamicalSSM`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a parameter cannot be used; the message names it and says what can.
+    """
+    for name in ("n_latents", "embedding_dim", "rank", "batch_size"):
+        check_integer(name, getattr(estimator, name), 1)
+    check_integer("verbose", estimator.verbose, 0)
+    check_integer("n_units", estimator.n_units, estimator.n_latents, none=True)
+    check_choice("embedding", estimator.embedding, ("session", "trial"))
+    check_choice("likelihood", estimator.likelihood, ("gaussian", "poisson"))
+    check_real("ridge", estimator.ridge, positive=False, auto=True)
+    _check_times(estimator)
+    check_random_state(estimator.random_state)
+
+
+def _check_times(estimator: Any) -> None:
+    check_real("dt", estimator.dt)
+    check_real("tau", estimator.tau)
+    dt, tau = estimator.dt, estimator.tau
+    if dt > 1:
+        warnings.warn(
+            f"dt={dt} is read as {dt} s; for {dt} ms pass {dt / 1000:g}",
+            UserWarning,
+            stacklevel=5,
+        )
+    if dt > tau:
+        raise ValueError(
+            f"dt must not exceed tau; got dt={dt} s and tau={tau} s. "
+            "Both are in seconds: 10 ms is 0.01"
+        )
 
 
 def check_integer(

@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
 from sklearn_jedi._em import BilinearModel
+from sklearn_jedi._family import LatentModel
 from sklearn_jedi._inference import PathNoise
 from sklearn_jedi._model import Model
 from sklearn_jedi._moments import Basis
@@ -39,7 +40,14 @@ _PARTS: dict[str, Any] = {
     "path_noise": PathNoise,
     "readout": Readout,
 }
-_MODELS: dict[str, type[Model]] = {"state": StateModel, "noisy": NoisyModel}
+_MODELS: dict[str, type[Model]] = {
+    "state": StateModel,
+    "noisy": NoisyModel,
+    "latent": LatentModel,
+}
+
+# What sessions of one family do not share.
+_OF_SESSION = ("scaling", "settings", "loading", "readout")
 
 Arrays = dict[str, np.ndarray]
 
@@ -75,8 +83,8 @@ def read(path: str | os.PathLike) -> tuple[dict[str, Any], Arrays]:
             document = (file.metadata() or {}).get(_KEY)
             if document is None:
                 raise ValueError(
-                    f"{str(path)!r} is a safetensors file, but not one that "
-                    "JEDIEstimator.save wrote"
+                    f"{str(path)!r} is a safetensors file, but not one that the save "
+                    "of an estimator wrote"
                 )
             content = json.loads(document)
             version = content["format_version"]
@@ -89,8 +97,8 @@ def read(path: str | os.PathLike) -> tuple[dict[str, Any], Arrays]:
             arrays = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{str(path)!r} is damaged, or not a file that JEDIEstimator.save wrote: "
-            f"{error}"
+            f"{str(path)!r} is damaged, or not a file that the save of an estimator "
+            f"wrote: {error}"
         ) from error
     return content, arrays
 
@@ -103,7 +111,7 @@ def canonical(model: Model) -> Model:
 
 def pack_model(model: Model, arrays: Arrays) -> dict[str, Any]:
     """A fitted model as JSON, its arrays added to `arrays`."""
-    kind = "state" if isinstance(model, StateModel) else "noisy"
+    kind = next(name for name, of_kind in _MODELS.items() if type(model) is of_kind)
     fields = {
         field.name: getattr(model, field.name) for field in dataclasses.fields(model)
     }
@@ -126,6 +134,37 @@ def unpack_model(tree: Mapping[str, Any], arrays: Arrays) -> Model:
     if sizes is not None:
         hypernetwork = _hypernetwork(fields["bilinear"].A, sizes, arrays)
     return model(hypernetwork=hypernetwork, **fields)
+
+
+def canonical_family(models: list[LatentModel]) -> list[LatentModel]:
+    """The models as they would come back from a file."""
+    arrays: Arrays = {}
+    return unpack_family(pack_family(models, arrays), arrays)
+
+
+def pack_family(models: list[LatentModel], arrays: Arrays) -> list[Any]:
+    """Models of sessions: the first as a whole, of the others what is their own."""
+    trees: list[Any] = [pack_model(models[0], arrays)]
+    for number, model in enumerate(models[1:], 1):
+        trees.append(
+            {
+                name: pack(getattr(model, name), f"session{number}.{name}", arrays)
+                for name in _OF_SESSION
+            }
+        )
+    return trees
+
+
+def unpack_family(trees: list[Any], arrays: Arrays) -> list[LatentModel]:
+    """The models again."""
+    first = unpack_model(trees[0], arrays)
+    if not isinstance(first, LatentModel):
+        raise TypeError("not a model of latent dynamics")
+    others = (
+        {name: unpack(tree[name], name, arrays) for name in _OF_SESSION}
+        for tree in trees[1:]
+    )
+    return [first, *(dataclasses.replace(first, **own) for own in others)]
 
 
 def _hypernetwork(A: np.ndarray, sizes: list[int], arrays: Arrays) -> Any:

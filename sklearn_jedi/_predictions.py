@@ -139,7 +139,8 @@ def _activity_variance(
         ).reshape(n, n_draws, n_steps, rank)
     path = path - path.mean(1, keepdims=True)
     cov = np.einsum("nstq,nstr->ntqr", path, path) / n_draws
-    within = np.einsum("iq,ntqr,ir->nti", red.P, cov, red.P, optimize=True)
+    out = model.output
+    within = np.einsum("iq,ntqr,ir->nti", out, cov, out, optimize=True)
     kept = (1 - red.alpha) ** (2 * np.arange(n_steps))
     return within + np.cumsum(kept)[:, None] * model.rest_variance
 

@@ -50,6 +50,10 @@ class GaussianTerms:
         weighted = P / variance[:, None]
         residual = block.masked(block.values - offset)
         self._linear = residual @ weighted
+        n_bins: np.ndarray | int = block.values.shape[1]
+        n_bins = n_bins if block.recorded is None else block.recorded.sum(1)
+        fixed = (residual**2).sum(1) / variance + n_bins * np.log(variance)
+        self._constant = 0.5 * fixed.sum(1)
         if block.recorded is None:
             self._curvature = (P.T @ weighted)[None, None]
         else:
@@ -60,7 +64,7 @@ class GaussianTerms:
     def cost(self, z: np.ndarray) -> np.ndarray:
         """(n_trials,), up to a constant."""
         curved = (self._curvature @ z[..., None])[..., 0]
-        return (z * (0.5 * curved - self._linear)).sum((1, 2))
+        return (z * (0.5 * curved - self._linear)).sum((1, 2)) + self._constant
 
     def slopes(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Descent (n_trials, T, rank), curvature that broadcasts with rank x rank."""

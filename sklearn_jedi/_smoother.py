@@ -23,17 +23,20 @@ References
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.linalg import lapack
 
-from sklearn_jedi._em import BilinearModel
 from sklearn_jedi._readout import Readout
 from sklearn_jedi._rollout import Reduction
 from sklearn_jedi._trials import Block
 
 _MAX_HALVINGS = 12
+# Steps for which embeddings are held at a start, while states find their way.
+_HELD = 6
+# In nats: what another start has to gain, for results not to hang on rounding.
+_WORTH = 1e-3
 # Of finite differences, in standard deviations of the embedding.
 _DIFFERENCE = 0.1
 
@@ -45,7 +48,7 @@ class StateSpace(NamedTuple):
     ----------
     red : Reduction
         `P`, `Q`, and in `mean_out` the offset `d`.
-    map : BilinearModel
+    map : BilinearModel or Hypernetwork
         From embeddings to reduced weights.
     step_cov : array of shape (rank, rank)
         Covariance of the noise of one step.
@@ -57,7 +60,7 @@ class StateSpace(NamedTuple):
     """
 
     red: Reduction
-    map: BilinearModel
+    map: Any
     step_cov: np.ndarray
     first_mean: np.ndarray
     first_cov: np.ndarray
@@ -79,6 +82,8 @@ class Smoothed(NamedTuple):
     cov : array of shape (n_groups, embedding_dim, embedding_dim)
         Of the embeddings.
     converged : bool array of shape (n_groups,)
+    log_evidence : array of shape (n_groups,)
+        Log likelihood, states and embeddings integrated out, up to a constant.
     factors : list of n_trials arrays
         Banded Cholesky factors of the Hessians with respect to the states.
     response : array of shape (n_trials, n_timepoints * rank, embedding_dim)
@@ -90,6 +95,7 @@ class Smoothed(NamedTuple):
     c: np.ndarray
     cov: np.ndarray
     converged: np.ndarray
+    log_evidence: np.ndarray
     factors: list
     response: np.ndarray
     group: np.ndarray
@@ -156,6 +162,7 @@ def smooth(
     c: np.ndarray | None = None,
     *,
     max_iter: int = 50,
+    n_held: int = 0,
     tol: float = 1e-7,
     marginal: bool = False,
 ) -> Smoothed:
@@ -172,6 +179,8 @@ def smooth(
         Where to start; None: the prior's mean, zero.
     max_iter : int
         Gauss-Newton steps; a group that still moves then has not converged.
+    n_held : int
+        First steps in which the embeddings are held where they start.
     tol : float
         A group is done when a full step raises its log posterior by less.
     marginal : bool
@@ -187,8 +196,9 @@ def smooth(
     here = problem.at(z, c)
     active = np.ones(block.n_groups, dtype=bool)
     for n_iter in range(max_iter + 1):
-        step = problem.newton_step(here)
-        active &= ~(step.gain < tol)
+        held = n_iter < n_held
+        step = problem.newton_step(here, held=held)
+        active &= ~(step.gain < tol) | held
         if n_iter == max_iter or not active.any():
             break
         size = active.astype(float)
@@ -223,10 +233,40 @@ def smooth(
         here.c,
         step.cov,
         ~active,
+        problem.log_evidence(here, step),
         step.factors,
         step.response,
         block.group,
     )
+
+
+def smooth_from(
+    model: StateSpace, block: Block, starts: np.ndarray, *, marginal: bool = False
+) -> Smoothed:
+    """`smooth` from several embeddings; each group keeps what has the most evidence.
+
+    Parameters
+    ----------
+    starts : array of shape (n_starts, embedding_dim)
+    """
+    if len(starts) == 1:
+        c = np.tile(starts[0], (block.n_groups, 1))
+        return smooth(model, block, c=c, marginal=marginal)
+    best: Smoothed | None = None
+    for start in starts:
+        c = np.tile(start, (block.n_groups, 1))
+        found = smooth(model, block, c=c, n_held=_HELD)
+        if best is None:
+            best = found
+            continue
+        better = found.log_evidence > best.log_evidence + _WORTH
+        best = best._replace(
+            z=np.where(better[block.group, None, None], found.z, best.z),
+            c=np.where(better[:, None], found.c, best.c),
+            log_evidence=np.where(better, found.log_evidence, best.log_evidence),
+        )
+    assert best is not None
+    return smooth(model, block, best.z, best.c, marginal=marginal)
 
 
 class _Point(NamedTuple):
@@ -316,6 +356,19 @@ class _Problem:
         length = np.sqrt(-np.sum(slope * shift, 1))
         return shift / np.maximum(length, 1.0)[:, None]
 
+    def log_evidence(self, at: _Point, step: _Step) -> np.ndarray:
+        """(n_groups,), by Laplace's approximation at the mode, up to a constant [3]_.
+
+        References
+        ----------
+        .. [3] MacKay, "Information theory, inference, and learning algorithms" (2003),
+           chapter 27.
+        """
+        trial = self.live.sum(1) * _log_det(self.whiten) + _log_det(self.whiten_first)
+        trial = trial - [np.log(factor[0]).sum() for factor in step.factors]
+        embeddings = 0.5 * np.linalg.slogdet(step.cov)[1]
+        return self.block.sum_groups(trial) + embeddings - at.cost
+
     def _log_det(self, at: _Point) -> np.ndarray:
         """Log determinant (n_groups,) of the Hessian with respect to the states."""
         hessian = self._hessian(at)
@@ -343,8 +396,11 @@ class _Problem:
         diagonal[:, :-1] += state_t @ by_state
         return _Hessian(diagonal, -self.whiten @ by_state, state_t, toward)
 
-    def newton_step(self, at: _Point) -> _Step:
-        """Solve the normal equations: the states by band, the embeddings by border."""
+    def newton_step(self, at: _Point, *, held: bool = False) -> _Step:
+        """Solve the normal equations: the states by band, the embeddings by border.
+
+        Where embeddings are held, the step is that of the states alone.
+        """
         block, group, error = self.block, self.block.group, at.error
         n, T, rank = at.z.shape
         d = at.c.shape[1]
@@ -376,7 +432,7 @@ class _Problem:
         precision = block.sum_groups(flat_t @ flat - side_t @ response) + np.eye(d)
         cov = np.linalg.inv(0.5 * (precision + np.swapaxes(precision, 1, 2)))
         right = block.sum_groups(toward_c - (side_t @ alone[..., None])[..., 0]) - at.c
-        step_c = (cov @ right[..., None])[..., 0]
+        step_c = (cov @ right[..., None])[..., 0] * (not held)
         step_z = alone - (response @ step_c[group][..., None])[..., 0]
         along_c = block.sum_groups(toward_c) - at.c
         gain = 0.5 * (
@@ -391,6 +447,11 @@ class _Problem:
             factors,
             response,
         )
+
+
+def _log_det(root: np.ndarray) -> float:
+    """Log determinant of a triangular matrix of positive diagonal."""
+    return float(np.log(np.diag(root)).sum())
 
 
 def _normal(seed: int, stream: int, shape: tuple[int, ...]) -> np.ndarray:

@@ -50,10 +50,17 @@ _NEW_FEATURES = (2, 6)
 # this share of the variance of the states.
 _FIRST_NOISE = 0.1
 _FIRST_RIDGE = 1e-2
+# Trials whose residuals tell how long they are correlated.
+_INFLATION_TRIALS = 32
 # How much further than EM a round moves the size (in logarithms) of the noise of a
-# step, and the change of it at which EM has converged.
+# step; rounds before which its size is searched, and factors of the search.
 _FURTHER = 1.0
-_SMALL_CHANGE = 0.02
+_NOISE_ROUNDS = (4, 12)
+_COARSE, _FINE = 4.0, 2.0
+_MOST_SCALINGS = 6
+# Share of the evidence that counts as a gain, and rounds without one that end EM.
+_SMALL_GAIN = 1e-5
+_STALE = 3
 _TINY = np.finfo(float).tiny
 
 
@@ -92,6 +99,8 @@ class StateSpaceEM:
     gain : float
     ridge : float or "auto"
         Prior precision of the weights, in units of the mean square of a feature.
+    least_ridge : float
+        What "auto" does not go below.
     n_directions : int
         Feature directions.
     units : Basis, default=None
@@ -123,6 +132,7 @@ class StateSpaceEM:
         gain: float,
         ridge: float | str,
         n_directions: int,
+        least_ridge: float = 0.0,
         units: _moments.Basis | None = None,
         change_rank: int | None = None,
         report: Callable[[int, int, str], None] = lambda done, total, text: None,
@@ -131,12 +141,14 @@ class StateSpaceEM:
         self.embedding_dim = embedding_dim
         self.network = (alpha, nonlinearity, gain)
         self.ridge = ridge
+        self.least_ridge = least_ridge
         self.n_directions = n_directions
         self.change_rank = change_rank
         self.report = report
         self.own_units = units is None
         self.basis = _own_units(sessions[0].loading) if units is None else units
         self._penalty: np.ndarray | None = None
+        self._ff: np.ndarray | None = None
         self._embeddings: dict[Key, np.ndarray] = {}
         self._paths = {
             (s, number): path
@@ -145,21 +157,39 @@ class StateSpaceEM:
         }
         self.n_iter = 0
         self.interrupted = False
+        self.models: list[StateSpace] = []
         self._start(sessions)
 
-    def run(self, max_iter: int, tol: float = 2e-2) -> StateSpaceEM:
-        """Rounds on a part of the trials, then passes over all of them."""
+    def run(self, max_iter: int) -> StateSpaceEM:
+        """Rounds on a part of the trials, then passes over all of them.
+
+        EM stops where the evidence stops rising, and the model of the most is kept:
+        Laplace's approximation of wide posteriors can lead EM astray.
+        """
         part = [start_trials(trials) for trials in self.trials]
         more = any(len(p) < len(t) for p, t in zip(part, self.trials, strict=True))
+        best, kept, stale = -np.inf, self._state(), 0
         try:
+            if max_iter:
+                self._scale_noise(part, _COARSE)
             for _ in range(max_iter):
-                moved = self._round(part, self._paths)
-                text = f"embeddings moved by {moved:.3f} prior SD"
-                text = text if np.isfinite(moved) else "first embeddings"
-                converged = moved < tol and abs(self._change) < _SMALL_CHANGE
-                self.report(self.n_iter, self.n_iter if converged else max_iter, text)
-                if converged:
+                if self.n_iter in _NOISE_ROUNDS:
+                    self._scale_noise(part, _FINE)
+                before = self._state()
+                evidence = self._round(part, self._paths)
+                worth = _SMALL_GAIN * abs(evidence)
+                stale = 0 if evidence > best + worth else stale + 1
+                if evidence > best:
+                    best, kept = evidence, before
+                done = stale == _STALE
+                text = f"log evidence {evidence:.1f}"
+                self.report(self.n_iter, self.n_iter if done else max_iter, text)
+                if done:
                     break
+            if max_iter and self._evidence(part, _STEPS) < best:
+                n_iter = self.n_iter
+                self.__dict__.update(kept)
+                self.n_iter = n_iter
             self._paths = {}
             for _ in range(_PASSES if more and max_iter else 0):
                 self._round(self.trials, {})
@@ -168,6 +198,42 @@ class StateSpaceEM:
         self._paths = {}
         self._finish()
         return self
+
+    def _state(self) -> dict[str, Any]:
+        """What a round changes."""
+        names = ("models", "basis", "n_iter", "_penalty", "_ff")
+        state = {name: getattr(self, name) for name in names}
+        copies = {"_paths": dict(self._paths), "_embeddings": dict(self._embeddings)}
+        return {**state, **copies}
+
+    def _evidence(self, trials: list[Trials], n_steps: int) -> float:
+        """Log evidence of the present model, from the present states."""
+        total = 0.0
+        for key, block in _blocks(trials):
+            start = self._paths[key], self._embeddings.get(key)
+            post = smooth(self.models[key[0]], block, *start, max_iter=n_steps)
+            total += float(post.log_evidence.sum())
+        return total
+
+    def _scale_noise(self, trials: list[Trials], factor: float) -> None:
+        """Multiply or divide the noise of a step by a factor while evidence rises.
+
+        EM alone moves it slowly, the more so the less a bin says about the state.
+        """
+        evidence = self._evidence(trials, _STEPS)
+        for sign in (-1, 1):
+            moved = False
+            for _ in range(_MOST_SCALINGS):
+                before = self.models
+                step_cov = factor**sign * before[0].step_cov
+                self._share(step_cov=_regular(step_cov))
+                tried = self._evidence(trials, _STEPS)
+                if tried <= evidence:
+                    self.models = before
+                    break
+                evidence, moved = tried, True
+            if moved:
+                break
 
     # -- start
 
@@ -187,14 +253,12 @@ class StateSpaceEM:
                 for b, y, f, keep in pieces
             ]
         )
-        _, drives, features, keep = pieces[0]
+        drives, features, keep = _first_trials([piece[1:] for piece in pieces])
         bilinear = _em.fit_bilinear(
             moments,
             self.embedding_dim,
             ridge=_FIRST_RIDGE if self.ridge == "auto" else float(self.ridge),
-            inflation=_em.step_inflation(
-                drives, features, min(window, drives.shape[1]), keep
-            ),
+            inflation=_em.step_inflation(drives, features, window, keep),
             max_iter=5,
             change_rank=self.change_rank,
         )
@@ -256,11 +320,11 @@ class StateSpaceEM:
     # -- rounds
 
     def _round(self, trials: list[Trials], paths: dict[Key, np.ndarray]) -> float:
-        """One E and one M step; how far the embeddings moved (root mean square)."""
+        """One E and one M step; the log evidence before them."""
         sums: Sums | None = None
         readouts: list[ReadoutSums | None] = [None] * len(trials)
         smoothed: dict[Key, Smoothed] = {}
-        moved, n_moved = 0.0, 0
+        evidence = 0.0
         for key, block in _blocks(trials):
             session = key[0]
             known = self._embeddings.get(key) if paths else None
@@ -271,11 +335,9 @@ class StateSpaceEM:
                 known,
                 max_iter=_STEPS if paths else 4 * _STEPS,
             )
+            evidence += float(post.log_evidence.sum())
             if paths:
                 smoothed[key] = post
-                if known is not None:
-                    moved += float(((post.c - known) ** 2).sum())
-                    n_moved += post.c.size
             here, own = self._sums(block, post, session)
             sums = here if sums is None else sums.plus(here)
             before = readouts[session]
@@ -288,7 +350,7 @@ class StateSpaceEM:
             self._embeddings[key] = post.c @ T[1:, 1:].T + T[1:, 0]
         if paths and self.n_iter in _NEW_FEATURES:
             self._renew_features()
-        return np.sqrt(moved / n_moved) if n_moved else np.inf
+        return evidence
 
     def _sums(
         self, block: Block, post: Smoothed, session: int
@@ -325,7 +387,7 @@ class StateSpaceEM:
             old_penalty = start if self._penalty is None else self._penalty
             drive_cov = old.step_cov / alpha**2
             self._penalty = _em.evidence_penalty(pooled, drive_cov, old_penalty)
-            penalty = self._penalty
+            penalty = np.maximum(self._penalty, self.least_ridge * level)
         else:
             penalty = float(self.ridge) * level
         bilinear = _em.solve(pooled, penalty, change_rank=self.change_rank)
@@ -343,8 +405,8 @@ class StateSpaceEM:
         A[0, -1] += shift
         step_cov = alpha**2 * bilinear.noise_cov
         # EM moves a small noise slowly: go further the way that it moves the size
-        self._change = float(np.log(np.trace(step_cov) / np.trace(old.step_cov)))
-        noise = turn @ (np.exp(_FURTHER * self._change) * step_cov) @ turn.T
+        change = np.log(np.trace(step_cov) / np.trace(old.step_cov))
+        noise = turn @ (np.exp(_FURTHER * change) * step_cov) @ turn.T
         first = sums.first / sums.first[-1, -1]
         mean = first[:rank, -1]
         cov = first[:rank, :rank] - np.outer(mean, mean)
@@ -386,7 +448,7 @@ class StateSpaceEM:
         bilinear = model.map
         A = np.zeros((self.embedding_dim + 1, *bilinear.A.shape[1:]))
         ordered = bilinear.A
-        if self.n_iter:
+        if self._ff is not None:
             ordered = _em.fix_gauge(self._ff, ordered, model.step_cov)
         A[: len(ordered)] = ordered
         self._share(map=bilinear._replace(A=A, n_iter=self.n_iter))
@@ -397,6 +459,23 @@ def _blocks(trials: Sequence[Trials]) -> Iterator[tuple[Key, Block]]:
     for session, of_one in enumerate(trials):
         for number, block in enumerate(of_one.blocks()):
             yield (session, number), block
+
+
+def _first_trials(pieces: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
+    """Drives, features and steps that are kept of the first trials, as one array each.
+
+    As many trials whatever the blocks are, so that results do not depend on them.
+    """
+    n_steps = max(part.shape[1] for part, *_ in pieces)
+    out = []
+    for parts in zip(*pieces, strict=True):
+        padded = []
+        for part in parts:
+            width = [(0, 0)] * part.ndim
+            width[1] = (0, n_steps - part.shape[1])
+            padded.append(np.pad(part, width))
+        out.append(np.concatenate(padded)[:_INFLATION_TRIALS])
+    return out
 
 
 def _own_units(loading: np.ndarray) -> _moments.Basis:

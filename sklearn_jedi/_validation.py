@@ -45,7 +45,12 @@ class Summary(NamedTuple):
 
 
 def check_trials(
-    estimator: Any, X: Any, *, reset: bool, conditions: ArrayLike | None = None
+    estimator: Any,
+    X: Any,
+    *,
+    reset: bool,
+    conditions: ArrayLike | None = None,
+    name: str | None = None,
 ) -> tuple[Trials, Summary]:
     """Validate trials, reading them once in pieces.
 
@@ -63,13 +68,15 @@ def check_trials(
         True in `fit`.
     conditions : array-like of shape (n_trials,), default=None
         Trials with the same label share an embedding.
+    name : str, default=None
+        What messages call the estimator; None: its class.
 
     Raises
     ------
     ValueError, TypeError
         If the trials cannot be used; the message says what was given and what to do.
     """
-    name = type(estimator).__name__
+    name = name or type(estimator).__name__
     if reset and hasattr(estimator, "neuron_names_in_"):
         del estimator.neuron_names_in_
     source, width = _source(estimator, X, reset)
@@ -97,7 +104,7 @@ def check_trials(
     lengths, summary = _scan(trials, name, reset)
     trials = trials._replace(lengths=lengths)
     if conditions is not None:
-        trials = trials.grouped(_groups(conditions, len(trials)))
+        trials = trials.grouped(check_labels("conditions", conditions, len(trials)))
     if reset:
         differ = len(set(lengths)) > 1
         estimator.n_timepoints_in_ = lengths if differ else int(lengths[0])
@@ -283,29 +290,36 @@ def _scan(trials: Trials, name: str, reset: bool) -> tuple[np.ndarray, Summary]:
     return lengths, Summary(moments.mean, sd, first_whole, partial, counts)
 
 
-def _groups(conditions: ArrayLike, n_trials: int) -> np.ndarray:
-    """Numbers of the groups that labels make."""
-    labels = np.asarray(conditions, dtype=object)
-    if labels.shape != (n_trials,):
+def check_labels(name: str, labels: ArrayLike, n_trials: int) -> np.ndarray:
+    """Numbers (n_trials,) of the groups that labels make, in order of appearance."""
+    array = np.asarray(labels, dtype=object)
+    if array.shape != (n_trials,):
         raise ValueError(
-            f"conditions must have one label per trial, shape ({n_trials},); got "
-            f"{labels.shape}"
+            f"{name} must have one label per trial, shape ({n_trials},); got "
+            f"{array.shape}"
         )
-    missing = [label is None or label != label for label in labels.tolist()]
+    missing = [label is None or label != label for label in array.tolist()]
     if any(missing):
         raise ValueError(
-            f"conditions contain None or NaN (trial {missing.index(True)}); give each "
+            f"{name} contain None or NaN (trial {missing.index(True)}); give each "
             "trial a label"
         )
     numbers: dict[Any, int] = {}
-    return np.array([numbers.setdefault(k, len(numbers)) for k in labels.tolist()])
+    return np.array([numbers.setdefault(k, len(numbers)) for k in array.tolist()])
 
 
-def check_counts(summary: Summary) -> None:
-    """Refuse what cannot be Poisson counts."""
+def check_counts(summary: Summary, parameter: str, instead: str) -> None:
+    """Refuse what cannot be Poisson counts, and name the setting that takes it."""
     if not summary.counts:
         raise ValueError(
-            'observation="poisson" needs spike counts, whole numbers that are not '
+            f'{parameter}="poisson" needs spike counts, whole numbers that are not '
             "negative; X has others. For smoothed or square-rooted counts use "
-            'observation="noisy"'
+            f'{parameter}="{instead}"'
         )
+
+
+def is_2d(X: Any) -> bool:
+    """Whether X was read as trials of one neuron."""
+    if isinstance(X, (list, tuple)):
+        return np.ndim(X[0]) == 1
+    return len(np.shape(X)) == 2

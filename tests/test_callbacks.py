@@ -70,7 +70,7 @@ def test_progress_of_em_for_noisy_recordings(rotations, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert "observation='noisy'" in lines[0]
     assert lines[1].startswith("EM round  1/40 [")
-    assert "embeddings moved by" in lines[2]
+    assert "log evidence" in lines[2]
 
 
 def test_silence_is_the_default(rotations, capsys):

@@ -137,7 +137,7 @@ def test_foreign_files_are_refused_and_run_nothing(tmp_path):
         JEDIEstimator.load(pickled)
     other = tmp_path / "other.safetensors"
     save_file({"a": np.zeros(2)}, other)
-    with pytest.raises(ValueError, match=r"not one that JEDIEstimator\.save wrote"):
+    with pytest.raises(ValueError, match=r"not one that the save of an"):
         JEDIEstimator.load(other)
     with pytest.raises(FileNotFoundError, match="no file"):
         JEDIEstimator.load(tmp_path / "none.safetensors")

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 PUBLIC = {
-    "sklearn_jedi": {"JEDIEstimator", "LowRankRNN", "Nonlinearity"},
+    "sklearn_jedi": {"JEDIEstimator", "LatentDynamics", "LowRankRNN", "Nonlinearity"},
     "sklearn_jedi.analysis": {
         "FixedPointAnalyzer",
         "LimitCycle",
@@ -20,6 +20,7 @@ PUBLIC = {
     "sklearn_jedi.datasets": {
         "make_attractor_family",
         "make_driven_teachers",
+        "make_oscillator_sessions",
         "make_reaching",
         "make_rotation_family",
         "make_task_network",
@@ -27,6 +28,7 @@ PUBLIC = {
     "sklearn_jedi.metrics": {
         "FixedPointMatch",
         "ForecastScorer",
+        "bits_per_spike",
         "compare_dynamics",
         "match_fixed_points",
         "power_spectrum_distance",

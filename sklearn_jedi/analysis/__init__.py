@@ -1,4 +1,4 @@
-"""What fitted, or any other, low-rank networks do: analyzers of their dynamics."""
+"""What networks or latents do, fitted or not: analyzers of their dynamics."""
 
 from sklearn_jedi.analysis._exponents import lyapunov_exponents
 from sklearn_jedi.analysis._fixed_points import FixedPointAnalyzer

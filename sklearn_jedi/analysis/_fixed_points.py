@@ -11,11 +11,11 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from sklearn_jedi._low_rank_rnn import LowRankRNN
 from sklearn_jedi._parameters import check_choice, check_integer, check_real
 from sklearn_jedi._progress import show_progress
 from sklearn_jedi.analysis._limit_cycles import LimitCycle
 from sklearn_jedi.analysis._reduced import (
+    Networks,
     ReducedDynamics,
     check_networks,
     check_states,
@@ -39,6 +39,9 @@ class FixedPointAnalyzer(BaseEstimator):
     certified by the Newton-Kantorovich theorem, and counted by their indices: for
     bounded `phi` the signs of `det(I - V^T D U)`, `D = diag(phi')`, over all
     fixed points sum to +1, because `kappa - V^T phi(U kappa + b)` has degree +1 [2]_.
+
+    Of `LatentDynamics`, `rank` is the number of latents, and every state, distance and
+    speed below is one of latents instead of rates.
 
     Parameters
     ----------
@@ -77,7 +80,7 @@ class FixedPointAnalyzer(BaseEstimator):
     eigenvalues_ : list of complex arrays of shape (n_points, rank)
         Of the Jacobian of the map (no unit) or of the flow (1/s), the largest first
         (magnitude, or real part). The other `n_neurons - rank` are `1 - dt/tau`, or
-        `-1/tau`.
+        `-1/tau`; latent dynamics have no others.
     is_stable_ : list of bool arrays of shape (n_points,)
     stability_type_ : list of str arrays of shape (n_points,)
         "stable node", "stable focus", "unstable node", "unstable focus", "saddle (k)"
@@ -108,7 +111,7 @@ class FixedPointAnalyzer(BaseEstimator):
     limit_cycles_ : list of lists of LimitCycle
         Cycles that trajectories reached: `period`, `states`, `multipliers`,
         `is_stable`, `residual`.
-    networks_ : LowRankRNN
+    networks_ : LowRankRNN or LatentDynamics
         The networks analysed.
     n_unconverged_ : array of shape (n_networks,)
         Starts that ended neither at a fixed point nor at a slow point.
@@ -119,8 +122,8 @@ class FixedPointAnalyzer(BaseEstimator):
     Raises
     ------
     TypeError, ValueError
-        If `dynamics` is not a `LowRankRNN`, `states` do not fit it, or a parameter
-        cannot be used.
+        If `dynamics` is neither a `LowRankRNN` nor `LatentDynamics`, `states` do not
+        fit it, or a parameter cannot be used.
 
     Warns
     -----
@@ -175,18 +178,19 @@ class FixedPointAnalyzer(BaseEstimator):
         self.verbose = verbose
 
     def fit(
-        self, dynamics: LowRankRNN, y: Any = None, *, states: ArrayLike | None = None
+        self, dynamics: Networks, y: Any = None, *, states: ArrayLike | None = None
     ) -> FixedPointAnalyzer:
         """Find the fixed points of every network.
 
         Parameters
         ----------
-        dynamics : LowRankRNN
-            Networks, from `JEDIEstimator.dynamics` or built by hand.
+        dynamics : LowRankRNN or LatentDynamics
+            Networks, from an estimator's `dynamics` or built by hand.
         y : None
             Ignored.
         states : array-like of shape (n_networks, n_states, n_neurons), default=None
-            Where the activity was, in rates: starts of the search and of trajectories.
+            Where the activity was, in rates, or in latents of latent dynamics: starts
+            of the search and of trajectories.
 
         Returns
         -------
@@ -222,15 +226,15 @@ class FixedPointAnalyzer(BaseEstimator):
         check_real("slow", self.slow)
         check_choice("time", self.time, ("map", "flow"))
 
-    def _check_exhaustive(self, dynamics: LowRankRNN) -> None:
-        rank = min(dynamics.rank, dynamics.n_neurons)
-        if self.exhaustive and rank > _MAX_RANK:
+    def _check_exhaustive(self, dynamics: Networks) -> None:
+        if self.exhaustive and dynamics.n_dims > _MAX_RANK:
             raise ValueError(
-                "exhaustive=True divides a box of as many dimensions as the rank, at "
-                f"most {_MAX_RANK}; the networks have rank {rank}: leave it out"
+                "exhaustive=True divides a box of as many dimensions as the rank (the "
+                f"number of latents), at most {_MAX_RANK}; the networks have rank "
+                f"{dynamics.n_dims}: leave it out"
             )
 
-    def _warn_of_missing_bounds(self, dynamics: LowRankRNN) -> None:
+    def _warn_of_missing_bounds(self, dynamics: Networks) -> None:
         transfer = dynamics.transfer
         missing = []
         if transfer.curvature_bound is None:
@@ -271,7 +275,7 @@ class FixedPointAnalyzer(BaseEstimator):
         ):
             setattr(self, name, [])
 
-    def _add(self, network: LowRankRNN, search: FixedPointSearch) -> None:
+    def _add(self, network: Networks, search: FixedPointSearch) -> None:
         """Take in what was found about one network."""
         system = search.system
         self.is_complete_.append(self.exhaustive and search.exhaust(self.max_cells))
@@ -301,13 +305,13 @@ class FixedPointAnalyzer(BaseEstimator):
         self.eigenvalues_.append(eigenvalues[order])
         self.stability_type_.append(types)
         self.is_stable_.append(is_stable)
-        self.residuals_.append(_speeds(network, points) * network.tau)
+        self.residuals_.append(network.speed(points[None])[0] * network.tau)
         self.certified_radius_.append(search.certificates.existence)
         self.uniqueness_radius_.append(search.certificates.uniqueness)
         index_sum = search.index_sum
         self.index_sum_.append(np.nan if index_sum is None else index_sum)
         self.slow_points_.append(slow)
-        self.slow_speeds_.append(_speeds(network, slow))
+        self.slow_speeds_.append(network.speed(slow[None])[0])
         self.manifolds_.append(search.manifolds)
         self.n_unconverged_.append(search.n_unconverged)
 
@@ -339,14 +343,6 @@ class FixedPointAnalyzer(BaseEstimator):
                 ConvergenceWarning,
                 stacklevel=3,
             )
-
-
-def _speeds(network: LowRankRNN, points: np.ndarray) -> np.ndarray:
-    """`|dr/dt|` at points (n_points, n_neurons) of one network, summed pairwise."""
-    weights = np.ascontiguousarray(network.V[0].T)
-    kappa = (network.phi(points)[:, None] * weights).sum(-1)
-    drive = kappa @ network.U[0].T + network.bias[0]
-    return np.linalg.norm(drive - points, axis=1) / network.tau
 
 
 def _order(points: np.ndarray, n_unstable: np.ndarray) -> np.ndarray:

@@ -27,7 +27,7 @@ class LimitCycle(NamedTuple):
     period : float
         In seconds.
     states : array of shape (n_points, n_neurons)
-        Points along the cycle, evenly spaced in time, in rates.
+        Points along the cycle, evenly spaced in time, in rates (or latents).
     multipliers : complex array of shape (n_dims,)
         Floquet multipliers: how perturbations grow within one period. The first is
         the one along the cycle, 1; the others by magnitude, the largest first. Of

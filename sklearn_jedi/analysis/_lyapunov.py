@@ -9,11 +9,11 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
-from sklearn_jedi._low_rank_rnn import LowRankRNN
 from sklearn_jedi._parameters import check_integer
 from sklearn_jedi._progress import show_progress
 from sklearn_jedi.analysis._exponents import lyapunov_exponents
 from sklearn_jedi.analysis._reduced import (
+    Networks,
     ReducedDynamics,
     check_networks,
     check_states,
@@ -23,7 +23,7 @@ from sklearn_jedi.analysis._roots import random_starts
 __all__ = ["LyapunovAnalyzer"]
 
 _UNDECIDED = 50  # times the resolution: an error beyond which 0 is no finding
-_MAX_BATCH = 500_000  # networks x states x neurons that run together
+_MAX_BATCH = 500_000  # networks x states x units that run together
 
 
 class LyapunovAnalyzer(BaseEstimator):
@@ -31,8 +31,9 @@ class LyapunovAnalyzer(BaseEstimator):
 
     How fast nearby states separate (positive) or approach each other (negative). They
     are computed within the `rank` dimensions that hold the dynamics, exactly; the other
-    `n_neurons - rank` exponents are `log(1 - dt/tau) / dt`. They are those of the map
-    at the network's own `dt`; the flow's differ.
+    `n_neurons - rank` exponents are `log(1 - dt/tau) / dt`. Latent dynamics have one
+    for each latent and no others. They are those of the map at the network's own `dt`;
+    the flow's differ.
 
     Parameters
     ----------
@@ -43,7 +44,8 @@ class LyapunovAnalyzer(BaseEstimator):
     n_transient : int, default=1000
         Steps before it that are discarded.
     n_exponents : int, default=None
-        How many of the largest exponents, at most `rank`; None means all of these.
+        How many of the largest exponents, at most `rank` (of latent dynamics: the
+        number of latents); None means all of these.
     n_blocks : int, default=20
         Blocks of a run, whose spread gives the standard error.
     random_state : int, RandomState instance or None, default=None
@@ -60,7 +62,8 @@ class LyapunovAnalyzer(BaseEstimator):
     exponents_per_state_ : array of shape (n_networks, n_states, n_exponents)
         Of each run: runs can end on different attractors.
     rest_exponent_ : float
-        The other `n_neurons - rank` exponents, in 1/s.
+        The other `n_neurons - rank` exponents, in 1/s; NaN of latent dynamics, which
+        have none.
     kaplan_yorke_dimension_ : array of shape (n_networks,)
         Dimension of the attractor by Kaplan and Yorke's formula [1]_; exponents within
         their error of 0 count as 0. NaN where `n_exponents` are too few to tell.
@@ -78,8 +81,8 @@ class LyapunovAnalyzer(BaseEstimator):
     Raises
     ------
     TypeError, ValueError
-        If `dynamics` is not a `LowRankRNN`, `states` do not fit it, or a parameter
-        cannot be used.
+        If `dynamics` is neither a `LowRankRNN` nor `LatentDynamics`, `states` do not
+        fit it, or a parameter cannot be used.
 
     References
     ----------
@@ -116,18 +119,19 @@ class LyapunovAnalyzer(BaseEstimator):
         self.verbose = verbose
 
     def fit(
-        self, dynamics: LowRankRNN, y: Any = None, *, states: ArrayLike | None = None
+        self, dynamics: Networks, y: Any = None, *, states: ArrayLike | None = None
     ) -> LyapunovAnalyzer:
         """Run every network, and average how perturbations grow.
 
         Parameters
         ----------
-        dynamics : LowRankRNN
-            Networks, from `JEDIEstimator.dynamics` or built by hand.
+        dynamics : LowRankRNN or LatentDynamics
+            Networks, from an estimator's `dynamics` or built by hand.
         y : None
             Ignored.
         states : array-like of shape (n_networks, n_states, n_neurons), default=None
-            Where to start, in rates; `n_states` of them are taken, evenly.
+            Where to start, in rates, or in latents of latent dynamics; `n_states` of
+            them are taken, evenly.
 
         Returns
         -------
@@ -155,7 +159,7 @@ class LyapunovAnalyzer(BaseEstimator):
         n_exponents = min(self.n_exponents or n_dims, n_dims)
         blocks = np.empty((self.n_blocks, n_networks, n_states, n_exponents))
         course = np.empty((2, n_networks, n_states))
-        at_once = max(1, _MAX_BATCH // (n_states * dynamics.n_neurons))
+        at_once = max(1, _MAX_BATCH // (n_states * system.A.shape[-2]))
         for first in range(0, n_networks, at_once):
             part = slice(first, min(first + at_once, n_networks))
             blocks[:, part], course[:, part] = self._run(
@@ -163,7 +167,7 @@ class LyapunovAnalyzer(BaseEstimator):
             )
             if self.verbose:
                 show_progress("network", part.stop, n_networks, "")
-        self._conclude(blocks, course, system, dynamics.n_neurons - n_dims)
+        self._conclude(blocks, course, system)
         return self
 
     def _starts(self, system: ReducedDynamics, states: Any) -> np.ndarray:
@@ -222,11 +226,7 @@ class LyapunovAnalyzer(BaseEstimator):
         return blocks, course
 
     def _conclude(
-        self,
-        blocks: np.ndarray,
-        course: np.ndarray,
-        system: ReducedDynamics,
-        n_rest: int,
+        self, blocks: np.ndarray, course: np.ndarray, system: ReducedDynamics
     ) -> None:
         """Means, errors, verdicts and dimensions from the exponents of blocks."""
         per_state = blocks.mean(axis=0)
@@ -240,7 +240,8 @@ class LyapunovAnalyzer(BaseEstimator):
         self.exponents_ = np.take_along_axis(exponents, order, axis=1)
         self.standard_errors_ = np.take_along_axis(errors, order, axis=1)
         with np.errstate(divide="ignore"):
-            self.rest_exponent_ = float(np.log(1 - system.alpha) / system.dt)
+            rest = float(np.log(1 - system.alpha) / system.dt)
+        self.rest_exponent_ = np.nan if system.of_latents else rest
         resolution = 1 / (self.n_steps * system.dt)
         self.verdict_per_state_ = np.array(
             [
@@ -262,7 +263,7 @@ class LyapunovAnalyzer(BaseEstimator):
             [
                 _kaplan_yorke(
                     np.where(np.abs(values) <= 3 * spread + resolution, 0.0, values),
-                    np.full(0 if is_partial else n_rest, self.rest_exponent_),
+                    np.full(0 if is_partial else system.n_rest, rest),
                     is_partial,
                 )
                 for values, spread in zip(

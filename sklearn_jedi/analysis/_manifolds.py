@@ -29,7 +29,7 @@ class Manifold(NamedTuple):
     kind : {"line", "ring", "surface"}
         A ring is closed; a surface has two dimensions or more.
     states : array of shape (n_points, n_neurons)
-        Points of it, in rates; in order along a line or ring.
+        Points of it, in rates (or latents); in order along a line or ring.
     drift_speed : array of shape (n_points,)
         `|dr/dt|` there, in rate units per second.
     length : float

@@ -31,8 +31,7 @@ class Spectrum(NamedTuple):
 def spectrum_at(
     system: ReducedDynamics, slopes: np.ndarray, kind: str, time: str
 ) -> Spectrum:
-    """Spectra for slopes (..., n_states, n_neurons)."""
-    n_neurons, n_dims = system.A.shape[-2:]
+    """Spectra for slopes (..., n_states, n_units), with the modes of the rest."""
     M = system.jacobian(slopes)
     values = np.linalg.eigvals(M).astype(complex)
     rates, frequencies = _modes(values, system, time)
@@ -44,8 +43,7 @@ def spectrum_at(
     )
     numerical, size = _symmetric_part(system, slopes, M)
     departure = size**2 - (np.abs(values) ** 2).sum(axis=-1)
-    # the n_neurons - n_dims other modes
-    rest = np.zeros((*values.shape[:-1], int(n_neurons > n_dims)))
+    rest = np.zeros((*values.shape[:-1], int(system.n_rest > 0)))
     everything = np.concatenate([values, rest], axis=-1)
     least_stable = np.concatenate([rates, _modes(rest, system, time)[0]], axis=-1)
     if kind == "jacobian":
@@ -85,10 +83,14 @@ def _symmetric_part(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Largest eigenvalue of the symmetric part of `J D`, and its Frobenius norm.
 
-    With `J D = Q Y^T`, `Y = D W`, the symmetric part is `(Q Y^T + Y Q^T) / 2`. Of more
+    Of latents, of `M` itself, which is what acts on them. Of rates, with
+    `J D = Q Y^T`, `Y = D W`, the symmetric part is `(Q Y^T + Y Q^T) / 2`. Of more
     neurons than twice the dimensions, its eigenvalues are zeros and those of the Gram
     matrix of `[Q Y]` with its halves swapped.
     """
+    if system.of_latents:
+        symmetric = (M + np.swapaxes(M, -1, -2)) / 2
+        return np.linalg.eigvalsh(symmetric)[..., -1], np.linalg.norm(M, axis=(-2, -1))
     n_neurons, n_dims = system.A.shape[-2:]
     Y_gram = weighted_gram(system.W, system.W, slopes**2)
     size = np.sqrt(np.trace(Y_gram, axis1=-2, axis2=-1))

@@ -1,4 +1,4 @@
-"""The low-dimensional system that holds every attractor of a low-rank network."""
+"""The low-dimensional system that holds every attractor, and what analyzers take."""
 
 from __future__ import annotations
 
@@ -6,41 +6,59 @@ from typing import Any
 
 import numpy as np
 
+from sklearn_jedi._latent_dynamics import LatentDynamics
 from sklearn_jedi._low_rank_rnn import LowRankRNN
 
-__all__ = ["ReducedDynamics", "check_networks", "check_states", "weighted_gram"]
+__all__ = [
+    "Networks",
+    "ReducedDynamics",
+    "check_networks",
+    "check_states",
+    "weighted_gram",
+]
+
+Networks = LowRankRNN | LatentDynamics  # what analyzers take
 
 # numbers in the table of products w_ik q_il, above which Jacobians are made one by one
 _MAX_PRODUCTS = 2_000_000
 
 
 class ReducedDynamics:
-    r"""The dynamics of low-rank networks within their invariant subspace.
+    r"""What analyzers know of dynamics: the system within the invariant subspace.
 
-    With `J = U V^T` and `U = Q S` (Q orthonormal), the rates `r = b + Q kappa + rest`
-    of a network split into [1]_
+    All analyzers ask their questions of `kappa`, which moves by
 
     .. math:: \kappa_{t+1} = \kappa_t + \alpha (F(\kappa_t) - \kappa_t), \quad
-       F(\kappa) = W^T \phi(b + Q \kappa), \quad W = V S^T,
+       F(\kappa) = B^T f(A \kappa + c),
 
-    and a rest that shrinks by `1 - alpha` a step whatever the network does,
-    `alpha = dt / tau`. Distances of `kappa` are distances of rates, because the columns
-    of Q are orthonormal; nothing depends on how `J` was split into U and V.
+    with a row of A, B and c for each unit, and `alpha = dt / tau`. `lift` makes states
+    of it, `r = bias + Q kappa`; distances of `kappa` are distances of states, because
+    the columns of Q are orthonormal.
 
-    Written without units, `F(kappa) = B^T f(A kappa + c)` with `A = gain Q`,
-    `B = W / gain` and `c = gain (b - offset)`.
+    Of low-rank networks, with `J = U V^T` and `U = Q S`, it is the part of the rates
+    that lies in the invariant subspace [1]_; a rest shrinks by `1 - alpha` a step
+    whatever the network does. `A = gain Q`, `B = W / gain` with `W = V S^T`, and
+    `c = gain (b - offset)`; nothing depends on how `J` was split into U and V.
+
+    Of latent dynamics it is `z - b`: there is no rest, and Q is the identity.
+    `A = gain P`, `B = W / gain` and `c = gain (P b + d)`.
 
     Parameters
     ----------
-    networks : LowRankRNN
+    dynamics : LowRankRNN or LatentDynamics
 
     Attributes
     ----------
-    A, B, Q, W : arrays of shape (n_networks, n_neurons, n_dims)
-        `n_dims` is the rank, or the number of neurons where that is smaller.
-    c, bias : arrays of shape (n_networks, n_neurons)
+    A, B, W : arrays of shape (n_networks, n_units, n_dims)
+        The units are the neurons of low-rank networks. `n_dims` is the rank, or the
+        number of neurons where that is smaller; or the number of latents.
+    Q : array of shape (n_networks, state_dim, n_dims)
+    c : array of shape (n_networks, n_units)
+    bias : array of shape (n_networks, state_dim)
     alpha : float
         `dt / tau`.
+    of_latents : bool
+        Whether states are latents.
 
     References
     ----------
@@ -49,21 +67,25 @@ class ReducedDynamics:
        (2021).
     """
 
-    def __init__(self, networks: LowRankRNN) -> None:
-        self.Q, S = np.linalg.qr(networks.U)
-        if S.shape[1] == S.shape[2] and np.linalg.cond(S).max() < 1e6:
-            # U = Q S then holds to a rounding, which Householder's Q grants only on the
-            # scale of n_neurons of them
-            U_T, S_T = (np.swapaxes(M, 1, 2) for M in (networks.U, S))
-            self.Q = np.swapaxes(np.linalg.solve(S_T, U_T), 1, 2)
-        self.W = networks.V @ np.swapaxes(S, 1, 2)
-        self.A = networks.gain[:, None] * self.Q
-        self.B = self.W / networks.gain[:, None]
-        self.bias = networks.bias
-        self.c = networks.gain * (networks.bias - networks.offset)
-        self.transfer = networks.transfer
-        self.tau, self.dt = networks.tau, networks.dt
-        self.alpha = networks.dt / networks.tau
+    def __init__(self, dynamics: Networks) -> None:
+        gain = dynamics.gain
+        self.of_latents = isinstance(dynamics, LatentDynamics)
+        if isinstance(dynamics, LatentDynamics):
+            eye = np.eye(dynamics.n_latents)
+            self.Q = np.broadcast_to(eye, (len(dynamics), *eye.shape))
+            self.W = dynamics.weights
+            self.A = np.broadcast_to(gain[:, None] * dynamics.readin, self.W.shape)
+            self.c = gain * dynamics.units(dynamics.bias)
+            self.bias = dynamics.bias
+        else:
+            self.Q, self.W = _orthonormal(dynamics)
+            self.A = gain[:, None] * self.Q
+            self.c = gain * (dynamics.bias - dynamics.offset)
+            self.bias = dynamics.bias
+        self.B = self.W / gain[:, None]
+        self.transfer = dynamics.transfer
+        self.tau, self.dt = dynamics.tau, dynamics.dt
+        self.alpha = dynamics.dt / dynamics.tau
         self._products: np.ndarray | None = None
 
     def __getitem__(self, index: Any) -> ReducedDynamics:
@@ -79,20 +101,25 @@ class ReducedDynamics:
         return self.A.shape[-1]
 
     @property
+    def n_rest(self) -> int:
+        """Directions of states outside the subspace, of which all decay alike."""
+        return self.Q.shape[-2] - self.n_dims
+
+    @property
     def natural_size(self) -> float:
-        """Size of the `kappa` at which neurons leave the linear range of `f`."""
+        """Size of the `kappa` at which units leave the linear range of `f`."""
         return float(np.sqrt(self.A.size / (self.A**2).sum()))
 
     def lift(self, kappa: np.ndarray) -> np.ndarray:
-        """Rates (..., n_states, n_neurons) of coordinates (..., n_states, n_dims)."""
+        """States (..., n_states, state_dim) of coordinates (..., n_states, n_dims)."""
         return kappa @ np.swapaxes(self.Q, -1, -2) + self.bias[..., None, :]
 
     def project(self, states: np.ndarray) -> np.ndarray:
-        """Coordinates of the part of the rates that lies in the invariant subspace."""
+        """Coordinates of the part of states that lies in the invariant subspace."""
         return (states - self.bias[..., None, :]) @ self.Q
 
     def activity(self, kappa: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """`f` and `f'` of all neurons, each (..., n_states, n_neurons)."""
+        """`f` and `f'` of all units, each (..., n_states, n_units)."""
         u = kappa @ np.swapaxes(self.A, -1, -2) + self.c[..., None, :]
         value = self.transfer.value(np, u)
         return value, self.transfer.slope(np, u, value)
@@ -137,9 +164,9 @@ def weighted_gram(
 
     Parameters
     ----------
-    left, right : arrays of shape (..., n_neurons, n_dims)
-    weights : array of shape (..., n_states, n_neurons)
-    products : array of shape (..., n_neurons, n_dims * n_dims), default=None
+    left, right : arrays of shape (..., n_units, n_dims)
+    weights : array of shape (..., n_states, n_units)
+    products : array of shape (..., n_units, n_dims * n_dims), default=None
         Products of their columns, where they are at hand.
 
     Returns
@@ -168,28 +195,40 @@ def _outer_products(left: np.ndarray, right: np.ndarray) -> np.ndarray | None:
     return products.reshape(*left.shape[:-1], n_dims**2)
 
 
-def check_networks(dynamics: Any) -> LowRankRNN:
+def _orthonormal(networks: LowRankRNN) -> tuple[np.ndarray, np.ndarray]:
+    """`Q` and `W` with `J = Q W^T` and orthonormal columns of Q."""
+    Q, S = np.linalg.qr(networks.U)
+    if S.shape[1] == S.shape[2] and np.linalg.cond(S).max() < 1e6:
+        # U = Q S then holds to a rounding, which Householder's Q grants only on the
+        # scale of n_neurons of them
+        U_T, S_T = (np.swapaxes(M, 1, 2) for M in (networks.U, S))
+        Q = np.swapaxes(np.linalg.solve(S_T, U_T), 1, 2)
+    return Q, networks.V @ np.swapaxes(S, 1, 2)
+
+
+def check_networks(dynamics: Any) -> Networks:
     """The networks, of which there is at least one.
 
     Raises
     ------
     TypeError
-        If `dynamics` is not a `LowRankRNN`.
+        If `dynamics` is neither a `LowRankRNN` nor `LatentDynamics`.
     ValueError
         If it holds no network.
     """
-    if not isinstance(dynamics, LowRankRNN):
+    if not isinstance(dynamics, Networks):
         raise TypeError(
             "analyzers take networks: a LowRankRNN, such as jedi.dynamics(Z) of "
-            f"embeddings Z = jedi.transform(X); got {type(dynamics).__name__}"
+            "embeddings Z = jedi.transform(X), or LatentDynamics; got "
+            f"{type(dynamics).__name__}"
         )
     if len(dynamics) == 0:
         raise ValueError("dynamics holds no network")
     return dynamics
 
 
-def check_states(dynamics: LowRankRNN, states: Any) -> np.ndarray:
-    """States as (n_networks, n_states, n_neurons), of every network its own.
+def check_states(dynamics: Networks, states: Any) -> np.ndarray:
+    """States as (n_networks, n_states, state_dim), of every network its own.
 
     Raises
     ------
@@ -202,13 +241,13 @@ def check_states(dynamics: LowRankRNN, states: Any) -> np.ndarray:
     if (
         array.ndim != 3
         or len(array) != len(dynamics)
-        or array.shape[2] != dynamics.n_neurons
+        or array.shape[2] != dynamics.state_dim
         or array.shape[1] == 0
     ):
         raise ValueError(
             f"states must have shape ({len(dynamics)}, n_states, "
-            f"{dynamics.n_neurons}): networks, states of each, neurons; got "
-            f"{array.shape}"
+            f"{dynamics.state_dim}): networks, states of each, {dynamics.state_axis}; "
+            f"got {array.shape}"
         )
     if not np.isfinite(array).all():
         raise ValueError("states contains NaN or infinity")

@@ -11,10 +11,11 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_jedi._low_rank_rnn import LowRankRNN
+from sklearn_jedi._latent_dynamics import LatentDynamics
 from sklearn_jedi._parameters import check_choice, check_integer
 from sklearn_jedi.analysis._modes import Spectrum, spectrum_at
 from sklearn_jedi.analysis._reduced import (
+    Networks,
     ReducedDynamics,
     check_networks,
     check_states,
@@ -56,6 +57,8 @@ class SpectrumAnalyzer(TransformerMixin, BaseEstimator):
     `mu = 1 + (dt/tau) (lambda - 1)`: growth rate `log|mu| / dt`, frequency
     `angle(mu) / (2 pi dt)`, stable if `|mu| < 1`. The flow has `(lambda - 1) / tau`.
     The other `n_neurons - rank` modes have `lambda = 0`, and count in what follows.
+    Latent dynamics have no others: there `rank`, and the size of all matrices, is the
+    number of latents.
 
     Parameters
     ----------
@@ -84,7 +87,7 @@ class SpectrumAnalyzer(TransformerMixin, BaseEstimator):
     time_constants_ : array of the shape of eigenvalues_
         `-1 / rates_` in s; negative: the mode grows.
     spectral_abscissa_, spectral_radius_ : arrays of shape (n_networks,)
-        Largest real part and largest magnitude of the matrix's `n_neurons` eigenvalues;
+        Largest real part and largest magnitude of all eigenvalues of the matrix;
         (n_networks, n_states) or a list for "jacobian", and so are the following.
     distance_to_edge_ : array of shape (n_networks,)
         Minus the largest growth rate, in 1/s: negative beyond the edge of stability.
@@ -93,8 +96,9 @@ class SpectrumAnalyzer(TransformerMixin, BaseEstimator):
         growth that any perturbation can have at first, in 1/s.
     henrici_ : array of shape (n_networks,)
         Henrici's departure from normality of `J D` [1]_ over its Frobenius norm, from 0
-        (normal) to 1 (nilpotent).
-    networks_ : LowRankRNN
+        (normal) to 1 (nilpotent). Of latent dynamics, of the matrix `W^T D P` that acts
+        on the latents.
+    networks_ : LowRankRNN or LatentDynamics
         The networks analysed.
     estimator_ : JEDIEstimator
         The clone that was fitted, where an estimator was given.
@@ -141,13 +145,14 @@ class SpectrumAnalyzer(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : LowRankRNN, or trials where there is an estimator
+        X : LowRankRNN or LatentDynamics, or trials where there is an estimator
             Trials in any form that the estimator takes.
         y : None
             Ignored, but for being passed to the estimator.
         states : array-like of shape (n_networks, n_states, n_neurons) or list of \
                 arrays of shape (n_states_i, n_neurons), default=None
-            Where to linearise, in rates; for ``kind="jacobian"`` without an estimator.
+            Where to linearise, in rates (in latents, of latent dynamics); for
+            ``kind="jacobian"`` without an estimator.
 
         Returns
         -------
@@ -157,14 +162,14 @@ class SpectrumAnalyzer(TransformerMixin, BaseEstimator):
         check_choice("kind", self.kind, ("connectivity", "jacobian"))
         check_choice("time", self.time, ("map", "flow"))
         if self.estimator is not None:
-            if isinstance(X, LowRankRNN):
+            if isinstance(X, Networks):
                 raise TypeError(
                     "with an estimator, X holds trials; to analyse networks leave the "
                     "estimator out"
                 )
             self.estimator_ = clone(self.estimator).fit(X, y)
         self.networks_, at = self._networks(X, states)
-        self._n_modes = min(self.networks_.rank, self.networks_.n_neurons)
+        self._n_modes = self.networks_.n_dims
         spectra = self._spectra(self.networks_, at)
         for name in Spectrum._fields:
             setattr(self, f"{name}_", self._of_networks(spectra, name))
@@ -192,10 +197,10 @@ class SpectrumAnalyzer(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         networks, at = self._networks(X, states)
-        if min(networks.rank, networks.n_neurons) != self._n_modes:
+        if networks.n_dims != self._n_modes:
             raise ValueError(
-                f"the networks have rank {networks.rank}, those of fit had rank "
-                f"{self.networks_.rank}: features would not match"
+                f"the networks have rank {networks.n_dims}, those of fit had rank "
+                f"{self._n_modes}: features would not match"
             )
         return self._features(self._spectra(networks, at))
 
@@ -271,7 +276,7 @@ class SpectrumAnalyzer(TransformerMixin, BaseEstimator):
 
     # ---------------------------------------------------------------- in private
 
-    def _networks(self, X: Any, states: Any) -> tuple[LowRankRNN, Any]:
+    def _networks(self, X: Any, states: Any) -> tuple[Networks, Any]:
         """The networks to analyse, and where; None for the weights themselves."""
         if states is not None and self.kind == "connectivity":
             raise ValueError(
@@ -295,13 +300,18 @@ class SpectrumAnalyzer(TransformerMixin, BaseEstimator):
         networks = self.estimator_.dynamics(self.estimator_.transform(X))
         if self.kind == "connectivity":
             return networks, None
+        if isinstance(networks, LatentDynamics):
+            raise ValueError(
+                'kind="jacobian" has no free runs of latents: leave the estimator out, '
+                "and pass the networks of its `dynamics`, with latents as states"
+            )
         return networks, _free_runs(self.estimator_, X)
 
-    def _spectra(self, networks: LowRankRNN, at: Any) -> list[Spectrum]:
+    def _spectra(self, networks: Networks, at: Any) -> list[Spectrum]:
         """The spectrum of every network at its states."""
         system = ReducedDynamics(networks)
         if at is None:
-            slopes = np.ones((len(networks), 1, networks.n_neurons))
+            slopes = np.ones((len(networks), 1, system.A.shape[-2]))
             batch = spectrum_at(system, slopes, self.kind, self.time)
             return [Spectrum(*of_one) for of_one in zip(*batch, strict=True)]
         return [
@@ -332,15 +342,15 @@ class SpectrumAnalyzer(TransformerMixin, BaseEstimator):
         return np.array(rows)
 
 
-def _states_of_each(networks: LowRankRNN, states: Any) -> list[np.ndarray]:
-    """States of every network, of any numbers: (n_states_i, n_neurons) each."""
+def _states_of_each(networks: Networks, states: Any) -> list[np.ndarray]:
+    """States of every network, of any numbers: (n_states_i, state_dim) each."""
     if isinstance(states, np.ndarray) or all(np.ndim(one) < 2 for one in states):
         return list(check_states(networks, states))
-    want = f"{len(networks)} arrays of shape (n_states_i, {networks.n_neurons})"
+    want = f"{len(networks)} arrays of shape (n_states_i, {networks.state_dim})"
     arrays = [np.asarray(one, dtype=float) for one in states]
     shapes = [array.shape for array in arrays]
     if len(arrays) != len(networks) or any(
-        len(shape) != 2 or shape[1] != networks.n_neurons for shape in shapes
+        len(shape) != 2 or shape[1] != networks.state_dim for shape in shapes
     ):
         raise ValueError(f"states must be {want}, one for each network; got {shapes}")
     if not all(np.isfinite(array).all() for array in arrays):

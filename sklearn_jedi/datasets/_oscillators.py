@@ -45,7 +45,7 @@ def make_oscillator_sessions(
     n_timepoints: int = 100,
     n_neurons: tuple[int, int] = (20, 59),
     noise: float = 0.5,
-    process_noise: float = 0.02,
+    process_noise: float = 0.01,
     mean_counts: Sequence[float] | None = None,
     parameters: Any = None,
     dt: float = 0.01,
@@ -77,7 +77,7 @@ def make_oscillator_sessions(
         Least and largest number of neurons of a session.
     noise : float, default=0.5
         Standard deviation of the noise of recordings that are not counts.
-    process_noise : float, default=0.02
+    process_noise : float, default=0.01
         Standard deviation of the noise added to each latent at each step.
     mean_counts : (float, float), default=None
         Where given, recordings are spike counts: least and largest count per bin that a

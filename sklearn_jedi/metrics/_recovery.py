@@ -10,9 +10,8 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 from sklearn.base import clone
 
-from sklearn_jedi._low_rank_rnn import LowRankRNN
 from sklearn_jedi.analysis import FixedPointAnalyzer, LimitCycle
-from sklearn_jedi.analysis._reduced import as_one_array
+from sklearn_jedi.analysis._reduced import Networks, as_one_array
 from sklearn_jedi.metrics._long_runs import (
     power_spectrum_distance,
     size_of,
@@ -179,7 +178,7 @@ def match_fixed_points(
 
 
 def vector_field_agreement(
-    true: LowRankRNN, found: LowRankRNN, states: ArrayLike
+    true: Networks, found: Networks, states: ArrayLike
 ) -> np.ndarray:
     """R^2 of vector fields, about zero.
 
@@ -190,10 +189,12 @@ def vector_field_agreement(
 
     Parameters
     ----------
-    true, found : LowRankRNN
-        The same number of networks and neurons; `tau` and `dt` may differ.
+    true, found : LowRankRNN or LatentDynamics
+        The same number of networks and neurons, or of latents in the same coordinates;
+        `tau` and `dt` may differ.
     states : array-like of shape (n_networks, n_states, n_neurons)
-        Where to compare: states that the trajectories visited, in rate units.
+        Where to compare: states that the trajectories visited, in rate units (or
+        latents).
 
     Returns
     -------
@@ -220,8 +221,8 @@ def vector_field_agreement(
 
 
 def compare_dynamics(
-    true: LowRankRNN,
-    found: LowRankRNN,
+    true: Networks,
+    found: Networks,
     states: ArrayLike,
     *,
     n_timepoints: int = 200,
@@ -243,11 +244,12 @@ def compare_dynamics(
 
     Parameters
     ----------
-    true, found : LowRankRNN
-        The same number of networks and neurons, in the same order.
+    true, found : LowRankRNN or LatentDynamics
+        The same number of networks and neurons, in the same order; or of latents, in
+        the same coordinates.
     states : array-like of shape (n_networks, n_states, n_neurons)
-        States where the trajectories were, in rate units, free of noise: with
-        recordings, true or smoothed states.
+        States where the trajectories were, in rate units (or latents), free of noise:
+        with recordings, true or smoothed states.
     n_timepoints : int, default=200
         Length of the free runs, the initial state included.
     tol : float, default=0.05
@@ -418,18 +420,24 @@ def _stability_flags(
     return flags
 
 
-def _as_states(true: LowRankRNN, found: LowRankRNN, states: ArrayLike) -> np.ndarray:
-    sizes = [(rnn.n_networks, rnn.n_neurons) for rnn in (true, found)]
+def _as_states(true: Networks, found: Networks, states: ArrayLike) -> np.ndarray:
+    if true.state_axis != found.state_axis:
+        raise ValueError(
+            "true and found must have states of one kind: rates, of two LowRankRNN, or "
+            f"latents, of two LatentDynamics; got those of {true.state_axis} and of "
+            f"{found.state_axis}"
+        )
+    sizes = [(len(rnn), rnn.state_dim) for rnn in (true, found)]
     if sizes[0] != sizes[1]:
         raise ValueError(
-            "true and found must have the same number of networks and neurons; got "
-            f"{sizes[0]} and {sizes[1]}"
+            f"true and found must have the same number of networks and "
+            f"{true.state_axis}; got {sizes[0]} and {sizes[1]}"
         )
     at = as_one_array(states)
-    n_networks, n_neurons = sizes[0]
+    n_networks, state_dim = sizes[0]
     if at.ndim != 3 or at.shape[::2] != sizes[0] or at.size == 0:
         raise ValueError(
-            f"states must have the shape ({n_networks}, n_states, {n_neurons}), at "
+            f"states must have the shape ({n_networks}, n_states, {state_dim}), at "
             f"least one network and one state of each; got {at.shape}"
         )
     if not np.isfinite(at).all():

@@ -38,22 +38,16 @@ def trajectory_r2(X: ArrayLike, X_pred: ArrayLike) -> float:
     >>> trajectory_r2(X, X), trajectory_r2(X, np.broadcast_to(X.mean((0, 1)), X.shape))
     (1.0, 0.0)
     """
-    trials, runs = _as_list(X, "X"), _as_list(X_pred, "X_pred")
-    shapes = [trial.shape for trial in trials], [run.shape for run in runs]
-    if shapes[0] != shapes[1]:
-        raise ValueError(
-            "X and X_pred must have the same shape (n_trials, n_timepoints, "
-            f"n_neurons); got {np.shape(X)} and {np.shape(X_pred)}"
-            if not isinstance(X, list)
-            else "X and X_pred must have the same number of trials of the same shapes"
-        )
+    trials, runs = as_trials(X, "X"), as_trials(X_pred, "X_pred")
+    check_shapes(X, X_pred, "X_pred")
     sums = R2Sums(trials[0].shape[1])
     for trial, run in zip(trials, runs, strict=True):
         sums.add(trial[None], run[None], ~np.isnan(trial)[None])
     return sums.r2()
 
 
-def _as_list(X: Any, name: str) -> list[np.ndarray]:
+def as_trials(X: Any, name: str) -> list[np.ndarray]:
+    """Trials as a list of arrays (n_timepoints_i, n_neurons)."""
     trials = [np.asarray(trial, dtype=np.float64) for trial in X]
     if not trials or any(trial.ndim != 2 for trial in trials):
         raise ValueError(
@@ -63,17 +57,38 @@ def _as_list(X: Any, name: str) -> list[np.ndarray]:
     return trials
 
 
+def check_shapes(X: Any, predicted: Any, name: str) -> None:
+    """Refuse predictions of other shapes than the recordings."""
+    if [np.shape(trial) for trial in X] != [np.shape(run) for run in predicted]:
+        raise ValueError(
+            f"X and {name} must have the same shape (n_trials, n_timepoints, "
+            f"n_neurons); got {np.shape(X)} and {np.shape(predicted)}"
+            if not isinstance(X, list)
+            else f"X and {name} must have the same number of trials of the same shapes"
+        )
+
+
 class R2Sums:
     """R^2 from sums over pieces of the data.
 
     Parameters
     ----------
     n_neurons : int
+
+    Attributes
+    ----------
+    error : float
+        SSE.
     """
 
     def __init__(self, n_neurons: int) -> None:
-        self._error = 0.0
+        self.error = 0.0
         self._true = RunningMoments(n_neurons)
+
+    @property
+    def total(self) -> float:
+        """SST, about each neuron's mean."""
+        return float(self._true.scatter.sum())
 
     def add(
         self, true: np.ndarray, predicted: np.ndarray, where: np.ndarray | None
@@ -82,15 +97,20 @@ class R2Sums:
         error = true - predicted
         if where is not None:
             error = np.where(where, error, 0.0)
-        self._error += float((error**2).sum())
+        self.error += float((error**2).sum())
         self._true.add(true, where)
 
     def r2(self) -> float:
         """`1 - SSE / SST`; where nothing varies 1 if predicted exactly, otherwise 0."""
-        total = float(self._true.scatter.sum())
-        if total == 0:
-            return 1.0 if self._error == 0 else 0.0
-        return 1 - self._error / total
+        return pooled_r2([self])
+
+
+def pooled_r2(parts: list[R2Sums]) -> float:
+    """R^2 of recordings of different neurons, errors and squares summed over them."""
+    error, total = sum(part.error for part in parts), sum(part.total for part in parts)
+    if total == 0:
+        return 1.0 if error == 0 else 0.0
+    return 1 - error / total
 
 
 class ForecastScorer:

@@ -25,8 +25,9 @@ class FixedPointDisplay:
 
     Fixed points are filled where stable and open where unstable, with lines along the
     directions that grow. Of a network of rank two the plane is its invariant plane, and
-    arrows of one length show where the state goes; of others it is the plane
-    in which the trajectories (or, without any, what was found) vary most.
+    arrows of one length show where the state goes; two latents are drawn as
+    they are. Of others it is the plane in which the trajectories (or, without any, what
+    was found) vary most.
 
     Parameters
     ----------
@@ -36,7 +37,7 @@ class FixedPointDisplay:
         Which of its networks.
     trajectories : array-like of shape (n_trajectories, n_timepoints, n_neurons), \
             default=None
-        Activity to draw, in rates.
+        Activity to draw, in rates, or in latents of latent dynamics.
 
     Attributes
     ----------
@@ -108,8 +109,9 @@ class FixedPointDisplay:
             ax.plot(x, y, style, color="#D55E00", lw=2, label=label)
         self._draw_points(ax, system, centre, axes, _MARK * reach)
         ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
-        ax.set_xlabel("component 1 (rate units)")
-        ax.set_ylabel("component 2 (rate units)")
+        name = _axis_name(system)
+        ax.set_xlabel(name.format(1))
+        ax.set_ylabel(name.format(2))
         if ax.get_legend_handles_labels()[0]:
             ax.legend(
                 frameon=False,
@@ -122,7 +124,7 @@ class FixedPointDisplay:
         return self
 
     def _runs(self, system: ReducedDynamics) -> list[np.ndarray]:
-        """Trajectories, each (n_timepoints, n_neurons)."""
+        """Trajectories, each (n_timepoints, state_dim)."""
         if self.trajectories is None:
             return []
         runs = np.asarray(self.trajectories, dtype=float)
@@ -198,14 +200,23 @@ def _growing_directions(jacobian: np.ndarray, time: str) -> np.ndarray:
     return np.linalg.svd(both, full_matrices=False)[0][:, :n_growing]
 
 
+def _axis_name(system: ReducedDynamics) -> str:
+    """Name of an axis of the picture, with a place for its number."""
+    if not system.of_latents:
+        return "component {} (rate units)"
+    return "latent {}" if system.n_dims == 2 else "component {} of the latents"
+
+
 def _plane(
     system: ReducedDynamics, states: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Centre, and two orthonormal axes (n_neurons, 2), of the plane to draw in."""
-    n_neurons = len(system.bias)
+    """Centre, and two orthonormal axes (state_dim, 2), of the plane to draw in."""
+    state_dim = len(system.bias)
     inside = system.n_dims == 2
+    if inside and system.of_latents:
+        return np.zeros(2), np.eye(2)
     centre = system.bias if inside else states.mean(axis=0) if len(states) else 0
-    centre = np.broadcast_to(centre, (n_neurons,))
+    centre = np.broadcast_to(centre, (state_dim,))
     spread = states - (states.mean(axis=0) if len(states) else 0)
     if inside:  # the principal components within the invariant plane
         coordinates = spread @ system.Q
@@ -214,6 +225,6 @@ def _plane(
     else:
         axes = np.linalg.svd(spread, full_matrices=False)[2][:2].T
     if axes.shape[1] < 2:  # one direction, or one neuron: nothing varies across it
-        axes = np.column_stack([axes, np.zeros((n_neurons, 2 - axes.shape[1]))])
+        axes = np.column_stack([axes, np.zeros((state_dim, 2 - axes.shape[1]))])
     signs = np.sign(axes[np.abs(axes).argmax(axis=0), [0, 1]])
     return centre, axes * np.where(signs == 0, 1, signs)

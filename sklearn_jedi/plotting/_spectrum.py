@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_jedi._low_rank_rnn import LowRankRNN
 from sklearn_jedi.analysis import SpectrumAnalyzer
+from sklearn_jedi.analysis._reduced import Networks
 from sklearn_jedi.plotting._common import colour_groups, get_axes
 
 __all__ = ["SpectrumDisplay"]
@@ -66,7 +66,7 @@ class SpectrumDisplay:
     @classmethod
     def from_networks(
         cls,
-        networks: LowRankRNN,
+        networks: Networks,
         labels: ArrayLike | None = None,
         *,
         time: str = "map",

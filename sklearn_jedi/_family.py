@@ -1,0 +1,269 @@
+"""Fitted latent dynamics that sessions with different neurons share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from sklearn_jedi import _alignment
+from sklearn_jedi._first_states import (
+    FirstStates,
+    kernel_width,
+    poisson_states,
+    smoothed_states,
+    transformed,
+    whitened,
+)
+from sklearn_jedi._latent_dynamics import LatentDynamics
+from sklearn_jedi._moments import Basis
+from sklearn_jedi._noisy_model import NoisyModel, log_rates, square_roots
+from sklearn_jedi._scaling import Scaling
+from sklearn_jedi._selection import Settings
+from sklearn_jedi._smoother import StateSpace
+from sklearn_jedi._state_space import StateSpaceEM
+from sklearn_jedi._trials import Trials
+
+NONLINEARITY = "tanh"
+_MAX_ROUNDS = 40
+# Units read latents of unit variance with weights of about this size, and thresholds
+# of up to twice that.
+_READ_IN = 1.2
+# Counts say so little about each state that the evidence of draws trusts rough fields.
+_LEAST_RIDGE_OF_COUNTS = 1e-2
+_UNITS_PER_LATENT = 15
+_FEWEST_UNITS = 30
+_MOST_DIRECTIONS = 60
+
+
+class Session(NamedTuple):
+    """A recording of one set of neurons.
+
+    Attributes
+    ----------
+    trials : Trials
+        In data units.
+    scaling : Scaling
+        From data to network units, for recordings that are not counts.
+    mean : array of shape (n_neurons,)
+        Of the recordings, in data units.
+    conditions : array of shape (n_trials,) or None
+        Labels that are comparable between sessions.
+    """
+
+    trials: Trials
+    scaling: Scaling
+    mean: np.ndarray
+    conditions: np.ndarray | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentModel(NoisyModel):
+    """A session's view of the family: shared dynamics, read out by its own neurons.
+
+    The units of the network are not recorded; `P` and `drive_mean` of the basis are how
+    they read the latents.
+
+    Attributes
+    ----------
+    loading : array of shape (n_neurons, n_latents + 1)
+        From `[z, 1]` to the activity of the session's neurons, in network units.
+    """
+
+    loading: np.ndarray
+
+    @property
+    def output(self) -> np.ndarray:
+        return self.loading[:, :-1]
+
+    @property
+    def state_space(self) -> StateSpace:
+        return super().state_space._replace(
+            map=self.hypernetwork or self.bilinear, loading=self.loading
+        )
+
+    def latents(self, x: np.ndarray) -> np.ndarray:
+        """Latents of the units' activity."""
+        return x @ self.basis.P  # their thresholds are orthogonal to it
+
+    def expected(self, x: np.ndarray) -> np.ndarray:
+        z = self.latents(x)
+        return super().expected(z @ self.output.T + self.loading[:, -1])
+
+    def latent_dynamics(self, embeddings: np.ndarray) -> LatentDynamics:
+        """The dynamics of embeddings."""
+        basis = self.basis
+        weights = self.weights(np.asarray(embeddings, dtype=np.float64))
+        slopes, bias = weights[:, :-1], weights[:, -1]
+        bias = bias - np.einsum("k,nkr->nr", basis.feature_mean @ basis.Q, slopes)
+        return LatentDynamics(
+            basis.P,
+            basis.Q @ slopes,
+            bias,
+            basis.drive_mean,
+            self.tau,
+            self.dt,
+            self.nonlinearity,
+            gain=self.settings.gain,
+        )
+
+
+class Family(NamedTuple):
+    """What `fit_family` returns.
+
+    Attributes
+    ----------
+    models : list of LatentModel
+    interrupted : bool
+        Whether Ctrl-C ended EM.
+    """
+
+    models: list[LatentModel]
+    interrupted: bool
+
+
+def random_units(n_latents: int, n_units: int) -> tuple[Basis, float]:
+    """Units that read the latents with random weights, always the same, and their gain.
+
+    Their features span smooth functions of the latents, as in random feature
+    regression [1]_. `P` is orthonormal and the thresholds orthogonal to it.
+
+    References
+    ----------
+    .. [1] Rahimi and Recht, "Random features for large-scale kernel machines", Advances
+       in Neural Information Processing Systems 20 (2007).
+    """
+    rng = np.random.RandomState(0)
+    weights = rng.standard_normal((n_units, n_latents))
+    weights /= np.linalg.norm(weights, axis=1, keepdims=True)
+    weights *= rng.uniform(0.5, 1.5, (n_units, 1))
+    P = np.linalg.qr(weights)[0]
+    gain = _READ_IN * np.sqrt(n_units / n_latents)
+    threshold = rng.uniform(-2, 2, n_units) * _READ_IN / gain
+    threshold -= P @ (P.T @ threshold)
+    nothing = np.empty((n_units, 0))
+    return Basis(P, nothing, threshold, np.zeros(n_units)), gain
+
+
+def fit_family(
+    sessions: Sequence[Session],
+    n_latents: int,
+    embedding_dim: int,
+    rank: int,
+    tau: float,
+    dt: float,
+    *,
+    n_units: int | None,
+    ridge: float | str,
+    poisson: bool,
+    report: Callable[[int, int, str], None],
+) -> Family:
+    """Alignment of the sessions, then EM; for counts again, from their square roots."""
+    if n_units is None:
+        n_units = max(_FEWEST_UNITS, _UNITS_PER_LATENT * n_latents)
+    units, gain = random_units(n_latents, n_units)
+
+    def em(first: Sequence[FirstStates], *, rounds: bool = True) -> StateSpaceEM:
+        return StateSpaceEM(
+            first,
+            embedding_dim,
+            NONLINEARITY,
+            dt / tau,
+            gain=gain,
+            ridge=ridge,
+            least_ridge=_LEAST_RIDGE_OF_COUNTS if poisson else 0.0,
+            n_directions=min(n_units, _MOST_DIRECTIONS),
+            units=units,
+            change_rank=rank,
+            report=report,
+        ).run(_MAX_ROUNDS if rounds else 0)
+
+    starts = [first_states(session, n_latents, poisson) for session in sessions]
+    first = _aligned(sessions, [start for start, _ in starts], units, gain)
+    fit = em(first)
+    scalings = [session.scaling for session in sessions]
+    if poisson:
+        interrupted = fit.interrupted
+        scalings = [log_rates(session.trials, session.mean) for session in sessions]
+        first = [
+            poisson_states(session.trials, start.trials, model, scaling.offset)
+            for session, start, model, scaling in zip(
+                sessions, first, fit.models, scalings, strict=True
+            )
+        ]
+        fit = em(first, rounds=not interrupted)
+        fit.interrupted |= interrupted
+    models = [
+        LatentModel(
+            scaling=scaling,
+            settings=Settings(
+                gain,
+                width,
+                min(n_units, _MOST_DIRECTIONS),
+                np.nan if ridge == "auto" else float(ridge),
+            ),
+            basis=fit.basis,
+            bilinear=model.map,
+            nonlinearity=NONLINEARITY,
+            tau=tau,
+            dt=dt,
+            step_cov=model.step_cov,
+            first_mean=model.first_mean,
+            first_cov=model.first_cov,
+            loading=model.loading,
+            readout=model.readout,
+            centres=np.zeros((1, embedding_dim)),
+        )
+        for model, scaling, (_, width) in zip(fit.models, scalings, starts, strict=True)
+    ]
+    return Family(models, fit.interrupted)
+
+
+def first_states(
+    session: Session, n_latents: int, poisson: bool
+) -> tuple[FirstStates, int]:
+    """Whitened states of a session (of square roots of counts), and the kernel used."""
+    if poisson:
+        trials, centre = square_roots(session.trials)
+    else:
+        trials = session.trials.in_units(session.scaling)
+        centre = session.scaling.to_network(session.mean)
+    width = kernel_width(trials)
+    return whitened(smoothed_states(trials, centre, n_latents, width)), width
+
+
+def features_of(units: Basis, gain: float) -> Callable[[np.ndarray], np.ndarray]:
+    """Features of states (n, n_latents): the units' activity, and a constant."""
+
+    def features(z: np.ndarray) -> np.ndarray:
+        activity = np.tanh(gain * (z @ units.P.T + units.drive_mean)) / gain
+        return np.column_stack([activity, np.ones(len(z))])
+
+    return features
+
+
+def _aligned(
+    sessions: Sequence[Session],
+    first: list[FirstStates],
+    units: Basis,
+    gain: float,
+) -> list[FirstStates]:
+    """First states in axes that agree between sessions."""
+    if len(first) == 1:
+        return first
+    if all(session.conditions is not None for session in sessions):
+        averages = [
+            _alignment.condition_averages(start, session.conditions)
+            for start, session in zip(first, sessions, strict=True)
+        ]
+        turns = _alignment.align_by_conditions(averages)
+    else:
+        flows = [_alignment.flow_of(start) for start in first]
+        turns = _alignment.align_by_flow(flows, features_of(units, gain))
+    no_shift = np.zeros(len(units.P.T))
+    return [
+        transformed(start, turn, no_shift)
+        for start, turn in zip(first, turns, strict=True)
+    ]
