@@ -35,6 +35,9 @@ _RANDOM_TURNS = 200
 # Angles between those tried in each plane, in radians, from coarse to fine.
 _FINER = (0.3, 0.1, 0.03)
 _TRIED = np.arange(-4, 5)
+# How many of the best starts are refined; every so many points rank them.
+_PROMISING = 4
+_RANKING = 3
 _PASSES = 2
 _TINY = np.finfo(float).tiny
 
@@ -96,8 +99,7 @@ def align_by_flow(flows: Sequence[Flow], features: Features) -> list[np.ndarray]
             def velocity(z: np.ndarray, field: np.ndarray = field) -> np.ndarray:
                 return features(z) @ field
 
-            best = starts[np.argmax(agreement(flow, starts, velocity))]
-            turns[s] = refined(flow, best, velocity)
+            turns[s] = _best_turn(flow, starts, velocity)
     return [turn for turn in turns if turn is not None]
 
 
@@ -122,6 +124,14 @@ def agreement(flow: Flow, turns: np.ndarray, velocity: Features) -> np.ndarray:
     there = velocity(states.reshape(-1, states.shape[2])).reshape(along.shape)
     size = np.sqrt((there**2).sum((1, 2)) * (along**2).sum((1, 2)))
     return (there * along).sum((1, 2)) / np.maximum(size, _TINY)
+
+
+def _best_turn(flow: Flow, starts: np.ndarray, velocity: Features) -> np.ndarray:
+    """The turn of best agreement, from the most promising starts."""
+    some = Flow(flow.states[::_RANKING], flow.velocities[::_RANKING])
+    order = np.argsort(-agreement(some, starts, velocity))
+    found = np.stack([refined(flow, starts[k], velocity) for k in order[:_PROMISING]])
+    return found[np.argmax(agreement(flow, found, velocity))]
 
 
 def refined(flow: Flow, turn: np.ndarray, velocity: Features) -> np.ndarray:
@@ -152,7 +162,9 @@ def orthogonal_starts(rank: int) -> np.ndarray:
         turns = _rotations(2, 0, 1, 2 * np.pi * np.arange(_ANGLES) / _ANGLES)
     else:
         rng = np.random.RandomState(0)
-        turns = np.linalg.qr(rng.standard_normal((_RANDOM_TURNS, rank, rank)))[0]
+        turns, R = np.linalg.qr(rng.standard_normal((_RANDOM_TURNS, rank, rank)))
+        # signs make them uniform over all orthogonal matrices
+        turns *= np.sign(np.diagonal(R, axis1=1, axis2=2))[:, None, :]
     mirrored = turns.copy()
     mirrored[:, 0] *= -1
     return np.concatenate([turns, mirrored])

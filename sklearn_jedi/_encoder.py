@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 
 _HIDDEN = 32
-# The first gate, and standard deviations relative to those of the noise of a step.
-_FIRST_GATE = -2.0
-_FIRST_LOG_SD = -0.1
+# Of the neurons, in bins where fewer were recorded.
+_LEAST_SHARE = 0.05
 
 
 class Code(NamedTuple):
@@ -18,14 +18,11 @@ class Code(NamedTuple):
 
     Attributes
     ----------
-    read : tensor of shape (n_trials, n_timepoints, rank)
-        States as a linear readout of each bin by itself guesses them.
     hidden : tensor of shape (n_trials, n_timepoints, n_hidden)
     mean, variance : tensors of shape (n_groups, embedding_dim)
         Of the embeddings' posterior.
     """
 
-    read: torch.Tensor
     hidden: torch.Tensor
     mean: torch.Tensor
     variance: torch.Tensor
@@ -45,11 +42,13 @@ class Corrections(NamedTuple):
 class Recognition(nn.Module):
     """A linear read-in per session, then networks that all sessions share.
 
-    A bidirectional recurrent network (GRU) runs over what was read. Each trial of a
-    group is Gaussian evidence on the group's embedding, which multiplies with the
-    prior's N(0, I): means are averaged with their precisions. States follow a deep
-    Kalman filter [1]_ with the model's own dynamics as its prediction; its gates see
-    the embedding, but do not train it.
+    What EM's smoother made of the training trials is where recognition starts: so much
+    closer is the bound that what the model gains by training is not what recognition
+    failed to see. A bidirectional recurrent network (GRU) runs over what is read of
+    each bin beside what was smoothed. It moves the mean, in standard deviations, and
+    the variance of each embedding, by the average over the trials of its group in the
+    batch. States follow a deep Kalman filter [1]_ with the model's own dynamics as its
+    prediction; the embedding is an input of its gates, but not trained through them.
 
     Parameters
     ----------
@@ -58,7 +57,10 @@ class Recognition(nn.Module):
     centre : tensor of shape (n_sessions, n_neurons)
         Recordings at the state zero.
     spread, noise : tensors of shape (rank,)
-        Standard deviations of states, and of the noise of what is read.
+        Standard deviations of states, and of the noise of what is read, in units of
+        the noise of a step.
+    first_sd : tensor of shape (rank,)
+        Standard deviation of the smoothed first states.
     embedding_dim : int
 
     References
@@ -78,6 +80,7 @@ class Recognition(nn.Module):
         centre: torch.Tensor,
         spread: torch.Tensor,
         noise: torch.Tensor,
+        first_sd: torch.Tensor,
         embedding_dim: int,
     ) -> None:
         super().__init__()
@@ -88,7 +91,7 @@ class Recognition(nn.Module):
         self.register_buffer("noise", noise)
         self.register_buffer("n_neurons", read_in.any(2).sum(1))
         self.recurrent = nn.GRU(
-            rank + 1, _HIDDEN, batch_first=True, bidirectional=True
+            2 * rank + 1, _HIDDEN, batch_first=True, bidirectional=True
         )
         self.evidence = nn.Linear(2 * _HIDDEN, 2 * embedding_dim)
         self.correction = nn.Sequential(
@@ -96,37 +99,53 @@ class Recognition(nn.Module):
             nn.Tanh(),
             nn.Linear(_HIDDEN, 3 * rank),
         )
-        last = self.correction[-1]
-        nn.init.zeros_(last.weight)
-        with torch.no_grad():
-            last.bias.copy_(
-                torch.tensor([0.0, _FIRST_GATE, _FIRST_LOG_SD]).repeat_interleave(rank)
-            )
-        self.first_log_sd = nn.Parameter(noise.log())
+        # what a Kalman filter of random walks, read with this noise, comes to
+        filtered = 0.5 * ((1 + 4 * noise**2).sqrt() - 1)
+        log_sd = 0.5 * (filtered / (1 + filtered)).log()
+        gate = -filtered.log()
+        _start_at(self.evidence, torch.zeros(2 * embedding_dim))
+        _start_at(self.correction[-1], torch.cat([0 * gate, gate, log_sd]))
+        self.first_log_ratio = nn.Parameter(first_sd.log() - log_sd)
 
     def forward(self, batch: dict[str, torch.Tensor]) -> Code:
-        session, within = batch["session"], batch["within"]
+        session, within, group = batch["session"], batch["within"], batch["group"]
         n_recorded = batch["recorded"].sum(2, keepdim=True)
         share = n_recorded / self.n_neurons[session][:, None, None]
         excess = (batch["values"] - self.centre[session][:, None]) * batch["recorded"]
-        read = excess @ self.read_in[session] / share.clamp_min(0.05)
-        hidden, _ = self.recurrent(torch.cat([read / self.spread, share], 2))
-        n_bins = within.sum(1, keepdim=True)
-        pooled = (hidden * within[..., None]).sum(1) / n_bins
-        value, log_precision = self.evidence(pooled).chunk(2, 1)
-        precision = log_precision.exp()
-        empty = value.new_zeros(int(batch["group"].max()) + 1, value.shape[1])
-        total = 1 + empty.index_add(0, batch["group"], precision)
-        mean = empty.index_add(0, batch["group"], precision * value) / total
-        return Code(read, hidden, mean, 1 / total)
+        read = excess @ self.read_in[session] / share.clamp_min(_LEAST_SHARE)
+        surprise = (read - batch["smoothed"]) / self.noise * (share > 0)
+        seen = [surprise, batch["smoothed"] / self.spread, share]
+        hidden, _ = self.recurrent(torch.cat(seen, 2))
+        pooled = (hidden * within[..., None]).sum(1) / within.sum(1, keepdim=True)
+        count = group.bincount()[:, None]
 
-    def corrections(self, code: Code, group: torch.Tensor) -> Corrections:
-        known = code.mean.detach()[group][:, None].expand(-1, code.read.shape[1], -1)
-        target, gate, log_sd = self.correction(
-            torch.cat([code.hidden, known], 2)
-        ).chunk(3, 2)
-        first = log_sd[:, :1] + self.first_log_sd
+        def average(of_trials: torch.Tensor) -> torch.Tensor:
+            total = of_trials.new_zeros(len(count), of_trials.shape[1])
+            return total.index_add(0, group, of_trials) / count
+
+        shift, log_ratio = average(self.evidence(pooled)).chunk(2, 1)
+        mean, variance = average(batch["mean"]), average(batch["variance"])
+        sd = variance.sqrt()
+        return Code(hidden, mean + sd * shift, variance * (2 * log_ratio).exp())
+
+    def corrections(self, code: Code, batch: dict[str, torch.Tensor]) -> Corrections:
+        smoothed = batch["smoothed"]
+        known = code.mean.detach()[batch["group"]][:, None]
+        known = known.expand(-1, smoothed.shape[1], -1)
+        output = self.correction(torch.cat([code.hidden, known], 2))
+        target, gate, log_sd = output.chunk(3, 2)
+        first = log_sd[:, :1] + self.first_log_ratio
         log_sd = torch.cat([first, log_sd[:, 1:]], 1)
-        return Corrections(
-            code.read + self.noise * target, gate.sigmoid(), log_sd.exp()
-        )
+        return Corrections(smoothed + self.noise * target, gate.sigmoid(), log_sd.exp())
+
+
+def _start_at(layer: Any, bias: torch.Tensor) -> None:
+    """A layer whose output does not depend on its input at first."""
+    nn.init.zeros_(layer.weight)
+    with torch.no_grad():
+        layer.bias.copy_(bias)
+
+
+def float_tensor(array: Any) -> torch.Tensor:
+    """Of torch's default precision."""
+    return torch.as_tensor(np.asarray(array), dtype=torch.get_default_dtype())

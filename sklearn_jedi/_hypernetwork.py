@@ -47,6 +47,7 @@ class Hypernetwork(nn.Module):
         super().__init__()
         self.n_axes, self.shape = len(A) - 1, A.shape[1:]
         self.hidden_layer_sizes = list(hidden_layer_sizes)
+        self.change_rank = change_rank
         start = torch.tensor(A.copy(), dtype=torch.get_default_dtype())
         self.register_buffer("start", start)
         self.register_buffer("unit", start[0].std(correction=0).clamp_min(1e-6))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_jedi import _persistence, _predictions
@@ -49,7 +51,8 @@ class MetaDynamicalSSM(SessionMethods):
     This is the model of `JEDIEstimator` for noisy recordings, but for the units, which
     are not recorded, and it is fitted in the same way: principal components of each
     session are brought to common axes, and EM with a smoother over latents and
-    embeddings finds everything else, in seconds and without a random number.
+    embeddings finds everything else, in seconds and without a random number. The
+    published variational training can follow (`max_epochs`).
 
     Parameters
     ----------
@@ -77,10 +80,22 @@ class MetaDynamicalSSM(SessionMethods):
     ridge : float or "auto", default="auto"
         Prior precision of the weights, in units of the mean square of a feature. "auto"
         finds one for each embedding axis by its evidence.
+    max_epochs : int, default=0
+        Epochs of variational training after EM; 0 stops at EM's solution, which
+        training rarely improved on when it was tried. Trained dynamics are kept only
+        where they forecast held-out trials better; see `best_epoch_`.
+    hidden_layer_sizes : tuple of int, default=(64, 64)
+        Widths of the perceptron that training adds to the affine map from embeddings
+        to weights.
     batch_size : int, default=32
-        Trials held in memory at once, unless more share an embedding.
+        Trials held in memory at once, unless more share an embedding, and trials per
+        gradient step.
+    device : str, default="cpu"
+        Where torch trains: "cpu", "cuda" or "cuda:N". The fitted model is on the CPU.
+    callbacks : list of skorch callbacks or None, default=None
+        Called while training; they are copied, not modified.
     random_state : int, RandomState instance or None, default=None
-        Not used by EM.
+        Draws what training needs. EM does not depend on it.
     verbose : int, default=0
         1 prints the progress.
 
@@ -94,6 +109,12 @@ class MetaDynamicalSSM(SessionMethods):
         What was used.
     n_iter_ : int
         EM rounds.
+    net_ : skorch.NeuralNet or None
+        The trained net in its best state; None where nothing was trained.
+    history_ : list
+        skorch's history of training; empty where nothing was trained.
+    best_epoch_ : int
+        The epoch whose dynamics were kept; 0 is EM's.
     interrupted_ : bool
         Whether Ctrl-C ended the fit early; what had been learned is kept.
     n_features_in_ : int
@@ -146,7 +167,11 @@ class MetaDynamicalSSM(SessionMethods):
         tau: float = 0.1,
         n_units: int | None = None,
         ridge: float | str = "auto",
+        max_epochs: int = 0,
+        hidden_layer_sizes: Sequence[int] = (64, 64),
         batch_size: int = 32,
+        device: str = "cpu",
+        callbacks: list | None = None,
         random_state: Any = None,
         verbose: int = 0,
     ) -> None:
@@ -159,7 +184,11 @@ class MetaDynamicalSSM(SessionMethods):
         self.tau = tau
         self.n_units = n_units
         self.ridge = ridge
+        self.max_epochs = max_epochs
+        self.hidden_layer_sizes = hidden_layer_sizes
         self.batch_size = batch_size
+        self.device = device
+        self.callbacks = callbacks
         self.random_state = random_state
         self.verbose = verbose
 
@@ -249,28 +278,61 @@ class MetaDynamicalSSM(SessionMethods):
                 poisson=self.likelihood == "poisson",
                 report=self._report_round,
             )
-            models = family.models
+            self.interrupted_ = family.interrupted
+            models, error = self._train(parts, family.models)
             self._infer(parts, models)
             models = [with_centres(model, self.embeddings_) for model in models]
             models = _persistence.canonical_family(models)
             self._warn_of_silent(parts, models, self._infer(parts, models))
-        self.history_: list[dict[str, Any]] = []
-        self.net_, self.best_epoch_ = None, 0
-        self.interrupted_ = family.interrupted
         self.n_iter_ = models[0].bilinear.n_iter
         self._set_sessions(
             dict(zip([part.label for part in parts], models, strict=True)), neurons
         )
-        n_groups = sum(part.trials.n_groups for part in parts)
-        self._warn_of_empty_axes(models[0].bilinear.A, n_groups)
+        self._warn_of_empty_axes(parts, models[0].bilinear.A)
         if self.interrupted_:
             warnings.warn(
                 "the fit was interrupted: what had been learned until then is kept "
-                f"(EM round {self.n_iter_})",
+                f"(EM round {self.n_iter_}, epoch {len(self.history_)} of "
+                f"{self.max_epochs})",
                 UserWarning,
                 stacklevel=2,
             )
+        if error is not None:
+            raise error
         return self
+
+    def _train(
+        self, parts: Sequence[SessionTrials], models: list[LatentModel]
+    ) -> tuple[list[LatentModel], Exception | None]:
+        """Variational training, kept only where it forecasts better than EM."""
+        self.net_, self.history_, self.best_epoch_ = None, [], 0
+        if self.max_epochs == 0 or self.interrupted_:
+            return models, None
+        from sklearn_jedi._variational import train_variational
+
+        training = train_variational(
+            [
+                model.prepare(part.trials, part.summary.first_whole)
+                for part, model in zip(parts, models, strict=True)
+            ],
+            [model.state_space for model in models],
+            change_rank=self.rank_,
+            hidden_layer_sizes=tuple(self.hidden_layer_sizes),
+            max_epochs=self.max_epochs,
+            batch_size=self.batch_size,
+            device=self.device,
+            callbacks=self.callbacks,
+            random_state=check_random_state(self.random_state),
+            progress=self.verbose > 0,
+        )
+        self.net_, self.history_ = training.net, training.history
+        self.best_epoch_, self.interrupted_ = training.best_epoch, training.interrupted
+        if training.best_epoch:
+            models = [
+                replace(model, step_cov=of.step_cov, hypernetwork=training.hypernetwork)
+                for model, of in zip(models, training.models, strict=True)
+            ]
+        return models, training.error
 
     def fit_transform(
         self,
@@ -406,14 +468,18 @@ class MetaDynamicalSSM(SessionMethods):
         if self.verbose:
             show_progress("EM round", done, total, text)
 
-    def _warn_of_empty_axes(self, A: np.ndarray, n_groups: int) -> None:
+    def _warn_of_empty_axes(
+        self, parts: Sequence[SessionTrials], A: np.ndarray
+    ) -> None:
         n_empty = int((~A[1:].any((1, 2))).sum())
         if n_empty:
-            what = "trials" if len(self._models) == 1 else "embeddings"
+            n_trials = sum(len(part.rows) for part in parts)
+            n_groups = sum(part.trials.n_groups for part in parts)
+            what = "trials" if n_groups == n_trials else "sessions"
             warnings.warn(
                 f"{n_empty} of {self.embedding_dim} embedding axes cannot be told from "
                 f"{n_groups} {what} and stay at the prior (zero); lower embedding_dim, "
-                "or fit more",
+                f"or fit more {what}",
                 UserWarning,
                 stacklevel=3,
             )

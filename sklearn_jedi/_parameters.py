@@ -23,8 +23,6 @@ def check_parameters(estimator: Any, n_timepoints: int) -> None:
     """
     check_integer("rank", estimator.rank, 1, none=True)
     check_integer("embedding_dim", estimator.embedding_dim, 1)
-    check_integer("max_epochs", estimator.max_epochs, 0)
-    check_integer("batch_size", estimator.batch_size, 1)
     check_integer("verbose", estimator.verbose, 0)
     check_real("gain", estimator.gain, auto=True)
     check_real("ridge", estimator.ridge, positive=False, auto=True)
@@ -42,6 +40,31 @@ def check_parameters(estimator: Any, n_timepoints: int) -> None:
                 f"window={estimator.window} exceeds the {steps} steps of a trial of "
                 f"{n_timepoints} time points"
             )
+    _check_training(estimator)
+
+
+def check_meta_parameters(estimator: Any) -> None:
+    """Check the parameters of a `MetaDynamicalSSM`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a parameter cannot be used; the message names it and says what can.
+    """
+    for name in ("n_latents", "embedding_dim", "rank"):
+        check_integer(name, getattr(estimator, name), 1)
+    check_integer("verbose", estimator.verbose, 0)
+    check_integer("n_units", estimator.n_units, estimator.n_latents, none=True)
+    check_choice("embedding", estimator.embedding, ("session", "trial"))
+    check_choice("likelihood", estimator.likelihood, ("gaussian", "poisson"))
+    check_real("ridge", estimator.ridge, positive=False, auto=True)
+    _check_times(estimator)
+    _check_training(estimator)
+
+
+def _check_training(estimator: Any) -> None:
+    check_integer("max_epochs", estimator.max_epochs, 0)
+    check_integer("batch_size", estimator.batch_size, 1)
     check_sequence("hidden_layer_sizes", estimator.hidden_layer_sizes, "(64, 64)")
     for size in estimator.hidden_layer_sizes:
         check_integer("hidden_layer_sizes", size, 1)
@@ -61,25 +84,6 @@ def check_parameters(estimator: Any, n_timepoints: int) -> None:
                 f"device={estimator.device!r} was asked for, but torch finds no GPU; "
                 'use device="cpu"'
             )
-
-
-def check_meta_parameters(estimator: Any) -> None:
-    """Check the parameters of a `MetaDynamicalSSM`.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If a parameter cannot be used; the message names it and says what can.
-    """
-    for name in ("n_latents", "embedding_dim", "rank", "batch_size"):
-        check_integer(name, getattr(estimator, name), 1)
-    check_integer("verbose", estimator.verbose, 0)
-    check_integer("n_units", estimator.n_units, estimator.n_latents, none=True)
-    check_choice("embedding", estimator.embedding, ("session", "trial"))
-    check_choice("likelihood", estimator.likelihood, ("gaussian", "poisson"))
-    check_real("ridge", estimator.ridge, positive=False, auto=True)
-    _check_times(estimator)
-    check_random_state(estimator.random_state)
 
 
 def _check_times(estimator: Any) -> None:

@@ -117,9 +117,10 @@ def pack_model(model: Model, arrays: Arrays) -> dict[str, Any]:
     }
     hypernetwork = fields.pop("hypernetwork")
     tree = {name: pack(value, name, arrays) for name, value in fields.items()}
-    tree["hidden_layer_sizes"] = None
+    tree["hidden_layer_sizes"] = tree["change_rank"] = None
     if hypernetwork is not None:
         tree["hidden_layer_sizes"] = hypernetwork.hidden_layer_sizes
+        tree["change_rank"] = hypernetwork.change_rank
         for name, tensor in hypernetwork.state_dict().items():
             arrays[f"hypernetwork.{name}"] = np.array(tensor.numpy(), order="C")
     return {"kind": kind, **tree}
@@ -130,9 +131,10 @@ def unpack_model(tree: Mapping[str, Any], arrays: Arrays) -> Model:
     fields = {name: unpack(value, name, arrays) for name, value in tree.items()}
     model = _MODELS[fields.pop("kind")]
     sizes = fields.pop("hidden_layer_sizes")
+    change_rank = fields.pop("change_rank", None)
     hypernetwork = None
     if sizes is not None:
-        hypernetwork = _hypernetwork(fields["bilinear"].A, sizes, arrays)
+        hypernetwork = _hypernetwork(fields["bilinear"].A, sizes, change_rank, arrays)
     return model(hypernetwork=hypernetwork, **fields)
 
 
@@ -167,7 +169,9 @@ def unpack_family(trees: list[Any], arrays: Arrays) -> list[LatentModel]:
     return [first, *(dataclasses.replace(first, **own) for own in others)]
 
 
-def _hypernetwork(A: np.ndarray, sizes: list[int], arrays: Arrays) -> Any:
+def _hypernetwork(
+    A: np.ndarray, sizes: list[int], change_rank: int | None, arrays: Arrays
+) -> Any:
     import torch
 
     from sklearn_jedi._hypernetwork import Hypernetwork
@@ -179,7 +183,7 @@ def _hypernetwork(A: np.ndarray, sizes: list[int], arrays: Arrays) -> Any:
         if name.startswith(prefix)
     }
     with torch.random.fork_rng(devices=[]):
-        module = Hypernetwork(A, sizes).double()
+        module = Hypernetwork(A, sizes, change_rank).double()
     module.load_state_dict(state)
     return module.requires_grad_(False)
 

@@ -48,7 +48,8 @@ class SavedEstimator(ABC, BaseEstimator):
             Where to write, such as "model.safetensors"; replaced where it exists.
         """
         check_is_fitted(self)
-        params = {**self.get_params(), "callbacks": None}
+        params = self.get_params()
+        params.pop("callbacks", None)
         if not isinstance(self.random_state, numbers.Integral):
             params["random_state"] = None
         arrays: Arrays = {}
@@ -98,8 +99,7 @@ class SavedEstimator(ABC, BaseEstimator):
                     f"{cls.__name__}"
                 )
             params, learned = content["params"], content["learned"]
-            if "hidden_layer_sizes" in params:
-                params["hidden_layer_sizes"] = tuple(params["hidden_layer_sizes"])
+            params["hidden_layer_sizes"] = tuple(params["hidden_layer_sizes"])
             estimator = cls(**params)
             for name in cls._LEARNED:
                 if name in learned:

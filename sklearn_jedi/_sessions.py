@@ -94,6 +94,7 @@ def check_sessions(
                 f"{type(estimator).__name__} was fitted on the sessions "
                 f"{_some(labels)}: pass sessions=, the session of each trial, as in fit"
             )
+        _refuse_different_neurons(X)
         trials, summary = check_trials(estimator, X, reset=reset)
         part = SessionTrials(UNNAMED, np.arange(len(trials)), trials, summary)
         return [part], {UNNAMED: Neurons(trials.batch_size)}
@@ -142,6 +143,18 @@ def _items(X: Any) -> list[Any]:
             "for each trial, or an array of shape (n_trials, n_timepoints, n_neurons)"
         )
     return [x if hasattr(x, "shape") else np.asarray(x) for x in X]
+
+
+def _refuse_different_neurons(X: Any) -> None:
+    """Trials of different neurons are of several sessions."""
+    if isinstance(X, (list, tuple)):
+        widths = {np.shape(x)[1] for x in X if np.ndim(x) == 2}
+        if len(widths) > 1:
+            raise ValueError(
+                f"trials have different numbers of neurons, {sorted(widths)[:5]}: pass "
+                "sessions=, one label per trial, if they are of several sessions; "
+                "otherwise select the same units in all"
+            )
 
 
 def _plain_labels(sessions: ArrayLike, numbers: np.ndarray) -> list[Any]:

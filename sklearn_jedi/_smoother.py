@@ -33,7 +33,7 @@ from sklearn_jedi._rollout import Reduction
 from sklearn_jedi._trials import Block
 
 _MAX_HALVINGS = 12
-# Steps for which embeddings are held at a start, while states find their way.
+# Steps for which embeddings are held at a start, before starts are compared.
 _HELD = 6
 # In nats: what another start has to gain, for results not to hang on rounding.
 _WORTH = 1e-3
@@ -101,11 +101,20 @@ class Smoothed(NamedTuple):
     group: np.ndarray
 
     def draws(
-        self, block: Block, n_pairs: int, session: int = 0
+        self,
+        block: Block,
+        n_pairs: int,
+        sessions: np.ndarray | None = None,
+        sessions_of_groups: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Antithetic pairs of draws from the posterior of states and embeddings.
 
         The random numbers of a trial depend on its number and session alone.
+
+        Parameters
+        ----------
+        sessions, sessions_of_groups : int arrays of shape (n_trials,), (n_groups,)
+            None: all are of one.
 
         Returns
         -------
@@ -114,16 +123,18 @@ class Smoothed(NamedTuple):
         """
         n, T, rank = self.z.shape
         d = self.c.shape[1]
+        if sessions is None or sessions_of_groups is None:
+            sessions = np.zeros(n, dtype=int)
+            sessions_of_groups = np.zeros(len(self.c), dtype=int)
+        groups = zip(block.labels, sessions_of_groups, strict=True)
         root = np.linalg.cholesky(self.cov)
-        unit = np.stack(
-            [_normal(-1 - k, session, (n_pairs, d)) for k in block.labels], 1
-        )
+        unit = np.stack([_normal(-1 - k, s, (n_pairs, d)) for k, s in groups], 1)
         move_c = np.einsum("gij,pgj->pgi", root, unit)
         move_z = np.empty((n_pairs, n, T * rank))
         for i, factor in enumerate(self.factors):
             white = np.zeros((T * rank, n_pairs))
             own = slice(0, int(block.lengths[i]) * rank)
-            white[own] = _normal(block.numbers[i], session, white[own].shape)
+            white[own] = _normal(block.numbers[i], sessions[i], white[own].shape)
             free = lapack.dtbtrs(factor, white, uplo="L", trans="T")[0]
             move_z[:, i] = free.T - move_c[:, self.group[i]] @ self.response[i].T
         move_z = move_z.reshape(n_pairs, n, T, rank)
@@ -165,6 +176,7 @@ def smooth(
     n_held: int = 0,
     tol: float = 1e-7,
     marginal: bool = False,
+    terms: Any = None,
 ) -> Smoothed:
     """Posterior mode and covariance of the states and embeddings of a block.
 
@@ -186,8 +198,12 @@ def smooth(
     marginal : bool
         Move from the joint mode of states and embeddings towards the mode of the
         embeddings' own posterior, the states integrated out, by one Newton step.
+    terms : GaussianTerms or the like, default=None
+        The log likelihood; None: that of the model's readout.
     """
-    problem = _Problem(model, block)
+    if terms is None:
+        terms = model.readout.terms(model.loading, block)
+    problem = _Problem(model, block, terms)
     T, rank = block.values.shape[1], model.red.P.shape[1]
     if z is None:
         z = np.broadcast_to(model.first_mean, (len(block.numbers), T, rank))
@@ -243,7 +259,9 @@ def smooth(
 def smooth_from(
     model: StateSpace, block: Block, starts: np.ndarray, *, marginal: bool = False
 ) -> Smoothed:
-    """`smooth` from several embeddings; each group keeps what has the most evidence.
+    """`smooth` from the one of several embeddings that has the most evidence.
+
+    Each group has its own; states find their way with the embeddings held.
 
     Parameters
     ----------
@@ -255,7 +273,7 @@ def smooth_from(
     best: Smoothed | None = None
     for start in starts:
         c = np.tile(start, (block.n_groups, 1))
-        found = smooth(model, block, c=c, n_held=_HELD)
+        found = smooth(model, block, c=c, n_held=_HELD, max_iter=_HELD)
         if best is None:
             best = found
             continue
@@ -307,14 +325,14 @@ class _Hessian(NamedTuple):
 class _Problem:
     """Negative log posterior of a block, per group, and its Gauss-Newton steps."""
 
-    def __init__(self, model: StateSpace, block: Block) -> None:
+    def __init__(self, model: StateSpace, block: Block, terms: Any) -> None:
         self.model = model
         self.block = block
         # steps that end within the trial; states beyond it have no effect
         self.live = block.within[:, 1:]
         self.whiten = np.linalg.cholesky(np.linalg.inv(model.step_cov))
         self.whiten_first = np.linalg.cholesky(np.linalg.inv(model.first_cov))
-        self.terms = model.readout.terms(model.loading, block)
+        self.terms = terms
 
     def at(self, z: np.ndarray, c: np.ndarray) -> _Point:
         """The negative log posterior (n_groups,), up to a constant, and its parts."""

@@ -27,6 +27,7 @@ import numpy as np
 
 from sklearn_jedi import _em, _moments
 from sklearn_jedi._first_states import FirstStates, start_trials
+from sklearn_jedi._joint import JointBlock, joint_blocks, padded
 from sklearn_jedi._nonlinearities import scaled_nonlinearity
 from sklearn_jedi._readout import (
     ReadoutSums,
@@ -62,9 +63,6 @@ _MOST_SCALINGS = 6
 _SMALL_GAIN = 1e-5
 _STALE = 3
 _TINY = np.finfo(float).tiny
-
-
-Key = tuple[int, int]  # of a block: its session, and its number there
 
 
 class Sums(NamedTuple):
@@ -138,6 +136,7 @@ class StateSpaceEM:
         report: Callable[[int, int, str], None] = lambda done, total, text: None,
     ) -> None:
         self.trials = [session.trials for session in sessions]
+        self._part = [start_trials(trials) for trials in self.trials]
         self.embedding_dim = embedding_dim
         self.network = (alpha, nonlinearity, gain)
         self.ridge = ridge
@@ -149,12 +148,8 @@ class StateSpaceEM:
         self.basis = _own_units(sessions[0].loading) if units is None else units
         self._penalty: np.ndarray | None = None
         self._ff: np.ndarray | None = None
-        self._embeddings: dict[Key, np.ndarray] = {}
-        self._paths = {
-            (s, number): path
-            for s, session in enumerate(sessions)
-            for number, path in enumerate(session.paths)
-        }
+        self._embeddings: dict[int, np.ndarray] = {}
+        self._paths = self._first_paths(sessions)
         self.n_iter = 0
         self.interrupted = False
         self.models: list[StateSpace] = []
@@ -166,7 +161,7 @@ class StateSpaceEM:
         EM stops where the evidence stops rising, and the model of the most is kept:
         Laplace's approximation of wide posteriors can lead EM astray.
         """
-        part = [start_trials(trials) for trials in self.trials]
+        part = self._part
         more = any(len(p) < len(t) for p, t in zip(part, self.trials, strict=True))
         best, kept, stale = -np.inf, self._state(), 0
         try:
@@ -209,11 +204,20 @@ class StateSpaceEM:
     def _evidence(self, trials: list[Trials], n_steps: int) -> float:
         """Log evidence of the present model, from the present states."""
         total = 0.0
-        for key, block in _blocks(trials):
+        for key, joint in enumerate(joint_blocks(trials)):
             start = self._paths[key], self._embeddings.get(key)
-            post = smooth(self.models[key[0]], block, *start, max_iter=n_steps)
-            total += float(post.log_evidence.sum())
+            total += float(self._smooth(joint, *start, n_steps).log_evidence.sum())
         return total
+
+    def _smooth(
+        self,
+        joint: JointBlock,
+        z: np.ndarray | None,
+        c: np.ndarray | None,
+        n_steps: int,
+    ) -> Smoothed:
+        terms = joint.terms(self.models)
+        return smooth(self.models[0], joint.block, z, c, max_iter=n_steps, terms=terms)
 
     def _scale_noise(self, trials: list[Trials], factor: float) -> None:
         """Multiply or divide the noise of a step by a factor while evidence rises.
@@ -237,15 +241,23 @@ class StateSpaceEM:
 
     # -- start
 
+    def _first_paths(self, sessions: Sequence[FirstStates]) -> dict[int, np.ndarray]:
+        """States of each joint block."""
+        paths = [iter(session.paths) for session in sessions]
+        return {
+            number: padded([next(paths[part.session]) for part in joint.parts])
+            for number, joint in enumerate(joint_blocks(self._part))
+        }
+
     def _start(self, sessions: Sequence[FirstStates]) -> None:
         """Embeddings and weights in closed form from the first states."""
         alpha, nonlinearity, gain = self.network
         self._find_features()
-        part = [start_trials(trials) for trials in self.trials]
-        window = max(1, min(max(p.n_timepoints for p in part) // 3, 5))
+        window = max(1, min(max(p.n_timepoints for p in self._part) // 3, 5))
         pieces = []
-        for key, block in _blocks(part):
+        for key, joint in enumerate(joint_blocks(self._part)):
             drives, features = self._project(self._paths[key])
+            block = joint.block
             pieces.append((block, drives, features, block.within[:, 1:]))
         moments = _moments.concatenate(
             [
@@ -273,9 +285,8 @@ class StateSpaceEM:
             error = drives - features @ bilinear.weights(c)[block.group]
             error = alpha * error[keep]
             scatter, n_steps = scatter + error.T @ error, n_steps + len(error)
-        paths = list(self._paths.values())
-        states = np.concatenate([path.reshape(-1, rank) for path in paths])
-        first = np.concatenate([path[:, 0] for path in paths])
+        states = self._all_states()
+        first = np.concatenate([path[:, 0] for path in self._paths.values()])
         spread = np.cov(states.T, bias=True).reshape(rank, rank)
         cov = np.cov(first.T, bias=True).reshape(rank, rank)
         shared = StateSpace(
@@ -296,18 +307,23 @@ class StateSpaceEM:
         """Leading directions of the features at the present states."""
         _, nonlinearity, gain = self.network
         basis = self.basis
-        part = [start_trials(trials) for trials in self.trials]
 
         def rows() -> Iterator[np.ndarray]:
-            for key, block in _blocks(part):
-                path = self._paths[key]
-                x = path[block.within] @ basis.P.T + basis.drive_mean
-                yield scaled_nonlinearity(nonlinearity, x, gain)
+            yield scaled_nonlinearity(
+                nonlinearity, self._all_states() @ basis.P.T + basis.drive_mean, gain
+            )
 
         Q, mean = _moments.leading_directions(
             rows, self.n_directions, len(basis.P), centre=True
         )
         self.basis = basis._replace(Q=Q, feature_mean=mean)
+
+    def _all_states(self) -> np.ndarray:
+        """Present states (n, rank) within all trials."""
+        blocks = joint_blocks(self._part)
+        return np.concatenate(
+            [self._paths[k][joint.block.within] for k, joint in enumerate(blocks)]
+        )
 
     def _project(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Drives and features of states (n, T, rank)."""
@@ -319,29 +335,33 @@ class StateSpaceEM:
 
     # -- rounds
 
-    def _round(self, trials: list[Trials], paths: dict[Key, np.ndarray]) -> float:
+    def _round(self, trials: list[Trials], paths: dict[int, np.ndarray]) -> float:
         """One E and one M step; the log evidence before them."""
         sums: Sums | None = None
         readouts: list[ReadoutSums | None] = [None] * len(trials)
-        smoothed: dict[Key, Smoothed] = {}
+        smoothed: dict[int, Smoothed] = {}
         evidence = 0.0
-        for key, block in _blocks(trials):
-            session = key[0]
-            known = self._embeddings.get(key) if paths else None
-            post = smooth(
-                self.models[session],
-                block,
+        for key, joint in enumerate(joint_blocks(trials)):
+            post = self._smooth(
+                joint,
                 paths[key] if paths else None,
-                known,
-                max_iter=_STEPS if paths else 4 * _STEPS,
+                self._embeddings.get(key) if paths else None,
+                _STEPS if paths else 4 * _STEPS,
             )
             evidence += float(post.log_evidence.sum())
             if paths:
                 smoothed[key] = post
-            here, own = self._sums(block, post, session)
+            z, c = post.draws(
+                joint.block, _PAIRS, joint.sessions, joint.sessions_of_groups
+            )
+            here = self._sums(joint.block, z, c)
             sums = here if sums is None else sums.plus(here)
-            before = readouts[session]
-            readouts[session] = own if before is None else before.plus(own)
+            one = with_one(z)
+            for session, block, rows in joint.parts:
+                model, before = self.models[session], readouts[session]
+                mine = one[:, rows, : block.values.shape[1]]
+                own = readout_sums(model.readout, model.loading, block, mine)
+                readouts[session] = own if before is None else before.plus(own)
         assert sums is not None
         T, turn, shift = self._update(sums, [own for own in readouts if own])
         self.n_iter += 1
@@ -352,24 +372,17 @@ class StateSpaceEM:
             self._renew_features()
         return evidence
 
-    def _sums(
-        self, block: Block, post: Smoothed, session: int
-    ) -> tuple[Sums, ReadoutSums]:
+    def _sums(self, block: Block, z: np.ndarray, c: np.ndarray) -> Sums:
         """Expectations over the posterior of a block, from draws."""
-        z, c = post.draws(block, _PAIRS, session)
         share = 1.0 / len(z)
         keep = block.within[:, 1:]
         pooled = []
         for path, embeddings in zip(z, c, strict=True):
             moments = _moments.trial_moments(*self._project(path), 1, keep)
             pooled.append(_em.pool(moments.grouped(block), embeddings).times(share))
-        one = with_one(z)
-        first = np.einsum("sni,snj->ij", one[:, :, 0], one[:, :, 0])
-        model = self.models[session]
-        return (
-            Sums(functools.reduce(_em.Pooled.plus, pooled), share * first),
-            readout_sums(model.readout, model.loading, block, one),
-        )
+        first = with_one(z[:, :, 0])
+        second = np.einsum("sni,snj->ij", first, first)
+        return Sums(functools.reduce(_em.Pooled.plus, pooled), share * second)
 
     def _update(
         self, sums: Sums, readouts: list[ReadoutSums]
@@ -452,13 +465,6 @@ class StateSpaceEM:
             ordered = _em.fix_gauge(self._ff, ordered, model.step_cov)
         A[: len(ordered)] = ordered
         self._share(map=bilinear._replace(A=A, n_iter=self.n_iter))
-
-
-def _blocks(trials: Sequence[Trials]) -> Iterator[tuple[Key, Block]]:
-    """The blocks of all sessions, with their numbers."""
-    for session, of_one in enumerate(trials):
-        for number, block in enumerate(of_one.blocks()):
-            yield (session, number), block
 
 
 def _first_trials(pieces: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:

@@ -1,10 +1,10 @@
 r"""Variational training of latent dynamics that sessions share, from EM's solution.
 
 The model is that of `_smoother`, with weights from a hypernetwork; recognition networks
-(`_encoder`) stand in for the smoother, and all parameters climb the evidence lower
-bound together [1]_, [2]_. Recognition starts at random and the model does not: it is
-trained alone first. Afterwards only the model is kept, and only where it forecasts
-held-out trials better than EM's: states and embeddings are always the smoother's.
+(`_encoder`) stand in for the smoother, and dynamics and recognition climb the evidence
+lower bound together [1]_, [2]_, after recognition alone. Only the dynamics are kept,
+and only where they forecast held-out trials better than EM's: states and embeddings are
+always inferred by the smoother.
 
 References
 ----------
@@ -16,7 +16,7 @@ References
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,33 +24,29 @@ import torch
 from skorch import NeuralNet
 from skorch.callbacks import GradientNormClipping
 from torch import nn
-from torch.utils.data import Dataset
 
 from sklearn_jedi._callbacks import Horizons, KeepBest, ProgressBar
-from sklearn_jedi._encoder import Recognition
+from sklearn_jedi._encoder import Recognition, float_tensor
 from sklearn_jedi._hypernetwork import Hypernetwork
 from sklearn_jedi._net import JEDINet, NonFiniteLossError, _cuda_devices
-from sklearn_jedi._nonlinearities import get_nonlinearity
-from sklearn_jedi._readout import LEAST_VARIANCE
-from sklearn_jedi._rollout import free_run
-from sklearn_jedi._smoother import StateSpace, smooth
+from sklearn_jedi._session_batches import (
+    Forecasts,
+    Recordings,
+    ShuffledBatches,
+    held_out_trials,
+)
+from sklearn_jedi._smoother import StateSpace
 from sklearn_jedi._threads import few_threads
-from sklearn_jedi._trials import Block, Trials
+from sklearn_jedi._trials import Trials
+from sklearn_jedi._variational_model import LatentFamily, VariationalModel
 
-# Of a session's trials, one in so many is held out, where there are as many as three,
-# and no more than that many.
-_HELD_OUT_EVERY = 5
-_FEWEST_TRIALS = 3
-_MOST_HELD_OUT = 32
-# Held-out trials are forecast every so many epochs, of which there are more where all
-# trials fit in a few batches.
+# Held-out trials are forecast every so many epochs.
 _SCORED_EVERY = 5
-_FEWEST_BATCHES = 2
 # Share of the epochs in which recognition is trained alone.
-_RECOGNITION_ALONE = 1 / 3
+_RECOGNITION_ALONE = 0.2
 _RECOGNITION_RATE = 1e-2
 _MODEL_RATE = 2e-3
-_PERCEPTRON_RATE = 6e-4
+_PERCEPTRON_RATE = 1e-3
 
 
 class Variational(NamedTuple):
@@ -62,8 +58,10 @@ class Variational(NamedTuple):
         EM's, where nothing was better.
     hypernetwork : Hypernetwork or None
         The map of the models, in float64 on the CPU; None where it is EM's.
-    net : VariationalNet
-    history : skorch.history.History
+    net : VariationalNet or None
+        None where there was nothing to train, or no trial to judge it by.
+    history : list of dict
+        skorch's; `valid_loss` is the avoidable cost as a share of EM's.
     best_epoch : int
         Zero where nothing was better than EM.
     interrupted : bool
@@ -73,335 +71,11 @@ class Variational(NamedTuple):
 
     models: list[StateSpace]
     hypernetwork: Hypernetwork | None
-    net: VariationalNet
+    net: VariationalNet | None
     history: Any
     best_epoch: int
     interrupted: bool
     error: NonFiniteLossError | None
-
-
-class LatentFamily(nn.Module):
-    """The generative model of all sessions, starting at EM's.
-
-    Latents are in units in which EM's noise of a step is white with variance one, so
-    that diagonal noise contains EM's.
-
-    Parameters
-    ----------
-    models : list of StateSpace
-    change_rank, hidden_layer_sizes
-        As in `Hypernetwork`.
-    """
-
-    def __init__(
-        self,
-        models: Sequence[StateSpace],
-        change_rank: int | None,
-        hidden_layer_sizes: Sequence[int],
-    ) -> None:
-        super().__init__()
-        shared = models[0]
-        red = shared.red
-        root = np.linalg.cholesky(shared.step_cov)
-        inverse = np.linalg.inv(root).T
-        self.hypernetwork = Hypernetwork(shared.map.A, hidden_layer_sizes, change_rank)
-        self.alpha, self.gain = red.alpha, red.gain
-        self.phi = get_nonlinearity(red.nonlinearity)
-        self.poisson = shared.readout.poisson
-        first_cov = inverse.T @ shared.first_cov @ inverse
-        whiten_first = np.linalg.cholesky(np.linalg.inv(first_cov))
-        for name, array in {
-            "root": root,
-            "inverse": inverse,
-            "read_in": red.gain * red.P @ root,
-            "threshold": red.gain * red.mean_out,
-            "directions": red.Q / red.gain,
-            "feature_mean": red.feature_mean,
-            "mean_in": red.mean_in,
-            "first_mean": shared.first_mean @ inverse,
-            "whiten_first": whiten_first,
-        }.items():
-            self.register_buffer(name, _tensor(array))
-        widths = [len(model.loading) for model in models]
-        rank = len(root)
-        loading = np.zeros((len(models), max(widths), rank + 1))
-        variance = np.ones((len(models), max(widths)))
-        for s, (model, width) in enumerate(zip(models, widths, strict=True)):
-            loading[s, :width] = model.loading
-            loading[s, :width, -1] += model.readout.offset
-            variance[s, :width] = model.readout.variance
-        self.loading = nn.Parameter(_tensor(loading))
-        self.log_variance = nn.Parameter(_tensor(np.log(variance)))
-        self.log_step = nn.Parameter(torch.zeros(rank))
-
-    def dynamics(self, embeddings: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Weights (n, n_units, rank) of the units' activity, and bias (n, 1, rank)."""
-        weights = self.hypernetwork(embeddings)
-        slopes = weights[:, :-1] @ self.inverse
-        bias = (weights[:, -1] + self.mean_in) @ self.inverse
-        bias = bias - self.feature_mean @ slopes
-        return self.alpha * self.directions @ slopes, self.alpha * bias[:, None]
-
-    def step(
-        self, z: torch.Tensor, weights: torch.Tensor, bias: torch.Tensor
-    ) -> torch.Tensor:
-        """Expected next states; all of shape (n, 1, rank)."""
-        activity = self.phi.value(torch, z @ self.read_in.T + self.threshold)
-        return (1 - self.alpha) * z + torch.baddbmm(bias, activity, weights)
-
-    def log_likelihood(
-        self, z: torch.Tensor, batch: dict[str, torch.Tensor]
-    ) -> torch.Tensor:
-        """Sum over a batch, up to a constant."""
-        session, values = batch["session"], batch["values"]
-        loading = self.loading[session]
-        activity = z @ self.root.T @ loading[..., :-1].mT + loading[:, None, :, -1]
-        if self.poisson:
-            each = values * activity - activity.exp()
-        else:
-            log_variance = self.log_variance[session][:, None]
-            squares = (values - activity) ** 2
-            each = -0.5 * (squares * (-log_variance).exp() + log_variance)
-        return (each * batch["recorded"]).sum()
-
-    def models(self, before: Sequence[StateSpace]) -> list[StateSpace]:
-        """The models as they now are, in numpy, with one hypernetwork of float64."""
-        hypernetwork = copy.deepcopy(self.hypernetwork).cpu().double()
-        hypernetwork.requires_grad_(False)
-        loadings, variances, root, log_step = (
-            part.detach().cpu().double().numpy()
-            for part in (self.loading, self.log_variance, self.root, self.log_step)
-        )
-        half = root * np.exp(log_step)
-        models = []
-        for old, loading, log_variance in zip(
-            before, loadings, variances, strict=True
-        ):
-            n_neurons, readout = len(old.loading), old.readout
-            own = loading[:n_neurons].copy()
-            own[:, -1] -= readout.offset
-            if not self.poisson:
-                variance = np.maximum(np.exp(log_variance[:n_neurons]), LEAST_VARIANCE)
-                readout = readout._replace(variance=variance)
-            models.append(
-                old._replace(
-                    map=hypernetwork,
-                    step_cov=half @ half.T,
-                    loading=own,
-                    readout=readout,
-                )
-            )
-        return models
-
-
-class VariationalModel(nn.Module):
-    """The generative model, recognition, and the evidence lower bound."""
-
-    def __init__(self, family: LatentFamily, recognition: Recognition) -> None:
-        super().__init__()
-        self.family = family
-        self.recognition = recognition
-
-    def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """The bound, from one draw, divided by the number of recorded values."""
-        family, group, within = self.family, batch["group"], batch["within"]
-        code = self.recognition(batch)
-        embeddings = code.mean + code.variance.sqrt() * torch.randn_like(code.mean)
-        weights, bias = (part[group] for part in family.dynamics(embeddings))
-        # a second axis of length one, for products of each trial with its weights
-        target, gate, sd = (
-            part[:, :, None].unbind(1)
-            for part in self.recognition.corrections(code, group)
-        )
-        noise = torch.randn_like(code.read)[:, :, None].unbind(1)
-        mean = target[0]
-        first = self._first_divergence(mean[:, 0], sd[0][:, 0])
-        states, moves = [mean + sd[0] * noise[0]], []
-        for t in range(1, len(target)):
-            expected = family.step(states[-1], weights, bias)
-            moves.append(gate[t] * (target[t] - expected))
-            states.append(expected + moves[-1] + sd[t] * noise[t])
-        steps = self._step_divergence(torch.cat(moves, 1), torch.cat(sd[1:], 1))
-        bound = family.log_likelihood(torch.cat(states, 1), batch)
-        bound = bound - first.sum() - (steps * within[:, 1:]).sum()
-        of_embeddings = code.mean**2 + code.variance - 1 - code.variance.log()
-        bound = bound - 0.5 * of_embeddings.sum()
-        return bound / batch["recorded"].sum().clamp_min(1)
-
-    def _first_divergence(self, mean: torch.Tensor, sd: torch.Tensor) -> torch.Tensor:
-        """Of the first states' posterior from their prior, per trial."""
-        whiten = self.family.whiten_first
-        error = (mean - self.family.first_mean) @ whiten
-        trace = (sd[:, :, None] * whiten).square().sum((1, 2))
-        constant = 2 * whiten.diagonal().log().sum() + mean.shape[1]
-        return 0.5 * (error.square().sum(1) + trace - constant) - sd.log().sum(1)
-
-    def _step_divergence(self, move: torch.Tensor, sd: torch.Tensor) -> torch.Tensor:
-        """Of each state's posterior from its prediction (n_trials, n_steps)."""
-        log_step = self.family.log_step
-        squares = (move**2 + sd**2) * (-2 * log_step).exp()
-        return (0.5 * (squares - 1) - sd.log() + log_step).sum(2)
-
-
-class Recordings(Dataset):
-    """Trials of all sessions, read when they are needed.
-
-    Parameters
-    ----------
-    sessions : list of Trials
-    rows : list of int arrays
-        Which trials of each session.
-    """
-
-    def __init__(self, sessions: list[Trials], rows: list[np.ndarray]) -> None:
-        self.sessions = sessions
-        self.session = np.repeat(np.arange(len(rows)), [len(own) for own in rows])
-        self.row = np.concatenate(rows)
-        before = np.cumsum([0, *(trials.n_groups for trials in sessions)])
-        own = [trials.groups[r] for trials, r in zip(sessions, rows, strict=True)]
-        self.group = np.concatenate(own) + before[self.session]
-        self.n_neurons = max(trials.n_neurons for trials in sessions)
-
-    def __len__(self) -> int:
-        return len(self.row)
-
-    def read(self, index: np.ndarray) -> dict[str, torch.Tensor]:
-        """A batch, padded to the largest session and the longest trial."""
-        blocks = []
-        for session in np.unique(self.session[index]):
-            own = index[self.session[index] == session]
-            blocks.append((session, self.sessions[session].read(self.row[own])))
-        n_timepoints = max(block.values.shape[1] for _, block in blocks)
-        shape = (len(index), n_timepoints, self.n_neurons)
-        values, recorded = np.zeros(shape), np.zeros(shape)
-        lengths, sessions, groups = [], [], []
-        first = n_groups = 0
-        for session, block in blocks:
-            n, T, width = block.values.shape
-            own = (slice(first, first + n), slice(T), slice(width))
-            values[own] = block.values
-            recorded[own] = 1.0 if block.recorded is None else block.recorded
-            lengths.append(block.lengths)
-            sessions.append(np.full(n, session))
-            groups.append(n_groups + block.group)
-            first, n_groups = first + n, n_groups + block.n_groups
-        within = np.less(np.arange(n_timepoints), np.concatenate(lengths)[:, None])
-        return {
-            "values": _tensor(values),
-            "recorded": _tensor(recorded),
-            "within": _tensor(within),
-            "session": torch.as_tensor(np.concatenate(sessions)),
-            "group": torch.as_tensor(np.concatenate(groups)),
-        }
-
-
-class GroupBatches:
-    """Each trial once, in random order, groups together where they fit in a batch.
-
-    An embedding is inferred from the trials of its group that are in the batch.
-    """
-
-    def __init__(self, dataset: Recordings, batch_size: int) -> None:
-        self.dataset = dataset
-        n_batches = max(_FEWEST_BATCHES, -(-len(dataset) // batch_size))
-        self.n_batches = min(n_batches, len(dataset))
-
-    def __len__(self) -> int:
-        return self.n_batches
-
-    def __iter__(self) -> Iterator[Any]:
-        data = self.dataset
-        mixed = torch.randperm(len(data)).numpy()
-        rank = torch.randperm(int(data.group.max()) + 1).numpy()
-        order = mixed[np.argsort(rank[data.group[mixed]], kind="stable")]
-        for part in np.array_split(order, self.n_batches):
-            yield data.read(part), torch.zeros(1)
-
-
-class Forecasts:
-    """Held-out trials: the second half given the first, through the smoother.
-
-    EM has seen these trials, which speaks for EM. Costs are negative log likelihoods
-    under EM's readout noise. Of EM's cost, what is above that of the trials' own
-    smoothed states could at best be avoided.
-
-    Parameters
-    ----------
-    sessions : list of Trials
-    rows : list of int arrays
-    models : list of StateSpace
-        EM's.
-    """
-
-    def __init__(
-        self, sessions: list[Trials], rows: list[np.ndarray], models: list[StateSpace]
-    ) -> None:
-        self.models = models
-        self.blocks = [
-            (session, block)
-            for session, (trials, own) in enumerate(zip(sessions, rows, strict=True))
-            if len(own)
-            for block in trials.take(own).blocks()
-        ]
-        self.start = self._cost(models)
-        self.least = sum(
-            self._part_cost(session, models, block, smooth(models[session], block).z)
-            for session, block in self.blocks
-        )
-
-    def __call__(self, models: list[StateSpace]) -> float:
-        """The cost that could be avoided, as a share of EM's."""
-        avoidable = self.start - self.least
-        if not avoidable > 0:
-            return 1.0
-        return float((self._cost(models) - self.least) / avoidable)
-
-    def _cost(self, models: list[StateSpace]) -> float:
-        cost = 0.0
-        for session, block in self.blocks:
-            model, half = models[session], block.lengths // 2
-            posterior = smooth(model, _first_bins(block, half), marginal=True)
-            last = posterior.z[np.arange(len(half)), half - 1]
-            z = np.zeros((*block.values.shape[:2], last.shape[1]))
-            n_steps = block.values.shape[1] - int(half.min())
-            weights = model.map.weights(posterior.c)[block.group]
-            path = free_run(model.red, weights, model.activity(last), n_steps)
-            bins = half[:, None] + np.arange(n_steps)
-            trial, step = np.nonzero(bins < block.lengths[:, None])
-            z[trial, bins[trial, step]] = path[trial, step]
-            cost += self._part_cost(session, models, block, z)
-        return cost
-
-    def _part_cost(
-        self, session: int, models: list[StateSpace], block: Block, z: np.ndarray
-    ) -> float:
-        """Of states in the second halves."""
-        bins = np.arange(z.shape[1])
-        later = (bins >= block.lengths[:, None] // 2)[..., None]
-        recorded = np.ones(block.values.shape, dtype=bool)
-        recorded &= later & block.within[..., None]
-        if block.recorded is not None:
-            recorded &= block.recorded
-        second = block._replace(values=block.values * recorded, recorded=recorded)
-        readout = self.models[session].readout
-        with np.errstate(over="ignore", invalid="ignore"):
-            terms = readout.terms(models[session].loading, second)
-            return float(terms.cost(z).sum())
-
-
-def _first_bins(block: Block, lengths: np.ndarray) -> Block:
-    """The first bins of each trial, the others cut off."""
-    n_timepoints = max(2, int(lengths.max()))
-    cut = block._replace(
-        values=block.values[:, :n_timepoints].copy(),
-        recorded=None,
-        lengths=lengths,
-    )
-    recorded = np.repeat(cut.within[..., None], block.values.shape[2], axis=2)
-    if block.recorded is not None:
-        recorded &= block.recorded[:, :n_timepoints]
-    cut.values[~recorded] = 0.0
-    return cut._replace(recorded=None if recorded.all() else recorded)
 
 
 class Stages(Horizons):
@@ -411,7 +85,9 @@ class Stages(Horizons):
         first = round(_RECOGNITION_ALONE * max_epochs)
         return ["recognition"] * first + ["all"] * (max_epochs - first)
 
-    def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
+    def on_epoch_begin(
+        self, net: NeuralNet, dataset_train: Any = None, **kwargs: Any
+    ) -> None:
         stage = self.horizons_[min(self.epoch_, len(self.horizons_) - 1)]
         net.module_.family.requires_grad_(stage == "all")
         net.history.record("stage", stage)
@@ -495,19 +171,22 @@ def train_variational(
     """
     rows = [held_out_trials(trials) for trials in sessions]
     rest = [
-        np.setdiff1d(np.arange(len(trials)), own)
+        trials.take(np.setdiff1d(np.arange(len(trials)), own))
         for trials, own in zip(sessions, rows, strict=True)
     ]
+    if not max_epochs or not any(len(own) for own in rows):
+        return Variational(models, None, None, [], 0, False, None)
     seed = random_state.randint(2**31 - 1)
     with (
         torch.random.fork_rng(devices=_cuda_devices(device)),
         few_threads(max(trials.n_neurons for trials in sessions)),
     ):
         torch.manual_seed(seed)
-        data = Recordings(sessions, rest)
         forecasts = Forecasts(sessions, rows, models)
         family = LatentFamily(models, change_rank, hidden_layer_sizes)
-        recognition = first_recognition(family, models)
+        whiten = family.inverse.double().numpy()
+        data = Recordings(rest, models, whiten)
+        recognition = first_recognition(models, whiten, data)
         net = VariationalNet(
             VariationalModel(family, recognition),
             criterion=nn.MSELoss,
@@ -519,7 +198,7 @@ def train_variational(
             lr=_RECOGNITION_RATE,
             max_epochs=max_epochs,
             batch_size=batch_size,
-            iterator_train=GroupBatches,
+            iterator_train=ShuffledBatches,
             train_split=None,
             callbacks=[
                 ("stages", Stages()),
@@ -556,49 +235,35 @@ def train_variational(
     )
 
 
-def held_out_trials(trials: Trials) -> np.ndarray:
-    """Numbers of the trials that training does not see; none of small sessions."""
-    if len(trials) < _FEWEST_TRIALS:
-        return np.empty(0, dtype=int)
-    every = max(_HELD_OUT_EVERY, -(-len(trials) // _MOST_HELD_OUT))
-    numbers = np.arange(every // 2, len(trials), every)
-    return numbers[trials.lengths[numbers] >= 4]
-
-
 def first_recognition(
-    family: LatentFamily, models: Sequence[StateSpace]
+    models: Sequence[StateSpace], whiten: np.ndarray, data: Recordings
 ) -> Recognition:
     """Read-ins that invert EM's readouts, as of the noise of each neuron."""
-    n_sessions, width, size = family.loading.shape
-    read_in = np.zeros((n_sessions, width, size - 1))
-    centre = np.zeros((n_sessions, width))
-    noise = np.zeros(size - 1)
-    inverse = family.inverse.cpu().double().numpy()
+    rank = len(whiten)
+    read_in = np.zeros((len(models), data.n_neurons, rank))
+    centre = np.zeros((len(models), data.n_neurons))
+    noise = np.zeros(rank)
     for session, model in enumerate(models):
-        n = len(model.loading)
-        at_zero = model.loading[:, -1]
-        # a count's excess over its expectation, relative to it, is linear in small z
-        rate = np.exp(at_zero + model.readout.offset)
-        variance = 1 / rate if model.readout.poisson else model.readout.variance
-        centre[session, :n] = rate if model.readout.poisson else at_zero
-        C = model.loading[:, :-1] @ np.linalg.inv(inverse).T
+        n_neurons, offset = len(model.loading), model.loading[:, -1]
+        C = model.loading[:, :-1] @ np.linalg.inv(whiten).T
+        if model.readout.poisson:
+            # counts are about rate (1 + C z), and their variance is the rate
+            rate = np.exp(offset + model.readout.offset)
+            C, offset, variance = rate[:, None] * C, rate, rate
+        else:
+            variance = model.readout.variance
         weighted = C / variance[:, None]
         precision = C.T @ weighted
-        precision += 1e-6 * np.trace(precision) * np.eye(size - 1)
-        weights = weighted @ np.linalg.inv(precision)
-        if model.readout.poisson:
-            weights /= rate[:, None]
-        read_in[session, :n] = weights
-        noise += np.diag(np.linalg.inv(precision)) / n_sessions
-    first = inverse.T @ models[0].first_cov @ inverse
+        precision += 1e-6 * np.trace(precision) * np.eye(rank)
+        cov = np.linalg.inv(precision)
+        read_in[session, :n_neurons] = weighted @ cov
+        centre[session, :n_neurons] = offset
+        noise += np.diag(cov) / len(models)
     return Recognition(
-        _tensor(read_in),
-        _tensor(centre),
-        _tensor(np.sqrt(np.diag(first) + noise)),
-        _tensor(np.sqrt(noise)),
+        float_tensor(read_in),
+        float_tensor(centre),
+        float_tensor(np.sqrt((data.smoothed**2).mean((0, 1)) + noise)),
+        float_tensor(np.sqrt(noise)),
+        float_tensor(data.first_sd),
         models[0].map.n_axes,
     )
-
-
-def _tensor(array: Any) -> torch.Tensor:
-    return torch.as_tensor(np.asarray(array), dtype=torch.get_default_dtype())

@@ -52,3 +52,20 @@ def test_weights_carry_no_gradient(A):
     weights, slopes = net.weights_and_slopes(np.zeros((1, 2)))
     assert type(weights) is type(slopes) is np.ndarray
     assert all(parameter.grad is None for parameter in net.parameters())
+
+
+@pytest.mark.parametrize("sizes", [(), (4,)])
+def test_change_rank_bounds_the_rank_of_the_change(rng, sizes):
+    A = rng.standard_normal((3, 5, 3))
+    along = rng.standard_normal((3, 1)) / 2
+    A[1:] = A[1:] @ along @ along.T
+    net = Hypernetwork(A, sizes, change_rank=1).double()
+    for parameter in net.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    c = rng.standard_normal((4, 2))
+    weights, slopes = net.weights_and_slopes(c)
+    change = (weights - weights[0])[1:].reshape(-1, 3)
+    np.testing.assert_allclose(np.linalg.svd(change)[1][1:], 0, atol=1e-5)
+    across = np.linalg.svd(along.T)[2][1:]
+    np.testing.assert_allclose(slopes @ across.T, 0, atol=1e-5)
+    assert "within" not in net.state_dict()

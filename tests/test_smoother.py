@@ -393,7 +393,7 @@ def test_the_marginal_mode_is_nearer_to_the_mode_of_the_embeddings_alone():
     joint, moved = (smooth(model, block, marginal=m, **TIGHT) for m in (False, True))
     sd = np.sqrt(joint.cov[0, 0, 0])
     grid = joint.c[0, 0] + sd * np.linspace(-1, 1, 41)
-    problem = _Problem(model, block)
+    problem = _Problem(model, block, model.readout.terms(model.loading, block))
     values = []
     for c in grid:  # the states at their mode given c, and their Hessian there
         at = problem.at(joint.z, np.array([[c]]))

@@ -88,6 +88,7 @@ def make_oscillator_sessions(
     dt : float, default=0.01
         Time step in seconds.
     random_state : int, RandomState instance or None, default=None
+        Draws parameters, first states, neurons and noise.
 
     Returns
     -------
@@ -118,6 +119,9 @@ def make_oscillator_sessions(
     check_real("noise", noise, positive=False)
     check_real("process_noise", process_noise, positive=False)
     check_real("dt", dt)
+    _check_range("n_neurons", n_neurons, 1)
+    if mean_counts is not None:
+        _check_range("mean_counts", mean_counts, np.finfo(float).tiny)
     rng = check_random_state(random_state)
     kind = _FAMILIES[family]
     values = _parameters(kind, n_sessions, parameters, rng)
@@ -153,6 +157,13 @@ def make_oscillator_sessions(
         loadings=loadings,
         dt=dt,
     )
+
+
+def _check_range(name: str, values: Sequence[float], least: float) -> None:
+    if np.shape(values) != (2,) or not least <= values[0] <= values[1] < np.inf:
+        raise ValueError(
+            f"{name} must be the least and the largest, both positive; got {values!r}"
+        )
 
 
 def _parameters(
