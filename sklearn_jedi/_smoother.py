@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.linalg import lapack
 
+from sklearn_jedi._banded import cholesky_factors
 from sklearn_jedi._readout import Readout
 from sklearn_jedi._rollout import Reduction
 from sklearn_jedi._trials import Block
@@ -390,7 +391,7 @@ class _Problem:
     def _log_det(self, at: _Point) -> np.ndarray:
         """Log determinant (n_groups,) of the Hessian with respect to the states."""
         hessian = self._hessian(at)
-        factors = _factor(hessian.diagonal, hessian.below)
+        factors = cholesky_factors(hessian.diagonal, hessian.below)
         trial = np.array([2 * np.log(factor[0]).sum() for factor in factors])
         return self.block.sum_groups(trial)
 
@@ -440,7 +441,7 @@ class _Problem:
         flat_t = np.swapaxes(flat, 1, 2)
         toward_c = (flat_t @ error.reshape(n, -1, 1))[..., 0]
 
-        factors = _factor(diagonal, below)
+        factors = cholesky_factors(diagonal, below)
         sides = np.concatenate([toward[..., None], side], 2)
         solved = np.empty_like(sides)
         for i, factor in enumerate(factors):
@@ -476,31 +477,3 @@ def _normal(seed: int, stream: int, shape: tuple[int, ...]) -> np.ndarray:
     """Standard normal numbers that depend on seed (any integer) and stream alone."""
     rng = np.random.default_rng([abs(seed), int(seed < 0), stream])
     return rng.standard_normal(shape)
-
-
-def _factor(diagonal: np.ndarray, below: np.ndarray) -> list[np.ndarray]:
-    """Banded Cholesky factors of block tridiagonal matrices, one per trial.
-
-    Parameters
-    ----------
-    diagonal : array of shape (n, T, rank, rank)
-    below : array of shape (n, T - 1, rank, rank)
-        Blocks (t + 1, t).
-    """
-    n, T, rank, _ = diagonal.shape
-    band = np.zeros((n, T, rank, 2 * rank))  # of each column: the diagonal and below
-    for q in range(rank):
-        band[:, :, q, : rank - q] = diagonal[:, :, q:, q]
-        band[:, :-1, q, rank - q : 2 * rank - q] = below[:, :, :, q]
-    return [_cholesky(matrix) for matrix in band.reshape(n, T * rank, 2 * rank)]
-
-
-def _cholesky(columns: np.ndarray) -> np.ndarray:
-    """Banded Cholesky factor; the diagonal is raised where rounding has spoilt it."""
-    for jitter in (0.0, 1e-12, 1e-9, 1e-6, 1e-3, 1.0):
-        band = columns.copy()
-        band[:, 0] += jitter * np.abs(band[:, 0]).max()
-        factor, info = lapack.dpbtrf(band.T, lower=1, overwrite_ab=1)
-        if not info:
-            break
-    return factor

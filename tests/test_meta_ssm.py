@@ -4,8 +4,12 @@ import warnings
 
 import numpy as np
 import pytest
+import sklearn
 from scipy.stats import spearmanr
 from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import check_estimator
 
 from sklearn_jedi import MetaDynamicalSSM
@@ -369,3 +373,27 @@ def test_trained_dynamics_come_back_from_a_file(cycles, tmp_path, monkeypatch):
     np.testing.assert_array_equal(
         again.transform(cycles.X, sessions=cycles.sessions), meta.embeddings_
     )
+
+
+# --------------------------------------------------------------- scikit-learn's tools
+
+
+def test_sessions_are_routed(cycles):
+    """Each fold gets the labels of its own trials."""
+    order = np.random.default_rng(0).permutation(len(cycles.X))
+    X, sessions = [cycles.X[k] for k in order], cycles.sessions[order]
+    with sklearn.config_context(enable_metadata_routing=True):
+        meta = (
+            MetaDynamicalSSM()
+            .set_fit_request(sessions=True)
+            .set_score_request(sessions=True)
+            .set_transform_request(sessions=True)
+        )
+        folds = StratifiedKFold(2).split(X, sessions)
+        params = {"sessions": sessions}
+        scores = cross_val_score(meta, X, cv=folds, params=params)
+        assert (scores > 0.5).all()
+        pipe = make_pipeline(meta, LogisticRegression(C=100))
+        fast = cycles.data.parameters[sessions, 0] > 2.5
+        pipe.fit(X, fast, sessions=sessions)
+        assert pipe.score(X, fast, sessions=sessions) == 1.0

@@ -6,7 +6,7 @@ from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 
 from sklearn_jedi import JEDIEstimator
-from sklearn_jedi.metrics import ForecastScorer, trajectory_r2
+from sklearn_jedi.metrics import ForecastScorer, bits_per_spike, trajectory_r2
 
 
 def test_r2_by_hand():
@@ -109,3 +109,20 @@ def test_forecast_scorer_of_trials_of_different_lengths(em_fitted, rotations):
     assert ForecastScorer(15)(em_fitted, X) == pytest.approx(expected, abs=1e-12)
     with pytest.raises(ValueError, match="less than the 25 time points of the short"):
         ForecastScorer(25)(em_fitted, X)
+
+
+def test_bits_per_spike_by_hand():
+    X = np.array([[[0.0, 2.0], [4.0, 2.0]]])
+    rates = np.array([[[1.0, 2.0], [3.0, 2.0]]])
+    # neuron 0: 4 log 3 - 4 against 4 log 2 - 4; neuron 1: its mean
+    expected = 4 * np.log(1.5) / (8 * np.log(2))
+    assert bits_per_spike(X, rates) == pytest.approx(expected)
+    X[0, 0] = np.nan
+    assert bits_per_spike(X, X) == pytest.approx(0)  # one bin is its own mean
+
+
+def test_bits_per_spike_where_there_is_nothing_to_predict():
+    silent = np.zeros((1, 3, 2))
+    assert bits_per_spike(silent, silent) == 0.0
+    with pytest.raises(ValueError, match="X and rates must have the same shape"):
+        bits_per_spike(silent, silent[:, 1:])
