@@ -177,6 +177,7 @@ def fit_family(
             n_directions=min(n_units, _MOST_DIRECTIONS),
             units=units,
             change_rank=rank,
+            search_noise=True,
             report=report,
         ).run(_MAX_ROUNDS if rounds else 0)
 

@@ -54,10 +54,9 @@ _FIRST_RIDGE = 1e-2
 # Trials whose residuals tell how long they are correlated.
 _INFLATION_TRIALS = 32
 # How much further than EM a round moves the size (in logarithms) of the noise of a
-# step; rounds before which its size is searched, and factors of the search.
+# step; rounds done before its size is searched, each with the factor of that search.
 _FURTHER = 1.0
-_NOISE_ROUNDS = (4, 12)
-_COARSE, _FINE = 4.0, 2.0
+_NOISE_ROUNDS = {0: 4.0, 4: 2.0, 12: 2.0}
 _MOST_SCALINGS = 6
 # Share of the evidence that counts as a gain, and rounds without one that end EM.
 _SMALL_GAIN = 1e-5
@@ -106,6 +105,9 @@ class StateSpaceEM:
         neurons of the only session are the units.
     change_rank : int, default=None
         Directions of the state in which embeddings change the drive; None: any.
+    search_noise : bool, default=False
+        Whether the size of the step noise is searched by evidence, too. Where the model
+        cannot be the truth, this can leave too little of it for forecasts.
     report : callable
         Told the number of each round, how many there are at most, and what happened.
 
@@ -133,6 +135,7 @@ class StateSpaceEM:
         least_ridge: float = 0.0,
         units: _moments.Basis | None = None,
         change_rank: int | None = None,
+        search_noise: bool = False,
         report: Callable[[int, int, str], None] = lambda done, total, text: None,
     ) -> None:
         self.trials = [session.trials for session in sessions]
@@ -143,6 +146,7 @@ class StateSpaceEM:
         self.least_ridge = least_ridge
         self.n_directions = n_directions
         self.change_rank = change_rank
+        self.search_noise = search_noise
         self.report = report
         self.own_units = units is None
         self.basis = _own_units(sessions[0].loading) if units is None else units
@@ -165,11 +169,9 @@ class StateSpaceEM:
         more = any(len(p) < len(t) for p, t in zip(part, self.trials, strict=True))
         best, kept, stale = -np.inf, self._state(), 0
         try:
-            if max_iter:
-                self._scale_noise(part, _COARSE)
             for _ in range(max_iter):
-                if self.n_iter in _NOISE_ROUNDS:
-                    self._scale_noise(part, _FINE)
+                if self.search_noise and self.n_iter in _NOISE_ROUNDS:
+                    self._scale_noise(part, _NOISE_ROUNDS[self.n_iter])
                 before = self._state()
                 evidence = self._round(part, self._paths)
                 worth = _SMALL_GAIN * abs(evidence)
