@@ -30,6 +30,7 @@ NAMES = (
     "edge_of_stability",
     "degeneracy",
     "side_by_side",
+    "sessions",
 )
 
 for name in NAMES:

@@ -61,9 +61,11 @@ class MetaDynamicalSSM(SessionMethods):
     embedding_dim : int, default=1
         Number of embedding axes. As many columns always come out; axes that the data
         cannot support stay at the prior, with a warning.
-    rank : int, default=1
-        Directions of the latents in which embeddings change the drive; at most
-        `n_latents`.
+    rank : int or None, default=None
+        Directions of the latents in which embeddings change the drive; None: all
+        `n_latents`. Fewer suit a family that changes one equation alone, such as the
+        stiffness of an oscillator, and then fix the axes of the latents; a change of
+        speed or frequency takes all directions.
     embedding : {"session", "trial"}, default="session"
         Whether the trials of a session share an embedding, or each has its own. Without
         ``sessions=`` each trial has its own.
@@ -159,7 +161,7 @@ class MetaDynamicalSSM(SessionMethods):
         self,
         n_latents: int = 2,
         embedding_dim: int = 1,
-        rank: int = 1,
+        rank: int | None = None,
         *,
         embedding: str = "session",
         likelihood: str = "gaussian",
@@ -259,7 +261,8 @@ class MetaDynamicalSSM(SessionMethods):
                 for recording, part in zip(recordings, parts, strict=True)
             ]
         self.n_latents_ = min(self.n_latents, *(p.trials.n_neurons for p in parts))
-        self.rank_ = min(self.rank, self.n_latents_)
+        rank = self.n_latents if self.rank is None else self.rank
+        self.rank_ = min(rank, self.n_latents_)
         if self.verbose:
             print(
                 f"MetaDynamicalSSM: {sum(len(p.rows) for p in parts)} trials of "

@@ -51,8 +51,9 @@ def check_meta_parameters(estimator: Any) -> None:
     ValueError, TypeError
         If a parameter cannot be used; the message names it and says what can.
     """
-    for name in ("n_latents", "embedding_dim", "rank"):
+    for name in ("n_latents", "embedding_dim"):
         check_integer(name, getattr(estimator, name), 1)
+    check_integer("rank", estimator.rank, 1, none=True)
     check_integer("verbose", estimator.verbose, 0)
     check_integer("n_units", estimator.n_units, estimator.n_latents, none=True)
     check_choice("embedding", estimator.embedding, ("session", "trial"))

@@ -188,12 +188,13 @@ def test_rank_limits_what_embeddings_change():
         4, 4, n_timepoints=30, n_neurons=(8, 9), random_state=0
     )
     params = {"n_latents": 3, "embedding_dim": 2}
-    for rank in (1, 2):
+    for rank in (1, 2, None):
         meta = MetaDynamicalSSM(rank=rank, **params).fit(data.X, sessions=data.sessions)
         W = meta.dynamics([[0, 0], [1, 0], [0, 1], [2, -1]])
         change = np.concatenate([W.weights[1:] - W.weights[0]])
         sizes = np.linalg.svd(change.reshape(-1, 3), compute_uv=False)
-        assert (sizes > 1e-9 * sizes[0]).sum() == rank
+        assert (sizes > 1e-9 * sizes[0]).sum() == (rank or 3)
+        assert meta.rank_ == (rank or 3)
 
 
 # ---------------------------------------------------------------------- what comes out
