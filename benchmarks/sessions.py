@@ -75,7 +75,7 @@ class Plan(NamedTuple):
     n_timepoints: int = 100
     noises: tuple[float, ...] = (0.2, SHOWN, 1.0)
     ranks: tuple[int, ...] = (1, RANK)
-    two_sizes: tuple[int, ...] = (20, 40)
+    two_sizes: tuple[int, ...] = (20,)
     few_sizes: tuple[int, ...] = (2, 20)
     few_families: tuple[str, ...] = ("limit_cycle", "duffing")
     shots: tuple[int, ...] = (1, 4, 16)
