@@ -31,6 +31,7 @@ NAMES = (
     "degeneracy",
     "side_by_side",
     "sessions",
+    "sessions_of_recordings",
 )
 
 for name in NAMES:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from sklearn_jedi._first_states import (
     transformed,
     whitened,
 )
+from sklearn_jedi._forecast_scores import forecast_score
 from sklearn_jedi._latent_dynamics import LatentDynamics
 from sklearn_jedi._moments import Basis
 from sklearn_jedi._noisy_model import NoisyModel, log_rates, square_roots
@@ -28,9 +30,16 @@ from sklearn_jedi._trials import Trials
 
 NONLINEARITY = "tanh"
 _MAX_ROUNDS = 40
-# Units read latents of unit variance with weights of about this size, and thresholds
-# of up to twice that.
-_READ_IN = 1.2
+# Gains that are tried: units saturate within the range of the latents, or hardly.
+_GAINS = (1.2, 0.4, 0.1)
+# One trial in so many is held out to choose by, if there are enough of them; so many
+# sessions and rounds are enough to choose.
+_HELD_OUT_EVERY = 4
+_FEWEST_HELD_OUT = 8
+_SESSIONS_TO_CHOOSE = 8
+_ROUNDS_TO_CHOOSE = 12
+# Another than the first has to raise the share that is explained, or the bits, by this.
+_WORTH_CHANGING = 0.01
 # Counts say so little about each state that the evidence of draws trusts rough fields.
 _LEAST_RIDGE_OF_COUNTS = 1e-2
 _UNITS_PER_LATENT = 15
@@ -49,8 +58,9 @@ class Session(NamedTuple):
         From data to network units, for recordings that are not counts.
     mean : array of shape (n_neurons,)
         Of the recordings, in data units.
-    conditions : array of shape (n_trials,) or None
-        Labels that are comparable between sessions.
+    conditions : array or None
+        Labels that are comparable between sessions, of all trials that `trials` are a
+        choice of.
     """
 
     trials: Trials
@@ -124,11 +134,15 @@ class Family(NamedTuple):
     interrupted: bool
 
 
-def random_units(n_latents: int, n_units: int) -> tuple[Basis, float]:
-    """Units that read the latents with random weights, always the same, and their gain.
+def random_units(
+    n_latents: int, n_units: int, gain: float = _GAINS[0]
+) -> tuple[Basis, float]:
+    """Units that read the latents with random weights, always the same.
 
-    Their features span smooth functions of the latents, as in random feature
-    regression [1]_. `P` is orthonormal and the thresholds orthogonal to it.
+    Weights on latents of unit variance are about as large as `gain`, thresholds up to
+    twice that; returned is also the factor that brings `P` to these weights. The
+    features span smooth functions of the latents, as in random feature regression
+    [1]_. `P` is orthonormal and the thresholds orthogonal to it.
 
     References
     ----------
@@ -140,11 +154,49 @@ def random_units(n_latents: int, n_units: int) -> tuple[Basis, float]:
     weights /= np.linalg.norm(weights, axis=1, keepdims=True)
     weights *= rng.uniform(0.5, 1.5, (n_units, 1))
     P = np.linalg.qr(weights)[0]
-    gain = _READ_IN * np.sqrt(n_units / n_latents)
-    threshold = rng.uniform(-2, 2, n_units) * _READ_IN / gain
+    factor = gain * np.sqrt(n_units / n_latents)
+    threshold = rng.uniform(-2, 2, n_units) * gain / factor
     threshold -= P @ (P.T @ threshold)
     nothing = np.empty((n_units, 0))
-    return Basis(P, nothing, threshold, np.zeros(n_units)), gain
+    return Basis(P, nothing, threshold, np.zeros(n_units)), factor
+
+
+def choose_gain(sessions: Sequence[Session], poisson: bool, **params: Any) -> float:
+    """The gain of the best forecasts of training trials that are held out.
+
+    Parameters
+    ----------
+    **params
+        Those of `fit_family`.
+    """
+    sizes = [len(session.trials) for session in sessions]
+    largest = np.sort(np.argsort(sizes)[::-1][:_SESSIONS_TO_CHOOSE])
+    fitted, held_out = [], []
+    for session in (sessions[k] for k in largest):
+        numbers = np.arange(len(session.trials))
+        out = numbers % _HELD_OUT_EVERY == _HELD_OUT_EVERY - 1
+        fitted.append(session._replace(trials=session.trials.take(numbers[~out])))
+        if out.any() and session.trials.lengths[out].max() > 2:
+            held_out.append((len(fitted) - 1, session.trials.take(numbers[out])))
+    if sum(len(trials) for _, trials in held_out) < _FEWEST_HELD_OUT:
+        return _GAINS[0]
+    scores = {}
+    for gain in _GAINS:
+        family = fit_family(
+            fitted, gain=gain, poisson=poisson, n_rounds=_ROUNDS_TO_CHOOSE, **params
+        )
+        if family.interrupted:
+            return _GAINS[0]
+        pairs = [
+            (family.models[k], family.models[k].prepare(trials, np.empty(0)))
+            for k, trials in held_out
+        ]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            scores[gain] = forecast_score(pairs, poisson=poisson)
+    best = max(_GAINS, key=scores.__getitem__)
+    enough = scores[best] > scores[_GAINS[0]] + _WORTH_CHANGING
+    return best if enough else _GAINS[0]
 
 
 def fit_family(
@@ -155,15 +207,17 @@ def fit_family(
     tau: float,
     dt: float,
     *,
+    gain: float,
     n_units: int | None,
     ridge: float | str,
     poisson: bool,
-    report: Callable[[int, int, str], None],
+    n_rounds: int = _MAX_ROUNDS,
+    report: Callable[[int, int, str], None] = lambda done, total, text: None,
 ) -> Family:
     """Alignment of the sessions, then EM; for counts again, from their square roots."""
     if n_units is None:
         n_units = max(_FEWEST_UNITS, _UNITS_PER_LATENT * n_latents)
-    units, gain = random_units(n_latents, n_units)
+    units, factor = random_units(n_latents, n_units, gain)
 
     def em(first: Sequence[FirstStates], *, rounds: bool = True) -> StateSpaceEM:
         return StateSpaceEM(
@@ -171,7 +225,7 @@ def fit_family(
             embedding_dim,
             NONLINEARITY,
             dt / tau,
-            gain=gain,
+            gain=factor,
             ridge=ridge,
             least_ridge=_LEAST_RIDGE_OF_COUNTS if poisson else 0.0,
             n_directions=min(n_units, _MOST_DIRECTIONS),
@@ -179,10 +233,10 @@ def fit_family(
             change_rank=rank,
             search_noise=True,
             report=report,
-        ).run(_MAX_ROUNDS if rounds else 0)
+        ).run(n_rounds if rounds else 0)
 
     starts = [first_states(session, n_latents, poisson) for session in sessions]
-    first = _aligned(sessions, [start for start, _ in starts], units, gain)
+    first = _aligned(sessions, [start for start, _ in starts], units, factor)
     fit = em(first)
     scalings = [session.scaling for session in sessions]
     if poisson:
@@ -200,7 +254,7 @@ def fit_family(
         LatentModel(
             scaling=scaling,
             settings=Settings(
-                gain,
+                factor,
                 width,
                 min(n_units, _MOST_DIRECTIONS),
                 np.nan if ridge == "auto" else float(ridge),

@@ -58,6 +58,7 @@ def check_meta_parameters(estimator: Any) -> None:
     check_integer("n_units", estimator.n_units, estimator.n_latents, none=True)
     check_choice("embedding", estimator.embedding, ("session", "trial"))
     check_choice("likelihood", estimator.likelihood, ("gaussian", "poisson"))
+    check_real("gain", estimator.gain, auto=True)
     check_real("ridge", estimator.ridge, positive=False, auto=True)
     _check_times(estimator)
     _check_training(estimator)

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_jedi import _persistence, _predictions
 from sklearn_jedi._family import LatentModel
 from sklearn_jedi._fitted_methods import check_embeddings
+from sklearn_jedi._forecast_scores import forecast_score
 from sklearn_jedi._latent_dynamics import LatentDynamics
 from sklearn_jedi._parameters import check_integer
 from sklearn_jedi._saving import SavedEstimator
@@ -20,8 +21,6 @@ from sklearn_jedi._sessions import Neurons, SessionTrials, check_sessions
 from sklearn_jedi._threads import few_threads
 from sklearn_jedi._trials import Trials
 from sklearn_jedi._validation import check_counts, is_2d
-from sklearn_jedi.metrics._counts import BitsSums, pooled_bits
-from sklearn_jedi.metrics._trajectories import R2Sums, pooled_r2
 
 Part = tuple[SessionTrials, LatentModel, Trials]
 
@@ -34,6 +33,7 @@ class SessionMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         "sessions_",
         "n_latents_",
         "rank_",
+        "gain_",
         "n_features_in_",
         "feature_names_in_",
         "n_timepoints_in_",
@@ -258,14 +258,11 @@ class SessionMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
                 "score forecasts the second half of trials from the first: X needs "
                 "trials of at least 3 time points"
             )
-        poisson = self.likelihood == "poisson"
-        sums: list[Any] = []
-        for _, model, trials in parts:
-            own = BitsSums(trials.n_neurons) if poisson else R2Sums(trials.n_neurons)
-            with few_threads(trials.n_neurons):
-                _add_forecasts(own, model, trials)
-            sums.append(own)
-        return pooled_bits(sums) if poisson else pooled_r2(sums)
+        with few_threads(max(trials.n_neurons for _, _, trials in parts)):
+            return forecast_score(
+                ((model, trials) for _, model, trials in parts),
+                poisson=self.likelihood == "poisson",
+            )
 
     # ------------------------------------------------------------------------- helpers
 
@@ -325,23 +322,6 @@ class SessionMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
             names = tree["names"].get(str(number))
             if names is not None:
                 neurons.neuron_names_in_ = np.array(names, dtype=object)
-
-
-def _add_forecasts(sums: Any, model: LatentModel, trials: Trials) -> None:
-    """Second halves of trials, forecast from the first."""
-    pairs = zip(trials.source, trials.lengths, strict=True)
-    source = [np.asarray(x)[:n] for x, n in pairs]
-    given = np.maximum(2, trials.lengths // 2)
-    head = trials._replace(
-        source=[x[:n] for x, n in zip(source, given, strict=True)], lengths=given
-    )
-    n_steps = max(1, int((trials.lengths - given).max()))
-    ahead = _predictions.forecast(model, head, n_steps, with_std=False).mean
-    for trial, n_given, predicted in zip(source, given, ahead, strict=True):
-        later = trial[n_given:]
-        if len(later):
-            where = ~np.isnan(later)
-            sums.add(later[None], predicted[None, : len(later)], where[None])
 
 
 def _like(X: Any, trials: list[np.ndarray]) -> Any:

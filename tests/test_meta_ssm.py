@@ -398,3 +398,27 @@ def test_sessions_are_routed(cycles):
         fast = cycles.data.parameters[sessions, 0] > 2.5
         pipe.fit(X, fast, sessions=sessions)
         assert pipe.score(X, fast, sessions=sessions) == 1.0
+
+
+# ------------------------------------------------------------------------------- gain
+
+
+def test_nearly_linear_dynamics_get_a_small_gain(rng):
+    """Decaying spirals, whose vector field does not bend."""
+    X, sessions = [], []
+    for session in range(4):
+        turn = 2 * np.pi * (1 + 0.3 * session) * 0.01
+        step = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+        C = rng.standard_normal((20, 2))
+        for _ in range(8):
+            z = np.empty((60, 2))
+            z[0] = 2 * rng.standard_normal(2)
+            for t in range(59):
+                z[t + 1] = 0.99 * step @ z[t] + 0.1 * rng.standard_normal(2)
+            X.append(z @ C.T + 1.5 * rng.standard_normal((60, 20)))
+            sessions.append(session)
+    meta = MetaDynamicalSSM().fit(X, sessions=sessions)
+    assert meta.gain_ < 1.2
+    fixed = MetaDynamicalSSM(gain=0.1).fit(X, sessions=sessions)
+    assert fixed.gain_ == 0.1
+    assert meta.score(X, sessions=sessions) > 0.5
