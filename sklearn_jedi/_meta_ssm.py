@@ -141,6 +141,8 @@ class MetaDynamicalSSM(SessionMethods):
     - Where the dynamics have a symmetry (a limit cycle on a circle looks alike from all
       sides), latents of a session are known up to it: phases of different sessions do
       not compare. `conditions` settle it.
+    - Embeddings are scaled to unit variance over sessions, however small their true
+      differences: compare them with the standard deviations of `embedding_posterior`.
     - A linear change of a session's latents can be undone by its readout. Differences
       of dynamics that amount to one (such as the amplitude of a limit cycle) are not
       seen by the embedding.
@@ -259,6 +261,15 @@ class MetaDynamicalSSM(SessionMethods):
             self, X, sessions, known=None, shared=self.embedding == "session"
         )
         recordings = [self._session(part) for part in parts]
+        if self.likelihood == "gaussian" and all(
+            part.summary.counts and part.summary.mean.any() for part in parts
+        ):
+            warnings.warn(
+                "X looks like spike counts (whole numbers, none negative): pass their "
+                'square roots, whose noise is more even, or likelihood="poisson"',
+                UserWarning,
+                stacklevel=2,
+            )
         if conditions is not None:
             n_trials = sum(len(part.rows) for part in parts)
             check_labels("conditions", conditions, n_trials)

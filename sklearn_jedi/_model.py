@@ -180,9 +180,9 @@ def warn_of_failures(failed: int, n_groups: int) -> None:
     """Say how many embeddings did not converge."""
     if failed:
         warnings.warn(
-            f"the embeddings of {failed} of {n_groups} trials did not converge; the "
-            "best found are returned. Activity that the model explains poorly, or "
-            "chaotic dynamics, can cause this",
+            f"{failed} of {n_groups} embeddings (of trials, or of those that share one) "
+            "did not converge; the best found are returned. Activity that the model "
+            "explains poorly, or chaotic dynamics, can cause this",
             ConvergenceWarning,
             stacklevel=4,
         )

@@ -224,7 +224,7 @@ def test_two_bins_say_less_about_an_embedding_than_forty(fitted, rotations):
 def test_trials_that_do_not_converge_are_reported(trained, rotations, monkeypatch):
     impatient = functools.partial(_state_model.infer_embeddings, max_iter=0)
     monkeypatch.setattr(_state_model, "infer_embeddings", impatient)
-    with pytest.warns(ConvergenceWarning, match="5 of 5 trials did not converge"):
+    with pytest.warns(ConvergenceWarning, match="5 of 5 embeddings"):
         Z = trained.transform(rotations[0][:5])
     assert np.isfinite(Z).all()
 

@@ -164,3 +164,9 @@ def test_conditions_that_no_session_shares_are_refused(data):
         sessions=data.sessions,
         conditions=[f"{s} {k % 3}" for k, s in enumerate(data.sessions)],
     )
+
+
+def test_counts_with_gaussian_noise_are_told(rng):
+    counts = [rng.poisson(2.0, (30, 6)).astype(float) for _ in range(4)]
+    with pytest.warns(UserWarning, match="X looks like spike counts"):
+        MetaDynamicalSSM().fit(counts, sessions=[0, 0, 1, 1])
