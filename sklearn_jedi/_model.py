@@ -180,7 +180,7 @@ def warn_of_failures(failed: int, n_groups: int) -> None:
     """Say how many embeddings did not converge."""
     if failed:
         warnings.warn(
-            f"{failed} of {n_groups} embeddings (of trials, or of those that share one) "
+            f"{failed} of {n_groups} embeddings (of a trial, or trials that share it) "
             "did not converge; the best found are returned. Activity that the model "
             "explains poorly, or chaotic dynamics, can cause this",
             ConvergenceWarning,
