@@ -33,7 +33,7 @@ from benchmarks._common import (
 from benchmarks._linear import LinearStateSpace
 from sklearn_jedi import JEDIEstimator
 from sklearn_jedi.datasets import make_driven_teachers
-from sklearn_jedi.metrics import trajectory_r2
+from sklearn_jedi.metrics import bits_per_spike, trajectory_r2
 
 KERNELS = (1.0, 2.0, 4.0, 8.0)  # bins
 LEAST_COUNT = 1e-3  # expected spikes a bin
@@ -78,14 +78,6 @@ def a_quarter(n_neurons: int, seed: int) -> np.ndarray:
     """Mask of the neurons to hold out."""
     order = np.random.default_rng(seed).permutation(n_neurons)
     return order < n_neurons // 4
-
-
-def bits_per_spike(counts: np.ndarray, expected: np.ndarray) -> float:
-    """Log-likelihood of counts over that of each neuron's mean rate."""
-    mean = np.broadcast_to(counts.mean((0, 1)), counts.shape)
-    mean, expected = np.maximum(mean, LEAST_COUNT), np.maximum(expected, LEAST_COUNT)
-    gain = (counts * np.log(expected / mean) - expected + mean).sum()
-    return float(gain / (counts.sum() * np.log(2)))
 
 
 def teacher_rows(rows: list, seed: int, size: dict) -> None:
@@ -138,7 +130,9 @@ def cortex_rows(rows: list, seed: int, folder, quick: bool) -> None:
                 data="cortex",
                 model=name,
                 R2=trajectory_r2(smooth[test][..., held], found),
-                bits=bits_per_spike(counts[test][..., held], expected),
+                bits=bits_per_spike(
+                    counts[test][..., held], np.maximum(expected, LEAST_COUNT)
+                ),
             )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, Self
 
 import numpy as np
@@ -13,14 +14,14 @@ from sklearn_jedi._nonlinearities import Nonlinearity, get_nonlinearity
 __all__ = ["Dynamics", "as_batch", "per_unit", "sorted_eigenvalues"]
 
 
-class Dynamics:
+class Dynamics(ABC):
     r"""A batch of networks, each of which relaxes towards what its units drive.
 
     The base of `LowRankRNN` and `LatentDynamics`. A state `x` moves by
     `x[t+1] = x[t] + (dt / tau) (F(x[t]) - x[t])`, where `F` is an affine function of
     the activity `phi` of the units, which alone is nonlinear. Subclasses call
-    `_set_transfer` and define what raises here. Analyzers ask no more of dynamics than
-    the public names of this class, and their reduction in
+    `_set_transfer` and define what is abstract here. Analyzers ask no more of dynamics
+    than the public names of this class, and their reduction in
     `sklearn_jedi.analysis._reduced.ReducedDynamics`, which a further subclass has to
     join.
 
@@ -35,39 +36,40 @@ class Dynamics:
     # ------------------------------------------------------ what subclasses define
 
     @property
+    @abstractmethod
     def n_networks(self) -> int:
-        raise NotImplementedError
+        """Size of the batch."""
 
     @property
+    @abstractmethod
     def state_dim(self) -> int:
         """Length of a state."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def n_dims(self) -> int:
         """Dimensions of the subspace that holds every attractor."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def _input_vectors(self) -> np.ndarray:
         """`V` (n_networks, n_units, rank), of the activity that enters `F`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _select(self, index: Any) -> Self:
         """The networks at a slice, mask or list of indices."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _arguments(self, states: np.ndarray) -> np.ndarray:
         """Arguments of `f`, of shape (..., n_units)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _spread(self, kappa: np.ndarray) -> np.ndarray:
         """`F` from `V^T phi`, of shape (n_networks, n_states, rank)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _drive_jacobian(self, slopes: np.ndarray) -> np.ndarray:
         """Derivative of `F` at slopes of shape (n_networks, n_states, n_units)."""
-        raise NotImplementedError
 
     def _set_transfer(
         self,
