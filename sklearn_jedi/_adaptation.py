@@ -16,6 +16,7 @@ from sklearn_jedi._first_states import (
 )
 from sklearn_jedi._noisy_model import log_rates
 from sklearn_jedi._readout import ReadoutSums, readout_sums, solve_readout, with_one
+from sklearn_jedi._rollout import free_run
 from sklearn_jedi._smoother import StateSpace, smooth
 from sklearn_jedi._trials import Trials
 
@@ -73,15 +74,12 @@ def adapt_session(session: Session, model: LatentModel) -> LatentModel:
 def _candidates(start: FirstStates, shared: StateSpace) -> list[np.ndarray]:
     """Orthogonal matrices that fit the vector field well, all different."""
     flow = flow_of(start)
-    red = shared.red
     none = np.zeros((1, shared.map.n_axes))
-    weights = shared.map.weights_and_slopes(none)[0][0]
+    weights = shared.map.weights(none)
 
     def velocity(z: np.ndarray) -> np.ndarray:
-        activity, _ = red.activity(shared.activity(z))
-        features = activity @ red.Q / red.gain - red.feature_mean
-        drive = features @ weights[:-1] + weights[-1] + red.mean_in
-        return red.alpha * (drive - z)
+        after = free_run(shared.red, weights, shared.activity(z), 1)
+        return after[:, 0] - z
 
     starts = orthogonal_starts(flow.states.shape[1])
     order = np.argsort(-agreement(flow, starts, velocity))

@@ -1,21 +1,30 @@
-"""`save` and `load` of estimators."""
+"""What the estimators share: tags, messages, files."""
 
 from __future__ import annotations
 
 import numbers
 import os
+import warnings
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
-from sklearn.base import BaseEstimator
+import numpy as np
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+)
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_jedi import _persistence
 from sklearn_jedi._persistence import Arrays
+from sklearn_jedi._progress import show_progress
 
 
-class SavedEstimator(ABC, BaseEstimator):
-    """An estimator whose fitted state goes to a file of numbers and text.
+class TrialTransformer(
+    ABC, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
+    """An estimator that embeds trials, and goes to a file of numbers and text.
 
     Attributes
     ----------
@@ -24,9 +33,51 @@ class SavedEstimator(ABC, BaseEstimator):
     """
 
     _LEARNED: ClassVar[tuple[str, ...]]
+    embedding_dim: int
+    max_epochs: int
     random_state: Any
+    verbose: int
     net_: Any
     history_: list[dict[str, Any]]
+    n_iter_: int
+    interrupted_: bool
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.embedding_dim
+
+    def _report_round(self, done: int, total: int, text: str) -> None:
+        if self.verbose:
+            show_progress("EM round", done, total, text)
+
+    def _warn_of_empty_axes(self, A: np.ndarray, n_groups: int, what: str) -> None:
+        """Say how many axes of an affine map are zero; called by what `fit` calls."""
+        n_empty = int((~A[1:].any((1, 2))).sum())
+        if n_empty:
+            warnings.warn(
+                f"{n_empty} of {self.embedding_dim} embedding axes cannot be told from "
+                f"{n_groups} {what} and stay at the prior (zero); lower embedding_dim, "
+                f"or fit more {what}",
+                UserWarning,
+                stacklevel=4,
+            )
+
+    def _warn_of_interrupt(self) -> None:
+        if self.interrupted_:
+            warnings.warn(
+                "the fit was interrupted: what had been learned until then is kept "
+                f"(EM round {self.n_iter_}, epoch {len(self.history_)} of "
+                f"{self.max_epochs})",
+                UserWarning,
+                stacklevel=3,
+            )
 
     @abstractmethod
     def _pack_fitted(self, arrays: Arrays) -> Any:

@@ -16,7 +16,6 @@ from sklearn_jedi._model import Model
 from sklearn_jedi._noisy_model import NoisyModel, fit_noisy, with_centres
 from sklearn_jedi._observation import choose_observation, white_share
 from sklearn_jedi._parameters import check_parameters
-from sklearn_jedi._progress import show_progress
 from sklearn_jedi._scaling import Scaling, choose_scaling
 from sklearn_jedi._selection import Settings, choose_settings, default_settings
 from sklearn_jedi._state_model import (
@@ -201,19 +200,8 @@ class JEDIEstimator(FittedMethods):
         self.random_state = random_state
         self.verbose = verbose
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.input_tags.allow_nan = True
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
-
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_model")
-
-    @property
-    def _n_features_out(self) -> int:
-        return self.embedding_dim
 
     # --------------------------------------------------------------------------- fit
 
@@ -252,14 +240,7 @@ class JEDIEstimator(FittedMethods):
         check_parameters(self, trials.n_timepoints)
         with few_threads(trials.n_neurons):
             error = self._fit(trials, summary)
-        if self.interrupted_:
-            warnings.warn(
-                "the fit was interrupted: what had been learned until then is kept "
-                f"(EM round {self.n_iter_}, epoch {len(self.history_)} of "
-                f"{self.max_epochs})",
-                UserWarning,
-                stacklevel=2,
-            )
+        self._warn_of_interrupt()
         if error is not None:
             raise error
         return self
@@ -296,7 +277,7 @@ class JEDIEstimator(FittedMethods):
         self.offset_, self.scale_ = model.scaling.offset, model.scaling.scale
         self.gain_, self.window_, self.n_directions_, self.ridge_ = model.settings[:4]
         self.n_iter_ = model.bilinear.n_iter
-        self._warn_of_empty_axes(model.bilinear.A, trials.n_groups)
+        self._warn_of_empty_axes(model.bilinear.A, trials.n_groups, "trials")
         prepared = model.prepare(trials, summary.first_whole)
         mean = _predictions.embeddings(model, prepared)[0]
         if isinstance(model, StateModel):
@@ -417,19 +398,4 @@ class JEDIEstimator(FittedMethods):
                 f"points x {trials.n_neurons} neurons, "
                 f"{'left as they are' if left else 'centred, soft-normalised'}; "
                 f"observation={self.observation_!r}, {settings.describe()}"
-            )
-
-    def _report_round(self, done: int, total: int, text: str) -> None:
-        if self.verbose:
-            show_progress("EM round", done, total, text)
-
-    def _warn_of_empty_axes(self, A: np.ndarray, n_groups: int) -> None:
-        n_empty = int((~A[1:].any((1, 2))).sum())
-        if n_empty:
-            warnings.warn(
-                f"{n_empty} of {self.embedding_dim} embedding axes cannot be told from "
-                f"{n_groups} trials and stay at the prior (zero); lower embedding_dim, "
-                "or fit more trials",
-                UserWarning,
-                stacklevel=4,
             )

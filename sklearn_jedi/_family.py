@@ -21,7 +21,8 @@ from sklearn_jedi._first_states import (
 from sklearn_jedi._forecast_scores import forecast_score
 from sklearn_jedi._latent_dynamics import LatentDynamics
 from sklearn_jedi._moments import Basis
-from sklearn_jedi._noisy_model import NoisyModel, log_rates, square_roots
+from sklearn_jedi._noisy_model import NoisyModel, gaussian_units, log_rates
+from sklearn_jedi._nonlinearities import scaled_nonlinearity
 from sklearn_jedi._scaling import Scaling
 from sklearn_jedi._selection import Settings
 from sklearn_jedi._smoother import StateSpace
@@ -161,8 +162,12 @@ def random_units(
     return Basis(P, nothing, threshold, np.zeros(n_units)), factor
 
 
-def choose_gain(sessions: Sequence[Session], poisson: bool, **params: Any) -> float:
+def choose_gain(
+    sessions: Sequence[Session], poisson: bool, **params: Any
+) -> tuple[float, bool]:
     """The gain of the best forecasts of training trials that are held out.
+
+    And whether Ctrl-C ended the choice, in favour of the first.
 
     Parameters
     ----------
@@ -179,14 +184,14 @@ def choose_gain(sessions: Sequence[Session], poisson: bool, **params: Any) -> fl
         if out.any() and session.trials.lengths[out].max() > 2:
             held_out.append((len(fitted) - 1, session.trials.take(numbers[out])))
     if sum(len(trials) for _, trials in held_out) < _FEWEST_HELD_OUT:
-        return _GAINS[0]
+        return _GAINS[0], False
     scores = {}
     for gain in _GAINS:
         family = fit_family(
             fitted, gain=gain, poisson=poisson, n_rounds=_ROUNDS_TO_CHOOSE, **params
         )
         if family.interrupted:
-            return _GAINS[0]
+            return _GAINS[0], True
         pairs = [
             (family.models[k], family.models[k].prepare(trials, np.empty(0)))
             for k, trials in held_out
@@ -196,7 +201,7 @@ def choose_gain(sessions: Sequence[Session], poisson: bool, **params: Any) -> fl
             scores[gain] = forecast_score(pairs, poisson=poisson)
     best = max(_GAINS, key=scores.__getitem__)
     enough = scores[best] > scores[_GAINS[0]] + _WORTH_CHANGING
-    return best if enough else _GAINS[0]
+    return best if enough else _GAINS[0], False
 
 
 def fit_family(
@@ -280,11 +285,9 @@ def first_states(
     session: Session, n_latents: int, poisson: bool
 ) -> tuple[FirstStates, int]:
     """Whitened states of a session (of square roots of counts), and the kernel used."""
-    if poisson:
-        trials, centre = square_roots(session.trials)
-    else:
-        trials = session.trials.in_units(session.scaling)
-        centre = session.scaling.to_network(session.mean)
+    trials, centre = gaussian_units(
+        session.trials, session.scaling, session.mean, poisson=poisson
+    )
     width = kernel_width(trials)
     return whitened(smoothed_states(trials, centre, n_latents, width)), width
 
@@ -293,7 +296,8 @@ def features_of(units: Basis, gain: float) -> Callable[[np.ndarray], np.ndarray]
     """Features of states (n, n_latents): the units' activity, and a constant."""
 
     def features(z: np.ndarray) -> np.ndarray:
-        activity = np.tanh(gain * (z @ units.P.T + units.drive_mean)) / gain
+        x = z @ units.P.T + units.drive_mean
+        activity = scaled_nonlinearity(NONLINEARITY, x, gain)
         return np.column_stack([activity, np.ones(len(z))])
 
     return features

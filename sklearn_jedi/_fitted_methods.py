@@ -6,20 +6,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_jedi import _persistence, _predictions
+from sklearn_jedi._base import TrialTransformer
 from sklearn_jedi._low_rank_rnn import LowRankRNN
 from sklearn_jedi._model import Model
 from sklearn_jedi._parameters import check_integer
-from sklearn_jedi._saving import SavedEstimator
 from sklearn_jedi._threads import few_threads
 from sklearn_jedi._trials import Trials
 from sklearn_jedi._validation import check_counts, check_trials, is_2d
 
 
-class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEstimator):
+class FittedMethods(TrialTransformer):
     """The methods of `JEDIEstimator` that need a fit."""
 
     _LEARNED = (

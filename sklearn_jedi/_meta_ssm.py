@@ -18,10 +18,9 @@ from sklearn_jedi._adaptation import adapt_session
 from sklearn_jedi._family import LatentModel, Session, choose_gain, fit_family
 from sklearn_jedi._noisy_model import with_centres
 from sklearn_jedi._parameters import check_meta_parameters
-from sklearn_jedi._progress import show_progress
 from sklearn_jedi._scaling import choose_scaling
 from sklearn_jedi._session_methods import SessionMethods
-from sklearn_jedi._sessions import SessionTrials, check_sessions
+from sklearn_jedi._sessions import UNNAMED, SessionTrials, check_sessions
 from sklearn_jedi._threads import few_threads
 from sklearn_jedi._validation import check_counts, check_labels
 
@@ -112,6 +111,7 @@ class MetaDynamicalSSM(SessionMethods):
         ``transform`` of the training trials.
     sessions_ : array of shape (n_sessions,)
         Labels of the sessions, in order of appearance; those of `adapt` come last.
+        ``[None]`` where `fit` was given none.
     n_latents_, rank_, gain_ : int, int, float
         What was used.
     n_iter_ : int
@@ -203,19 +203,8 @@ class MetaDynamicalSSM(SessionMethods):
         self.random_state = random_state
         self.verbose = verbose
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.input_tags.allow_nan = True
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
-
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_models")
-
-    @property
-    def _n_features_out(self) -> int:
-        return self.embedding_dim
 
     def fit(
         self,
@@ -297,7 +286,9 @@ class MetaDynamicalSSM(SessionMethods):
                 "n_units": self.n_units,
                 "ridge": self.ridge,
             }
-            self.gain_ = self._gain(recordings, poisson, params)
+            self.gain_, interrupted = self._gain(recordings, poisson, params)
+            if interrupted:
+                params["n_rounds"] = 0
             family = fit_family(
                 recordings,
                 gain=self.gain_,
@@ -305,7 +296,7 @@ class MetaDynamicalSSM(SessionMethods):
                 report=self._report_round,
                 **params,
             )
-            self.interrupted_ = family.interrupted
+            self.interrupted_ = interrupted or family.interrupted
             models, error = self._train(parts, family.models)
             self._infer(parts, models)
             models = [with_centres(model, self.embeddings_) for model in models]
@@ -315,29 +306,22 @@ class MetaDynamicalSSM(SessionMethods):
         self._set_sessions(
             dict(zip([part.label for part in parts], models, strict=True)), neurons
         )
-        self._warn_of_empty_axes(parts, models[0].bilinear.A)
-        if self.interrupted_:
-            warnings.warn(
-                "the fit was interrupted: what had been learned until then is kept "
-                f"(EM round {self.n_iter_}, epoch {len(self.history_)} of "
-                f"{self.max_epochs})",
-                UserWarning,
-                stacklevel=2,
-            )
+        self._warn_of_axes(parts, models[0])
+        self._warn_of_interrupt()
         if error is not None:
             raise error
         return self
 
     def _gain(
         self, recordings: list[Session], poisson: bool, params: dict[str, Any]
-    ) -> float:
-        """The gain given, or the one that is chosen."""
+    ) -> tuple[float, bool]:
+        """The gain given or chosen, and whether Ctrl-C ended the choice."""
         if self.gain != "auto":
-            return float(self.gain)
-        gain = choose_gain(recordings, poisson, **params)
+            return float(self.gain), False
+        gain, interrupted = choose_gain(recordings, poisson, **params)
         if self.verbose:
             print(f"gain={gain:g}")
-        return gain
+        return gain, interrupted
 
     def _train(
         self, parts: Sequence[SessionTrials], models: list[LatentModel]
@@ -437,6 +421,10 @@ class MetaDynamicalSSM(SessionMethods):
 
     def _check_new(self, sessions: ArrayLike) -> None:
         check_is_fitted(self)
+        if sessions is None or UNNAMED in self._models:
+            raise ValueError(
+                "adapt needs sessions=, the session of each trial, here and in fit"
+            )
         labels = np.asarray(sessions, dtype=object).ravel().tolist()
         known = sorted({label for label in labels if label in self._models}, key=str)
         if known:
@@ -450,13 +438,6 @@ class MetaDynamicalSSM(SessionMethods):
             check_counts(part.summary, "likelihood", "gaussian")
         scaling = choose_scaling(part.summary.mean, part.summary.sd)
         return Session(part.trials, scaling, part.summary.mean)
-
-    def _set_sessions(self, models: dict[Any, LatentModel], neurons: Any) -> None:
-        self._models, self._neurons = models, neurons
-        self.sessions_ = np.array(list(models))
-        sizes = np.array([len(model.loading) for model in models.values()])
-        named = all(hasattr(one, "n_neurons_in_") for one in neurons.values())
-        self.n_neurons_in_ = sizes if named else int(sizes[0])
 
     def _infer(
         self, parts: Sequence[SessionTrials], models: list[LatentModel]
@@ -502,22 +483,8 @@ class MetaDynamicalSSM(SessionMethods):
                 stacklevel=3,
             )
 
-    def _report_round(self, done: int, total: int, text: str) -> None:
-        if self.verbose:
-            show_progress("EM round", done, total, text)
-
-    def _warn_of_empty_axes(
-        self, parts: Sequence[SessionTrials], A: np.ndarray
-    ) -> None:
-        n_empty = int((~A[1:].any((1, 2))).sum())
-        if n_empty:
-            n_trials = sum(len(part.rows) for part in parts)
-            n_groups = sum(part.trials.n_groups for part in parts)
-            what = "trials" if n_groups == n_trials else "sessions"
-            warnings.warn(
-                f"{n_empty} of {self.embedding_dim} embedding axes cannot be told from "
-                f"{n_groups} {what} and stay at the prior (zero); lower embedding_dim, "
-                f"or fit more {what}",
-                UserWarning,
-                stacklevel=3,
-            )
+    def _warn_of_axes(self, parts: Sequence[SessionTrials], model: LatentModel) -> None:
+        n_trials = sum(len(part.rows) for part in parts)
+        n_groups = sum(part.trials.n_groups for part in parts)
+        what = "trials" if n_groups == n_trials else "sessions"
+        self._warn_of_empty_axes(model.bilinear.A, n_groups, what)

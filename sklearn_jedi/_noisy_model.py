@@ -30,7 +30,6 @@ _FEWEST_SPIKES = 0.5
 _MAX_ROUNDS = 40
 _N_CENTRES = 4
 
-
 AnyNoisy = TypeVar("AnyNoisy", bound="NoisyModel")
 
 
@@ -128,10 +127,17 @@ class _SquareRoot:
         return X**2
 
 
-def square_roots(counts: Trials) -> tuple[Trials, np.ndarray]:
-    """Square roots of counts, and their means (n_neurons,)."""
-    roots = counts.in_units(_SquareRoot())
-    moments = RunningMoments(counts.n_neurons)
+def gaussian_units(
+    trials: Trials, scaling: Scaling, mean: np.ndarray, *, poisson: bool
+) -> tuple[Trials, np.ndarray]:
+    """Trials as recordings with Gaussian noise, and their means (n_neurons,).
+
+    In network units, or square roots of counts.
+    """
+    if not poisson:
+        return trials.in_units(scaling), scaling.to_network(mean)
+    roots = trials.in_units(_SquareRoot())
+    moments = RunningMoments(trials.n_neurons)
     for block in roots.blocks():
         moments.add(block.values, block.recorded)
     return roots, moments.mean
@@ -191,10 +197,7 @@ def fit_noisy(
             report=report,
         ).run(_MAX_ROUNDS if rounds else 0)
 
-    if poisson:
-        network_units, centre = square_roots(trials)
-    else:
-        network_units, centre = trials.in_units(scaling), scaling.to_network(mean)
+    network_units, centre = gaussian_units(trials, scaling, mean, poisson=poisson)
     width = settings.window or kernel_width(network_units)
     first = smoothed_states(network_units, centre, rank, width)
     fit = em(first)

@@ -7,17 +7,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_jedi import _persistence, _predictions
+from sklearn_jedi._base import TrialTransformer
 from sklearn_jedi._family import LatentModel
 from sklearn_jedi._fitted_methods import check_embeddings
 from sklearn_jedi._forecast_scores import forecast_score
 from sklearn_jedi._latent_dynamics import LatentDynamics
 from sklearn_jedi._parameters import check_integer
-from sklearn_jedi._saving import SavedEstimator
-from sklearn_jedi._sessions import Neurons, SessionTrials, check_sessions
+from sklearn_jedi._sessions import UNNAMED, Neurons, SessionTrials, check_sessions
 from sklearn_jedi._threads import few_threads
 from sklearn_jedi._trials import Trials
 from sklearn_jedi._validation import check_counts, is_2d
@@ -25,27 +24,25 @@ from sklearn_jedi._validation import check_counts, is_2d
 Part = tuple[SessionTrials, LatentModel, Trials]
 
 
-class SessionMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEstimator):
+class SessionMethods(TrialTransformer):
     """The methods of `MetaDynamicalSSM` that need a fit."""
 
     _LEARNED = (
         "embeddings_",
-        "sessions_",
         "n_latents_",
         "rank_",
         "gain_",
         "n_features_in_",
         "feature_names_in_",
         "n_timepoints_in_",
-        "n_neurons_in_",
         "neuron_names_in_",
         "n_iter_",
         "interrupted_",
         "best_epoch_",
     )
     embedding: str
-    embedding_dim: int
     likelihood: str
+    batch_size: int
     _models: dict[Any, LatentModel]
     _neurons: dict[Any, Neurons]
 
@@ -300,6 +297,14 @@ class SessionMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
                 out[row] = trial
         return _like(X, out)
 
+    def _set_sessions(
+        self, models: dict[Any, LatentModel], neurons: dict[Any, Neurons]
+    ) -> None:
+        self._models, self._neurons = models, neurons
+        self.sessions_ = np.array(list(models))
+        sizes = np.array([len(model.loading) for model in models.values()])
+        self.n_neurons_in_ = int(sizes[0]) if UNNAMED in models else sizes
+
     def _pack_fitted(self, arrays: _persistence.Arrays) -> Any:
         names = {
             number: list(neurons.neuron_names_in_)
@@ -314,14 +319,16 @@ class SessionMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
 
     def _unpack_fitted(self, tree: Any, arrays: _persistence.Arrays) -> None:
         models = _persistence.unpack_family(tree["models"], arrays)
-        self._models = dict(zip(tree["sessions"], models, strict=True))
-        self._neurons = {}
-        for number, (label, model) in enumerate(self._models.items()):
-            neurons = self._neurons[label] = Neurons(32)
+        known = {}
+        for number, (label, model) in enumerate(
+            zip(tree["sessions"], models, strict=True)
+        ):
+            neurons = known[label] = Neurons(self.batch_size)
             neurons.n_neurons_in_ = len(model.loading)
             names = tree["names"].get(str(number))
             if names is not None:
                 neurons.neuron_names_in_ = np.array(names, dtype=object)
+        self._set_sessions(dict(zip(tree["sessions"], models, strict=True)), known)
 
 
 def _like(X: Any, trials: list[np.ndarray]) -> Any:

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 from sklearn_jedi._trials import Trials
 from sklearn_jedi._validation import Summary, check_labels, check_trials
 
-# The label of the only session where none was given.
-UNNAMED = 0
+# The label of the only session where none was given; nothing else can have it.
+UNNAMED = None
 
 
 class Neurons:
@@ -37,7 +37,7 @@ class SessionTrials(NamedTuple):
 
     Attributes
     ----------
-    label : int, float or str
+    label : int, float, str or None
     rows : int array of shape (n_trials,)
         Which trials of X these are.
     trials : Trials

@@ -27,7 +27,7 @@ import numpy as np
 
 from sklearn_jedi import _em, _moments
 from sklearn_jedi._first_states import FirstStates, start_trials
-from sklearn_jedi._joint import JointBlock, joint_blocks, padded
+from sklearn_jedi._joint_blocks import JointBlock, joint_blocks, padded
 from sklearn_jedi._nonlinearities import scaled_nonlinearity
 from sklearn_jedi._readout import (
     ReadoutSums,
@@ -184,9 +184,7 @@ class StateSpaceEM:
                 if done:
                     break
             if max_iter and self._evidence(part, _STEPS) < best:
-                n_iter = self.n_iter
                 self.__dict__.update(kept)
-                self.n_iter = n_iter
             self._paths = {}
             for _ in range(_PASSES if more and max_iter else 0):
                 self._round(self.trials, {})
@@ -197,8 +195,8 @@ class StateSpaceEM:
         return self
 
     def _state(self) -> dict[str, Any]:
-        """What a round changes."""
-        names = ("models", "basis", "n_iter", "_penalty", "_ff")
+        """What a round changes, but for the number of rounds."""
+        names = ("models", "basis", "_penalty", "_ff")
         state = {name: getattr(self, name) for name in names}
         copies = {"_paths": dict(self._paths), "_embeddings": dict(self._embeddings)}
         return {**state, **copies}

@@ -1,9 +1,10 @@
 r"""Variational training of latent dynamics that sessions share, from EM's solution.
 
 The model is that of `_smoother`, with weights from a hypernetwork; recognition networks
-(`_encoder`) stand in for the smoother, and dynamics and recognition climb the evidence
-lower bound together [1]_, [2]_, after recognition alone. Only the dynamics are kept,
-and only where they forecast held-out trials better than EM's: states and embeddings are
+(`_variational_recognition`) stand in for the smoother, and dynamics and recognition
+climb the evidence lower bound together [1]_, [2]_, after recognition alone. Only the
+dynamics are kept, and only where they forecast held-out trials better than EM's: states
+and embeddings are
 always inferred by the smoother.
 
 References
@@ -26,19 +27,19 @@ from skorch.callbacks import GradientNormClipping
 from torch import nn
 
 from sklearn_jedi._callbacks import Horizons, KeepBest, ProgressBar
-from sklearn_jedi._encoder import Recognition, float_tensor
 from sklearn_jedi._hypernetwork import Hypernetwork
 from sklearn_jedi._net import JEDINet, NonFiniteLossError, _cuda_devices
-from sklearn_jedi._session_batches import (
+from sklearn_jedi._smoother import StateSpace
+from sklearn_jedi._threads import few_threads
+from sklearn_jedi._trials import Trials
+from sklearn_jedi._variational_data import (
     Forecasts,
     Recordings,
     ShuffledBatches,
     held_out_trials,
 )
-from sklearn_jedi._smoother import StateSpace
-from sklearn_jedi._threads import few_threads
-from sklearn_jedi._trials import Trials
 from sklearn_jedi._variational_model import LatentFamily, VariationalModel
+from sklearn_jedi._variational_recognition import Recognition, float_tensor
 
 # Held-out trials are forecast every so many epochs.
 _SCORED_EVERY = 5

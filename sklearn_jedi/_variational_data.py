@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from sklearn_jedi._encoder import float_tensor
 from sklearn_jedi._rollout import free_run
 from sklearn_jedi._smoother import StateSpace, smooth
 from sklearn_jedi._trials import Block, Trials
+from sklearn_jedi._variational_recognition import float_tensor
 
 # Of a session's trials, one in so many is held out, where there are as many as three,
 # and no more than that many.

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from sklearn_jedi._encoder import Recognition, float_tensor
 from sklearn_jedi._hypernetwork import Hypernetwork
 from sklearn_jedi._nonlinearities import get_nonlinearity
 from sklearn_jedi._smoother import StateSpace
+from sklearn_jedi._variational_recognition import Recognition, float_tensor
 
 
 class LatentFamily(nn.Module):

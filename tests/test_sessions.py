@@ -114,6 +114,19 @@ def test_adapt_refuses_sessions_that_are_known_and_too_few_neurons(data, meta):
     refused(meta.adapt, data.X[:2], "one label per trial", sessions=["x"])
 
 
+def test_one_session_labelled_zero_is_not_one_without_a_label(data):
+    X = data.X[:3]
+    meta = MetaDynamicalSSM(embedding="trial").fit(X, sessions=[0, 0, 0])
+    refused(meta.transform, X, "pass sessions=")
+    refused(meta.transform, X[:1], r"adapt\(X_new", sessions=[1])
+
+
+def test_adapt_needs_sessions_here_and_in_fit(data, meta):
+    refused(meta.adapt, data.X[:1], "adapt needs sessions=", sessions=None)
+    alone = MetaDynamicalSSM().fit(data.X[:3])
+    refused(alone.adapt, data.X[3:4], "adapt needs sessions=", sessions=["new"])
+
+
 def test_trials_too_short_to_score(data, meta):
     refused(meta.score, [data.X[0][:2]], "at least 3 time points", sessions=[0])
     assert np.isfinite(meta.score([data.X[0][:3], data.X[1][:2]], sessions=[0, 0]))
