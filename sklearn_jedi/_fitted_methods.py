@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_jedi import _persistence, _predictions
 from sklearn_jedi._base import TrialTransformer
+from sklearn_jedi._labelled import ahead_of, like
 from sklearn_jedi._low_rank_rnn import LowRankRNN
 from sklearn_jedi._model import Model
 from sklearn_jedi._parameters import check_integer
@@ -153,7 +154,7 @@ class FittedMethods(TrialTransformer):
 
         Returns
         -------
-        array of the shape of X, or list of arrays
+        array of the shape of X, or list of arrays, or DataArray where X is one
             Expected recordings, also where X has gaps; NaN after a trial's end. With
             "state" the first time point recorded from all neurons is copied from X, and
             what comes before is NaN.
@@ -178,7 +179,7 @@ class FittedMethods(TrialTransformer):
 
         Returns
         -------
-        array of the shape of X, or list of arrays
+        array of the shape of X, or list of arrays, or DataArray where X is one
             NaN after a trial's end.
         """
         return self._like_trials(_predictions.smoothed, X, conditions)
@@ -209,7 +210,8 @@ class FittedMethods(TrialTransformer):
         Returns
         -------
         mean : array of shape (n_trials, n_steps, n_neurons)
-            Expected recordings at the new time points; 2-D where X is.
+            Expected recordings at the new time points; 2-D where X is. Of a DataArray
+            one, whose times go on from those of X.
         std : array of the same shape
             Only with `return_std`: standard deviations of recordings there, from the
             posterior of state and embedding, the noise of each step and, unless
@@ -226,6 +228,7 @@ class FittedMethods(TrialTransformer):
         parts = [part.astype(trials.dtype, copy=False) for part in parts]
         if is_2d(X):
             parts = [part[..., 0] for part in parts]
+        parts = [ahead_of(X, part) for part in parts]
         return (parts[0], parts[1]) if return_std else parts[0]
 
     def score(
@@ -281,7 +284,7 @@ class FittedMethods(TrialTransformer):
             out = np.full(trials.source.shape, np.nan, trials.dtype)
         with few_threads(trials.n_neurons):
             _predictions.write(pieces(self._model, trials), trials, out)
-        return out[..., 0] if is_2d(X) else out
+        return out[..., 0] if is_2d(X) else like(X, out)
 
 
 def check_embeddings(Z: ArrayLike, n_axes: int) -> np.ndarray:

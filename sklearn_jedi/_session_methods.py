@@ -14,6 +14,7 @@ from sklearn_jedi._base import TrialTransformer
 from sklearn_jedi._family import LatentModel
 from sklearn_jedi._fitted_methods import check_embeddings
 from sklearn_jedi._forecast_scores import forecast_score
+from sklearn_jedi._labelled import ahead_of, like
 from sklearn_jedi._latent_dynamics import LatentDynamics
 from sklearn_jedi._parameters import check_integer
 from sklearn_jedi._sessions import UNNAMED, Neurons, SessionTrials, check_sessions
@@ -160,7 +161,7 @@ class SessionMethods(TrialTransformer):
 
         Returns
         -------
-        array of the shape of X, or list of arrays
+        array of the shape of X, or list of arrays, or DataArray where X is one
             Counts per bin with ``likelihood="poisson"``; NaN after a trial's end.
         """
         return self._like_trials(_predictions.free_runs, X, sessions)
@@ -175,7 +176,7 @@ class SessionMethods(TrialTransformer):
 
         Returns
         -------
-        array of the shape of X, or list of arrays
+        array of the shape of X, or list of arrays, or DataArray where X is one
             Without noise, gaps filled in; NaN after a trial's end.
         """
         return self._like_trials(_predictions.smoothed, X, sessions)
@@ -205,7 +206,8 @@ class SessionMethods(TrialTransformer):
         Returns
         -------
         mean : list of arrays (n_steps, n_neurons of the session), or array
-            Expected recordings at the new time points; an array where X is one.
+            Expected recordings at the new time points; an array, or a DataArray whose
+            times go on, where X is one.
         std : the same
             Only with `return_std`: standard deviations of recordings there, from the
             posterior of latents and embedding, the noise of each step and that of the
@@ -225,7 +227,10 @@ class SessionMethods(TrialTransformer):
                 mean[row] = ahead.mean[k].astype(dtype, copy=False)
                 if ahead.std is not None:
                     std[row] = ahead.std[k].astype(dtype, copy=False)
-        return (_like(X, mean), _like(X, std)) if return_std else _like(X, mean)
+        first = ahead_of(X, _in_form_of(X, mean))
+        if not return_std:
+            return first
+        return first, ahead_of(X, _in_form_of(X, std))
 
     def score(
         self, X: ArrayLike, y: Any = None, *, sessions: ArrayLike | None = None
@@ -295,7 +300,7 @@ class SessionMethods(TrialTransformer):
                 _predictions.write(pieces(model, trials), trials, own)
             for row, trial in zip(part.rows, own, strict=True):
                 out[row] = trial
-        return _like(X, out)
+        return like(X, _in_form_of(X, out))
 
     def _set_sessions(
         self, models: dict[Any, LatentModel], neurons: dict[Any, Neurons]
@@ -331,7 +336,7 @@ class SessionMethods(TrialTransformer):
         self._set_sessions(dict(zip(tree["sessions"], models, strict=True)), known)
 
 
-def _like(X: Any, trials: list[np.ndarray]) -> Any:
+def _in_form_of(X: Any, trials: list[np.ndarray]) -> Any:
     """A list of trials in the form of X."""
     if is_2d(X):
         return np.stack([trial[:, 0] for trial in trials])

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sklearn_jedi._labelled import in_order
 from sklearn_jedi._trials import Trials
 from sklearn_jedi._validation import Summary, check_labels, check_trials
 
@@ -87,6 +88,7 @@ def check_sessions(
         If the trials cannot be used; the message names the session.
     """
     reset = known is None
+    X = in_order(X)
     if sessions is None:
         if known is not None and list(known) != [UNNAMED]:
             labels = list(known)

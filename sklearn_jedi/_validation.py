@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
+from sklearn_jedi._labelled import in_order, neuron_names
 from sklearn_jedi._running import RunningMoments
 from sklearn_jedi._trials import Trials
 
@@ -144,6 +145,9 @@ def _source(estimator: Any, X: Any, reset: bool) -> tuple[Any, int]:
     if _is_sliced_by_trial(X):
         if X.shape[0] < 1:
             raise ValueError(f"X has 0 sample(s) (trials): its shape is {X.shape}")
+        names, X = neuron_names(X), in_order(X)
+        if names is not None:
+            _check_names(estimator, {"X": names}, reset)
         if reset:
             validate_data(estimator, X, skip_check_array=True)
         return X, X.shape[1]
@@ -197,22 +201,26 @@ def _check_columns(estimator: Any, X: Sequence, reset: bool) -> None:
     for number, trial in enumerate(X):
         columns = list(getattr(trial, "columns", []))
         if columns and all(isinstance(name, str) for name in columns):
-            named[number] = columns
-    if not named:
-        return
+            named[f"trial {number}"] = columns
+    if named:
+        _check_names(estimator, named, reset)
+
+
+def _check_names(estimator: Any, named: dict[str, list], reset: bool) -> None:
+    """Hold the names of units against each other in `fit`, later against fit's."""
     expected, since = next(iter(named.values())), "the first trial"
     if not reset:
         known = getattr(estimator, "neuron_names_in_", None)
         if known is None:
             return
         expected, since = list(known), "fit"
-    for number, names in named.items():
+    for what, names in named.items():
         if names != expected and len(names) == len(expected):
             other = next(a for a, b in zip(names, expected, strict=True) if a != b)
             raise ValueError(
-                f"the columns of trial {number} are not those of {since}, or in "
-                f"another order (the first that differs: {other!r}); select the same "
-                "units in the same order"
+                f"the units of {what} are not those of {since}, or in another order "
+                f"(the first that differs: {other!r}); select the same units in the "
+                "same order"
             )
     if reset:
         estimator.neuron_names_in_ = np.array(expected, dtype=object)

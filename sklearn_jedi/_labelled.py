@@ -1,0 +1,62 @@
+"""Labelled arrays (xarray): read by the names of their axes, and labelled on return.
+
+xarray is never imported here: whoever passes a `DataArray` has it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+DIMS = ("trial", "time", "neuron")
+
+
+def is_labelled(X: Any) -> bool:
+    """Whether X is an `xarray.DataArray` of trials."""
+    return hasattr(X, "dims") and hasattr(X, "coords") and X.ndim == 3
+
+
+def in_order(X: Any) -> Any:
+    """Trials by time by neurons, where axes have these names; others stay in order."""
+    if is_labelled(X) and set(X.dims) == set(DIMS):
+        return X.transpose(*DIMS)
+    return X
+
+
+def neuron_names(X: Any) -> list | None:
+    """Labels of the neurons, where the array has them."""
+    if not is_labelled(X):
+        return None
+    name = in_order(X).dims[2]
+    # of a dimension without coordinates xarray would make up 0, 1, ...
+    return X.coords[name].values.tolist() if name in X.coords else None
+
+
+def like(X: Any, values: np.ndarray) -> Any:
+    """Values in the order trial, time, neuron, labelled as X is."""
+    if not is_labelled(X):
+        return values
+    return in_order(X).copy(data=values).transpose(*X.dims)
+
+
+def ahead_of(X: Any, values: np.ndarray) -> Any:
+    """The time points after those of X, (n_trials, n_steps, n_neurons), labelled.
+
+    Their times go on from the last of X in its own steps. They have none where X has
+    none, or where trials end at different times.
+    """
+    if not is_labelled(X):
+        return values
+    ordered = in_order(X)
+    time, n_steps = ordered.dims[1], values.shape[1]
+    # what was recorded along time cannot be known ahead
+    along = [name for name, labels in ordered.coords.items() if time in labels.dims]
+    new = ordered.drop_vars(along).isel({time: 0}).expand_dims({time: n_steps}, axis=1)
+    new = new.copy(data=values)
+    last = np.asarray(ordered.isel({time: -1}), dtype=float)
+    if time in along and not np.isnan(last).all(1).any():
+        known = ordered.coords[time].values
+        steps = np.arange(1, n_steps + 1) * (known[-1] - known[-2])
+        new = new.assign_coords({time: known[-1] + steps})
+    return new.transpose(*X.dims)
