@@ -26,7 +26,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import clone
 
-from benchmarks._linear import LinearStateSpace
 from benchmarks._side_by_side_data import DataSet
 from benchmarks.baselines import (
     CebraTime,
@@ -41,6 +40,7 @@ from benchmarks.baselines import (
     linear_network,
 )
 from sklearn_jedi import JEDIEstimator, LowRankRNN
+from sklearn_jedi._linear_state_space import LinearStateSpace
 
 
 def alone(model: Any, X: np.ndarray, y: np.ndarray) -> Any:

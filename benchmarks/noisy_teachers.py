@@ -25,9 +25,9 @@ from benchmarks._common import (
     table,
     timed,
 )
-from benchmarks._linear import LinearStateSpace
 from benchmarks.rotation_spectra import upper
 from sklearn_jedi import JEDIEstimator
+from sklearn_jedi._linear_state_space import LinearStateSpace
 from sklearn_jedi.datasets import make_driven_teachers, make_rotation_family
 from sklearn_jedi.metrics import trajectory_r2
 

@@ -38,8 +38,8 @@ from benchmarks._common import (
     table,
     timed,
 )
-from benchmarks._linear import LinearStateSpace
 from sklearn_jedi import JEDIEstimator
+from sklearn_jedi._linear_state_space import LinearStateSpace
 from sklearn_jedi.metrics import trajectory_r2
 
 N_GIVEN = 16

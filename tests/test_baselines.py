@@ -7,7 +7,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 
-from benchmarks._linear import LinearStateSpace
 from benchmarks.baselines import (
     ForceRNN,
     OneNetwork,
@@ -17,6 +16,7 @@ from benchmarks.baselines import (
 )
 from benchmarks.baselines._force import recursive_least_squares
 from sklearn_jedi import JEDIEstimator, LowRankRNN
+from sklearn_jedi._linear_state_space import LinearStateSpace
 from sklearn_jedi.datasets import make_rotation_family
 from sklearn_jedi.metrics import trajectory_r2
 

@@ -6,7 +6,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 
-from benchmarks._linear import LinearStateSpace
 from benchmarks.baselines import (
     CebraTime,
     DynamaxLinear,
@@ -15,6 +14,7 @@ from benchmarks.baselines import (
     linear_network,
 )
 from benchmarks.baselines import _peers as peers
+from sklearn_jedi._linear_state_space import LinearStateSpace
 from sklearn_jedi.metrics import trajectory_r2
 
 PEERS = {

@@ -1,4 +1,4 @@
-"""The baseline of noisy recordings: a linear-Gaussian state-space model."""
+"""The baseline: a linear-Gaussian state-space model, the same for all trials."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class LinearStateSpace:
         self.start_sd = start_sd
 
     def fit(self, X: np.ndarray) -> LinearStateSpace:
-        """Fit to complete trials (n_trials, n_timepoints, n_neurons)."""
+        """Fit to trials (n_trials, n_timepoints, n_neurons), NaN where missing."""
         self._start(X)
         for _ in range(self.n_iter):
             self._maximise(X, *self._smooth(X))
@@ -66,7 +66,8 @@ class LinearStateSpace:
 
     def _start(self, X: np.ndarray) -> None:
         k, n_neurons = self.n_states, X.shape[2]
-        self.d = X.mean((0, 1))
+        self.d = np.nanmean(X, (0, 1))
+        X = np.where(np.isnan(X), self.d, X)
         smooth = gaussian_filter1d(X - self.d, self.start_sd, axis=1, mode="nearest")
         flat = smooth.reshape(-1, n_neurons)
         self.C = np.linalg.eigh(flat.T @ flat)[1][:, ::-1][:, :k]
@@ -123,27 +124,44 @@ class LinearStateSpace:
         self, X: np.ndarray, means: np.ndarray, covs: np.ndarray, across: np.ndarray
     ) -> None:
         (n, T, n_neurons), k = X.shape, self.n_states
-        covs, across = covs[0], across[0]
-        states, flat = _with_ones(means), X.reshape(-1, n_neurons)
-        gram = states.T @ states
-        gram[:k, :k] += n * covs.sum(0)
-        readout = np.linalg.solve(gram, states.T @ flat).T
-        self.C, self.d = readout[:, :k], readout[:, k]
-        spread = np.einsum("ik,kl,il->i", self.C, covs.mean(0), self.C)
-        error = ((flat - states @ readout.T) ** 2).mean(0) + spread
-        self.R = np.maximum(error, _LEAST_NOISE)
+        self._read_out(X, means, covs)
+        # of trials without gaps, which share their covariances, the first stands for all
+        times = n // len(covs)
+        covs, across = times * covs.sum(0), times * across.sum(0)
 
         before, after = _with_ones(means[:, :-1]), means[:, 1:].reshape(-1, k)
         gram, cross = before.T @ before, before.T @ after
-        gram[:k, :k] += n * covs[:-1].sum(0)
-        cross[:k] += n * across.sum(0).T
+        gram[:k, :k] += covs[:-1].sum(0)
+        cross[:k] += across.sum(0).T
         map_ = np.linalg.solve(gram, cross)
         self.A, self.b = map_[:k].T, map_[k]
-        Q = after.T @ after + n * covs[1:].sum(0) - cross.T @ map_
+        Q = after.T @ after + covs[1:].sum(0) - cross.T @ map_
         self.Q = (Q + Q.T) / (2 * n * (T - 1)) + 1e-9 * np.eye(k)
         self.first_mean = means[:, 0].mean(0)
         scatter = np.cov(means[:, 0].T, bias=True).reshape(k, k)
-        self.first_cov = covs[0] + scatter
+        self.first_cov = covs[0] / n + scatter
+
+    def _read_out(self, X: np.ndarray, means: np.ndarray, covs: np.ndarray) -> None:
+        """Readout and noise of each neuron, from the bins in which it was recorded."""
+        (n, T, n_neurons), k = X.shape, self.n_states
+        recorded = ~np.isnan(X)
+        states = _with_ones(means)
+        flat = np.where(recorded, X, 0.0).reshape(-1, n_neurons)
+        cross = states.T @ flat
+        if recorded.all():
+            gram = (states.T @ states)[None]
+            gram[:, :k, :k] += n * covs[0].sum(0)
+        else:
+            second = states[:, :, None] * states[:, None]
+            second[:, :k, :k] += np.broadcast_to(covs, (n, T, k, k)).reshape(-1, k, k)
+            second = second.reshape(len(flat), -1)
+            weights = recorded.reshape(-1, n_neurons).astype(float)
+            gram = (weights.T @ second).reshape(n_neurons, k + 1, k + 1)
+        readout = np.linalg.solve(gram, cross.T[:, :, None])[:, :, 0]
+        self.C, self.d = readout[:, :k], readout[:, k]
+        # the expected squared error is x'x - x'E[z] C at the optimum
+        error = (flat**2).sum(0) - (cross.T * readout).sum(1)
+        self.R = np.maximum(error / recorded.sum((0, 1)), _LEAST_NOISE)
 
 
 def _times(vectors: np.ndarray, matrices: np.ndarray) -> np.ndarray:
