@@ -123,9 +123,9 @@ class LinearStateSpace:
     def _maximise(
         self, X: np.ndarray, means: np.ndarray, covs: np.ndarray, across: np.ndarray
     ) -> None:
-        (n, T, n_neurons), k = X.shape, self.n_states
+        (n, T, _), k = X.shape, self.n_states
         self._read_out(X, means, covs)
-        # of trials without gaps, which share their covariances, the first stands for all
+        # trials without gaps share their covariances: the first stands for all
         times = n // len(covs)
         covs, across = times * covs.sum(0), times * across.sum(0)
 

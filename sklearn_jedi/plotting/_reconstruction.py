@@ -21,6 +21,8 @@ class ReconstructionDisplay:
         One trial, in the units of the data.
     dt : float, default=0.01
         Time step in seconds.
+    start : float, default=0.0
+        Time of the first bin in seconds.
 
     Attributes
     ----------
@@ -31,26 +33,60 @@ class ReconstructionDisplay:
     """
 
     def __init__(
-        self, activity: ArrayLike, reconstruction: ArrayLike, dt: float = 0.01
+        self,
+        activity: ArrayLike,
+        reconstruction: ArrayLike,
+        dt: float = 0.01,
+        start: float = 0.0,
     ) -> None:
         self.activity = np.asarray(activity)
         self.reconstruction = np.asarray(reconstruction)
         self.dt = dt
+        self.start = start
 
     @classmethod
     def from_estimator(
         cls, estimator: Any, X: Any, *, trial: int = 0, ax: Any = None
     ) -> ReconstructionDisplay:
-        """Reconstruct one of the trials with a fitted estimator, and plot it."""
+        """Reconstruct one of the trials with a fitted estimator, and plot it.
+
+        Parameters
+        ----------
+        estimator : JEDIEstimator
+            Fitted.
+        X : array-like of shape (n_trials, n_timepoints, n_neurons) or list of arrays
+            Trials.
+        trial : int, default=0
+            Which of them.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a new figure.
+
+        Returns
+        -------
+        ReconstructionDisplay
+        """
         one = np.asarray(X[trial])
         runs = estimator.reconstruct(one[np.newaxis])
         return cls(one, runs[0], estimator.dt).plot(ax)
 
     def plot(self, ax: Any = None, *, n_neurons: int = 6) -> Any:
-        """Draw the traces one above the other; returns self."""
+        """Draw the traces one above the other.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a new figure.
+        n_neurons : int, default=6
+            How many, the most variable ones.
+
+        Returns
+        -------
+        ReconstructionDisplay
+            Itself.
+        """
         ax = get_axes(ax)
         most = np.argsort(-np.nanstd(self.reconstruction, axis=0))[:n_neurons]
-        time = self.dt * np.arange(len(self.activity))
+        time = self.start + self.dt * np.arange(len(self.activity))
         recorded = self.activity[:, most]
         spread = 1.1 * (np.nanmax(recorded, 0) - np.nanmin(recorded, 0)).max()
         for row, neuron in enumerate(most):

@@ -1,0 +1,317 @@
+"""The command `sklearn-jedi`: reports from the shell."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import shlex
+import sys
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sklearn_jedi import __version__
+
+_EXAMPLES = """examples:
+  sklearn-jedi report session.nwb --align go_cue_time --window -0.3 0.6 --label target
+  sklearn-jedi report session.nwb --align go_cue_time --trials "result == 'R'" \\
+      --units "quality == 'good' and rate > 1" --label target --group block
+  sklearn-jedi report trials.npz --key spikes --dt 0.01 --label target
+  sklearn-jedi report trials.mat --variable trials --spike-times spikes \\
+      --align goCue --window -0.3 0.6 --label target
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    argv : list of str, default=None
+        Arguments; None means those of the process.
+
+    Returns
+    -------
+    int
+        Exit status: 0 done, 2 an error that the message explains, 130 interrupted.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    args = _parser().parse_args(argv)
+    warnings.showwarning = _show_warning  # type: ignore[assignment]
+    command = "sklearn-jedi " + shlex.join(argv)
+    try:
+        report = args.run(args, command)
+    except KeyboardInterrupt:
+        print("sklearn-jedi: interrupted, nothing was written", file=sys.stderr)
+        return 130
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        print(f"sklearn-jedi: error: {error}", file=sys.stderr)
+        return 2
+    if not args.quiet:
+        for note in report.notes:
+            print(f"note: {note}")
+        print(f"report: {report.path}")
+    return 130 if report.interrupted else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sklearn-jedi",
+        description="Which dynamics produced this activity, and how do they differ "
+        "between conditions?",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="{report,demo}")
+
+    report = commands.add_parser(
+        "report",
+        help="fit a recording, analyse it, write report.html",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    report.set_defaults(run=_report)
+    report.add_argument("file", type=Path, help=".nwb, .npz or .mat file")
+    trials = report.add_argument_group("trials")
+    trials.add_argument(
+        "--align", metavar="COLUMN", help="column of event times that become 0"
+    )
+    trials.add_argument(
+        "--window",
+        nargs=2,
+        metavar=("FROM", "TO"),
+        help="seconds about the alignment (default: -0.3 0.6), or columns of times; of "
+        "trials that are cut already, the seconds to keep",
+    )
+    trials.add_argument(
+        "--bin-size", type=float, default=0.01, metavar="S", help="seconds; spike times"
+    )
+    trials.add_argument(
+        "--trials", metavar="EXPRESSION", help="such as \"result == 'R' and rt < 0.5\""
+    )
+    trials.add_argument(
+        "--units", metavar="EXPRESSION", help="such as \"quality == 'good'\""
+    )
+    trials.add_argument(
+        "--min-rate",
+        type=float,
+        default=0.5,
+        metavar="HZ",
+        help="least mean rate of a neuron, of spike counts (default: 0.5)",
+    )
+    trials.add_argument("--label", metavar="COLUMN", help="condition of each trial")
+    trials.add_argument(
+        "--group",
+        metavar="COLUMN",
+        help="such as block: never split between fit and test",
+    )
+    arrays = report.add_argument_group("arrays in .npz and .mat files")
+    arrays.add_argument("--key", metavar="NAME", help="array of activity (.npz)")
+    arrays.add_argument("--variable", metavar="NAME", help="variable of trials (.mat)")
+    arrays.add_argument("--activity", metavar="FIELD", help="field of activity (.mat)")
+    arrays.add_argument("--spike-times", metavar="FIELD", help="of spike times (.mat)")
+    arrays.add_argument("--dt", type=float, metavar="S", help="bin width in seconds")
+    arrays.add_argument("--time", metavar="NAME", help="array of bin times")
+    arrays.add_argument("--time-unit", choices=("s", "ms", "us"), default="s")
+    arrays.add_argument(
+        "--dims",
+        nargs=3,
+        default=("trial", "time", "neuron"),
+        metavar="AXIS",
+        help="what the axes are (default: trial time neuron)",
+    )
+    model = report.add_argument_group("model")
+    model.add_argument("--rank", type=int, help="default: chosen by cross-validation")
+    model.add_argument("--embedding-dim", type=int, help="default: the same")
+    model.add_argument(
+        "--tau", type=float, default=0.1, metavar="S", help="neurons' time constant"
+    )
+    model.add_argument(
+        "--observation",
+        default="auto",
+        choices=("auto", "state", "noisy", "poisson"),
+        help="default: spike counts are noisy, as square roots; others: auto",
+    )
+    demo = commands.add_parser("demo", help="the same for a simulated recording")
+    demo.set_defaults(run=_demo)
+    for one, folder in ((report, "report"), (demo, "demo")):
+        one.add_argument("--out", type=Path, default=Path(folder), metavar="FOLDER")
+        one.add_argument("--seed", type=int, default=0)
+        one.add_argument(
+            "--jobs", type=int, default=-1, help="processes; -1: all cores"
+        )
+        one.add_argument("--quiet", action="store_true", help="say nothing but errors")
+    return parser
+
+
+def _report(args: argparse.Namespace, command: str) -> Any:
+    from sklearn_jedi.report import make_report
+
+    trials = _read(args)
+    n_units = trials.X[0].shape[1]
+    trials = _with_spikes(trials, args.min_rate)
+    n_left_out = n_units - trials.X[0].shape[1]
+    notes = []
+    if n_left_out:
+        notes.append(
+            f"{n_left_out} of {n_units} neurons fire less than {args.min_rate:g} "
+            "spikes/s and are left out (--min-rate)."
+        )
+    start = trials.start if np.ndim(trials.start) == 0 else 0.0
+    return make_report(
+        trials.X,
+        dt=trials.dt,
+        labels=_column(trials, args.label, "--label", args.file),
+        label_name=args.label or "condition",
+        groups=_column(trials, args.group, "--group", args.file),
+        out=args.out,
+        rank=args.rank,
+        embedding_dim=args.embedding_dim,
+        tau=args.tau,
+        start=start + trials.dt / 2,
+        observation=args.observation,
+        title=args.file.name,
+        how=f"{command}\n\nSHA-256 of {args.file.name}: {_hash(args.file)}",
+        notes=notes,
+        random_state=args.seed,
+        n_jobs=args.jobs,
+        quiet=args.quiet,
+    )
+
+
+def _demo(args: argparse.Namespace, command: str) -> Any:
+    from sklearn_jedi.datasets import make_attractor_family
+    from sklearn_jedi.report import make_report
+
+    X, y, _ = make_attractor_family(
+        16, n_neurons=60, observation_noise=0.5, random_state=args.seed
+    )
+    names = np.array(["two points", "cycle", "ring"])
+    return make_report(
+        X,
+        dt=0.01,
+        labels=names[y],
+        label_name="network",
+        out=args.out,
+        title="Simulated recordings of three networks: two stable points, a limit "
+        "cycle, a ring of fixed points",
+        how=command,
+        random_state=args.seed,
+        n_jobs=args.jobs,
+        quiet=args.quiet,
+    )
+
+
+def _read(args: argparse.Namespace) -> Any:
+    """The trials of the file, by its kind."""
+    from sklearn_jedi import io
+
+    kind = args.file.suffix.lower()
+    array = {"dt": args.dt, "time": args.time, "time_unit": args.time_unit}
+    array["dims"] = tuple(args.dims)
+    window = None if args.window is None else tuple(map(_number, args.window))
+    if kind == ".nwb":
+        of_file = {
+            "align": args.align or "start_time",
+            "window": window or (-0.3, 0.6),
+            "bin_size": args.bin_size,
+        }
+        return io.trials_from_nwb(
+            args.file, **of_file, trials=args.trials, units=args.units
+        )
+    if kind == ".mat":
+        cut = {"align": args.align, "window": window} if args.spike_times else {}
+        trials = io.trials_from_mat(
+            args.file,
+            args.variable,
+            activity=args.activity,
+            spike_times=args.spike_times,
+            bin_size=args.bin_size,
+            **array,
+            **cut,
+        )
+    elif kind == ".npz":
+        trials = io.trials_from_npz(args.file, args.key, **array)
+    else:
+        raise ValueError(
+            f"{str(args.file)!r} is not an .nwb, .npz or .mat file: other files are "
+            "read in Python, and go to sklearn_jedi.report.make_report"
+        )
+    if args.trials or args.units:
+        trials = trials.select(args.trials, args.units)
+    if args.spike_times:
+        return trials
+    if args.align:
+        raise ValueError(
+            f"{str(args.file)!r} holds trials that are cut already: leave --align out"
+        )
+    return trials if window is None else _crop(trials, window, args.file)
+
+
+def _crop(trials: Any, window: tuple, path: Path) -> Any:
+    """Bins whose centres are within a window of seconds."""
+    if not all(isinstance(edge, float) for edge in window) or np.ndim(trials.start):
+        raise ValueError(f"--window of {str(path)!r} needs two times in seconds")
+    inside = (trials.time >= window[0]) & (trials.time < window[1])
+    if not inside.any():
+        first, last = trials.time[[0, -1]]
+        raise ValueError(
+            f"--window {window[0]:g} {window[1]:g} holds no bin of {str(path)!r}; its "
+            f"trials last from {first:g} to {last:g} s"
+        )
+    begin = int(np.argmax(inside))
+    end = begin + int(inside.sum())
+    cut = [x[begin:end] for x in trials.X]
+    X = np.stack(cut) if isinstance(trials.X, np.ndarray) else cut
+    return replace(trials, X=X, start=trials.start + begin * trials.dt)
+
+
+def _with_spikes(trials: Any, min_rate: float) -> Any:
+    """The neurons that fire, where trials are spike counts."""
+    flat = np.concatenate(list(trials.X))
+    known = flat[np.isfinite(flat)]
+    if not ((known >= 0).all() and (known % 1 == 0).all()):
+        return trials
+    rates = np.nanmean(flat, axis=0) / trials.dt
+    if not (rates >= min_rate).any():
+        raise ValueError(
+            f"no neuron fires {min_rate:g} spikes/s or more (--min-rate); the highest "
+            f"mean rate is {np.nanmax(rates):.3g}"
+        )
+    return trials.select(units=rates >= min_rate)
+
+
+def _column(trials: Any, name: str | None, option: str, path: Path) -> Any:
+    if name is None:
+        return None
+    if name not in trials.table:
+        there = ", ".join(map(str, trials.table)) or "none"
+        raise ValueError(
+            f"{option} {name}: {str(path)!r} has no such column of trials; there are: "
+            f"{there}"
+        )
+    return trials.table[name].to_numpy()
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _show_warning(message: Any, category: type[Warning], *_: Any) -> None:
+    print(f"sklearn-jedi: {category.__name__}: {message}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

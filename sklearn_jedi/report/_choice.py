@@ -1,0 +1,218 @@
+"""How many dimensions: rank and embedding dimension, by cross-validated forecasts."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from joblib import Parallel, delayed
+
+from sklearn_jedi.report._forecasts import Errors, LinearModel, second_halves
+from sklearn_jedi.report._section import Section, Table
+from sklearn_jedi.report._study import Study, Trials
+
+_RANKS = (2, 4, 8, 12)
+_EMBEDDING_DIMS = (1, 2, 4)
+_STATES = (2, 4, 8, 12)
+_MOST_TRIALS = 240
+
+
+class Setting(NamedTuple):
+    """A model to try: JEDI, or the linear one where the embedding has no dimension."""
+
+    rank: int
+    embedding_dim: int
+
+
+class ChoiceSection(Section):
+    """Rank and embedding dimension, chosen where they are not given.
+
+    The second half of held-out training trials is forecast from the first. With the
+    largest embedding, the smallest rank is taken that is worse than the best by no more
+    than one standard error of the difference; then, at this rank, the largest embedding
+    that is: axes that the trials do not support stay at their prior and cost nothing,
+    missing ones merge conditions. The linear model's number of states is chosen as the
+    rank is.
+    """
+
+    name = "choice"
+    title = "Rank and embedding dimension"
+
+    def compute(self, study: Study) -> None:
+        trials = study.train
+        if len(trials) > _MOST_TRIALS:
+            rng = np.random.default_rng(study.random_state)
+            trials = np.sort(rng.choice(trials, _MOST_TRIALS, replace=False))
+        self._n_trials = len(trials)
+        self._folds = list(study.folds(trials))
+        widest = min(study.n_neurons, len(trials))
+        self._ranks = [study.rank] if study.rank else _at_most(_RANKS, widest)
+        self._dims = (
+            [study.embedding_dim]
+            if study.embedding_dim
+            else _at_most(_EMBEDDING_DIMS, max(1, len(trials) // 6))
+        )
+        self._given = bool(study.rank and study.embedding_dim)
+        self.scores: dict[Setting, np.ndarray] = {}
+        linear = [Setting(n_states, 0) for n_states in _at_most(_STATES, widest)]
+        by_rank = [Setting(rank, max(self._dims)) for rank in self._ranks]
+        self._try(study, linear + by_rank * (not self._given))
+        self.n_states = min(self._good(linear)).rank
+        self.chosen = by_rank[0]
+        if not self._given:
+            rank = min(self._good(by_rank)).rank
+            by_dim = [Setting(rank, dim) for dim in self._dims]
+            self._try(study, by_dim)
+            self.chosen = max(self._good(by_dim))
+        study.rank, study.embedding_dim = self.chosen
+
+    def _try(self, study: Study, settings: list[Setting]) -> None:
+        """Score settings that have not been, R^2 of forecasts (n_folds,) of each."""
+        new = [setting for setting in settings if setting not in self.scores]
+        tasks = [
+            delayed(forecast_score)(
+                _model(study, setting), study.take(train), study.take(test)
+            )
+            for setting in new
+            for train, test in self._folds
+        ]
+        found = []
+        for score in _in_parallel(tasks, study.n_jobs):
+            found.append(score)
+            study.progress(len(found), len(tasks), "fits")
+        for setting, scores in zip(
+            new, np.reshape(found, (len(new), len(self._folds))), strict=True
+        ):
+            self.scores[setting] = scores
+
+    def _good(self, settings: list[Setting]) -> list[Setting]:
+        """Those within one standard error of the best."""
+        scores = np.array([self.scores[setting] for setting in settings])
+        means = np.where(np.isfinite(scores).all(1), scores.mean(1), -np.inf)
+        if not np.isfinite(means).any():
+            raise ValueError(
+                "no setting could forecast the second half of held-out trials: look at "
+                "the trials, or give rank and embedding dimension"
+            )
+        best = int(np.argmax(means))
+        behind = scores[best] - scores
+        good = behind.mean(1) <= behind.std(1, ddof=1) / np.sqrt(behind.shape[1])
+        good[best] = True
+        good &= np.isfinite(means)
+        return [settings[k] for k in np.flatnonzero(good)]
+
+    def summary(self) -> str:
+        how = "given" if self._given else "chosen by cross-validated forecasts"
+        return (
+            f"Networks of rank {self.chosen.rank} with an embedding of "
+            f"{self.chosen.embedding_dim} dimension"
+            f"{'s' * (self.chosen.embedding_dim > 1)} a trial ({how}); the linear "
+            f"model beside them has {self.n_states} states."
+        )
+
+    def caption(self) -> str:
+        return (
+            "R² of the second half of trials, forecast from the first, in "
+            f"{len(self._folds)} folds of {self._n_trials} training trials (points: "
+            "means; bars: standard errors over folds; held against single bins, which "
+            "are mostly noise in spike counts). Ringed: what was taken. Of what is "
+            "within one standard error of the best it is the smallest rank, and at "
+            "that rank the largest embedding."
+        )
+
+    def draw(self) -> Any:
+        import matplotlib.pyplot as plt
+
+        figure, ax = plt.subplots(figsize=(5.6, 3.6), layout="constrained")
+        colours = plt.colormaps["viridis"](np.linspace(0.1, 0.8, len(self._dims)))
+        for dim, colour in zip(self._dims, colours, strict=True):
+            self._curve(ax, dim, f"JEDI, embedding {dim}", color=colour, marker="o")
+        self._curve(ax, 0, "linear model", color="0.5", marker="s", ls="--")
+        for setting in (self.chosen, Setting(self.n_states, 0)):
+            if setting in self.scores:
+                score = self.scores[setting].mean()
+                ax.plot(setting.rank, score, "o", ms=13, mfc="none", mec="k")
+        ranks = sorted({setting.rank for setting in self.scores})
+        ax.set_xticks(ranks, [str(rank) for rank in ranks])
+        ax.set_xlabel("rank; states of the linear model")
+        ax.set_ylabel("R² of forecasts of held-out trials")
+        ax.legend(frameon=False, fontsize="small")
+        return figure
+
+    def _curve(self, ax: Any, dim: int, label: str, **style: Any) -> None:
+        which = sorted(s for s in self.scores if s.embedding_dim == dim)
+        if which:
+            scores = np.array([self.scores[setting] for setting in which])
+            ax.errorbar(
+                [setting.rank for setting in which],
+                scores.mean(1),
+                scores.std(1, ddof=1) / np.sqrt(scores.shape[1]),
+                label=label,
+                capsize=2,
+                lw=1.2,
+                ms=5,
+                **style,
+            )
+
+    def tables(self) -> list[Table]:
+        rows = [
+            (
+                "JEDI" if s.embedding_dim else "linear",
+                str(s.rank),
+                str(s.embedding_dim) if s.embedding_dim else "",
+                f"{score.mean():.3f}",
+                f"{score.std(ddof=1) / np.sqrt(len(score)):.3f}",
+            )
+            for s, score in sorted(self.scores.items())
+        ]
+        return [Table(("model", "rank", "embedding", "R²", "standard error"), rows)]
+
+    def notes(self) -> list[str]:
+        if self._given or len(self._ranks) == 1 or self.chosen.rank < max(self._ranks):
+            return []
+        return [
+            f"The largest rank that was tried ({self.chosen.rank}) was chosen: a "
+            "larger one may be better. Try --rank."
+        ]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {
+            "settings": np.array(list(self.scores)),
+            "scores": np.array(list(self.scores.values())),
+        }
+
+
+def forecast_score(model: Any, train: Trials, test: Trials) -> float:
+    """R^2 of the second halves of test trials; NaN where the fit fails."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            ahead = second_halves(model.fit(train), test)
+        except (ValueError, np.linalg.LinAlgError):
+            return np.nan
+    return float(Errors([x[len(x) // 2 :] for x in test], ahead).r2())
+
+
+def _model(study: Study, setting: Setting) -> Any:
+    if not setting.embedding_dim:
+        return LinearModel(setting.rank)
+    return study.estimator(*setting, max_epochs=0)
+
+
+def _at_most(values: tuple[int, ...], most: int) -> list[int]:
+    return [value for value in values if value <= most] or [max(1, most)]
+
+
+def _in_parallel(tasks: list, n_jobs: int) -> Iterator[float]:
+    """Results in order, as they come; workers are ended where the caller stops."""
+    results = Parallel(n_jobs, return_as="generator")(tasks)
+    try:
+        yield from results
+    except BaseException:
+        if n_jobs != 1:
+            from joblib.externals.loky import get_reusable_executor
+
+            get_reusable_executor().shutdown(wait=False, kill_workers=True)
+        raise

@@ -1,0 +1,150 @@
+"""The folder that a report is written to, section by section."""
+
+from __future__ import annotations
+
+import io
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sklearn_jedi.report._page import Part, page
+from sklearn_jedi.report._section import Section
+
+PAGE = "report.html"
+_DPI = 160
+_PACKAGES = (
+    "sklearn-jedi",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "torch",
+    "skorch",
+    "matplotlib",
+    "pandas",
+    "pynapple",
+)
+
+
+class Folder:
+    """Files of a report; what is finished stays, whatever happens later.
+
+    Parameters
+    ----------
+    path : Path
+        Made where it does not exist. One that holds anything but an earlier report is
+        refused.
+    title, data, how : str
+        The recording: its name, what is in it, and how to make the report again.
+
+    Raises
+    ------
+    FileExistsError, NotADirectoryError
+        If `path` holds something else.
+    """
+
+    def __init__(self, path: Path, title: str, data: str, how: str) -> None:
+        self.path, self._title, self._data = path, title, data
+        self._how = f"{how}\n\n{versions()}"
+        self._parts: list[Part] = []
+        self._arrays: dict[str, Any] = {}
+        self.notes: list[str] = []
+
+    def open(self) -> None:
+        """Make the folder, empty of an earlier report's files."""
+        check_folder(self.path)
+        figures = self.path / "figures"
+        figures.mkdir(parents=True, exist_ok=True)
+        for old in (*figures.glob("*.png"), *figures.glob("*.svg")):
+            old.unlink()
+        for name in (PAGE, "results.npz", "model.safetensors"):
+            (self.path / name).unlink(missing_ok=True)
+        (self.path / "reproduce.txt").write_text(self._how + "\n", encoding="utf-8")
+
+    def add(self, section: Section) -> None:
+        """Write what a section found: pictures, numbers, the page with it."""
+        import matplotlib as mpl
+
+        with mpl.rc_context(
+            {
+                "svg.fonttype": "none",
+                "axes.spines.top": False,
+                "axes.spines.right": False,
+                "font.size": 10,
+            }
+        ):
+            figure = section.draw()
+            png = io.BytesIO()
+            figure.savefig(png, dpi=_DPI, format="png")
+            figure.savefig(self.path / "figures" / f"{section.name}.svg")
+        width = figure.get_figwidth()
+        _close(figure)
+        target = self.path / "figures" / f"{section.name}.png"
+        target.write_bytes(png.getvalue())
+        self._parts.append(
+            Part(
+                section.name,
+                section.title,
+                section.summary(),
+                section.caption(),
+                png.getvalue(),
+                width,
+                section.tables(),
+            )
+        )
+        self.notes += section.notes()
+        self._arrays |= {
+            f"{section.name}_{key}": value for key, value in section.arrays().items()
+        }
+        np.savez_compressed(self.path / "results.npz", **self._arrays)
+
+    def write_page(self, unfinished: str | None = None) -> Path:
+        """Write the page of what there is."""
+        target = self.path / PAGE
+        target.write_text(
+            page(
+                self._title,
+                self._data,
+                self._parts,
+                self.notes,
+                self._how,
+                unfinished=unfinished,
+            ),
+            encoding="utf-8",
+        )
+        return target
+
+
+def check_folder(path: Path) -> None:
+    """Refuse to write over anything but an earlier report."""
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(
+            f"{str(path)!r} is a file: give the report a folder of its own (--out)"
+        )
+    ours = {PAGE, "figures", "results.npz", "model.safetensors", "reproduce.txt"}
+    if path.is_dir():
+        others = sorted(item.name for item in path.iterdir() if item.name not in ours)
+        if others:
+            raise FileExistsError(
+                f"the folder {str(path)!r} holds other files "
+                f"({', '.join(others[:3])}): choose another (--out)"
+            )
+
+
+def versions() -> str:
+    """Versions of what the results depend on."""
+    lines = [f"Python {platform.python_version()} ({platform.system()})"]
+    for package in _PACKAGES:
+        try:
+            lines.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    return "\n".join(lines)
+
+
+def _close(figure: Any) -> None:
+    import matplotlib.pyplot as plt
+
+    plt.close(figure)

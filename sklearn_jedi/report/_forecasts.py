@@ -1,0 +1,87 @@
+"""Forecasts and free runs of trials, of JEDI and of the linear model alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sklearn_jedi._linear_state_space import LinearStateSpace
+from sklearn_jedi.report._study import Trials
+
+
+class LinearModel:
+    """The linear state-space model, for lists of trials of any lengths.
+
+    Parameters
+    ----------
+    n_states : int
+    """
+
+    def __init__(self, n_states: int) -> None:
+        self.n_states = n_states
+
+    def fit(self, X: Trials) -> LinearModel:
+        shortest = min(len(x) for x in X)
+        self._model = LinearStateSpace(
+            self.n_states, start_sd=min(4.0, shortest / 8)
+        ).fit(_padded(X))
+        return self
+
+    def reconstruct(self, X: Trials) -> Trials:
+        runs = self._model.free_run(_padded(X))
+        return [run[: len(x)] for run, x in zip(runs, X, strict=True)]
+
+    def forecast(self, X: Trials, n_steps: int) -> np.ndarray:
+        out = np.empty((len(X), n_steps, X[0].shape[1]))
+        lengths = np.array([len(x) for x in X])
+        for length in np.unique(lengths):  # a forecast starts where its trials end
+            which = np.flatnonzero(lengths == length)
+            same = np.stack([X[trial] for trial in which])
+            out[which] = self._model.forecast(same, n_steps)
+        return out
+
+
+def second_halves(model: Any, X: Trials) -> Trials:
+    """Second half of each trial, forecast from the first, after fit."""
+    first = [x[: len(x) // 2] for x in X]
+    n_steps = [len(x) - len(x) // 2 for x in X]
+    ahead = model.forecast(first, max(n_steps))
+    return [run[:n] for run, n in zip(ahead, n_steps, strict=True)]
+
+
+class Errors:
+    """R^2 of predictions, and its uncertainty over trials.
+
+    Parameters
+    ----------
+    true, predicted : lists of arrays of shape (n_timepoints_i, n_neurons)
+        Missing values, NaN in `true`, do not count.
+    """
+
+    def __init__(self, true: Trials, predicted: Trials) -> None:
+        mean = np.nanmean(np.concatenate(true), axis=0)
+        self._error = np.array(
+            [np.nansum((x - p) ** 2) for x, p in zip(true, predicted, strict=True)]
+        )
+        self._total = np.array([np.nansum((x - mean) ** 2) for x in true])
+
+    def r2(self, trials: np.ndarray | None = None) -> Any:
+        """`1 - SSE / SST` over all trials, or over resampled ones (..., n_trials)."""
+        if trials is None:
+            trials = np.arange(len(self._error))
+        total = self._total[trials].sum(-1)
+        return 1 - self._error[trials].sum(-1) / np.where(total > 0, total, np.nan)
+
+    @property
+    def per_trial(self) -> np.ndarray:
+        """R^2 of each trial."""
+        return 1 - self._error / np.where(self._total > 0, self._total, np.nan)
+
+
+def _padded(X: Trials) -> np.ndarray:
+    longest = max(len(x) for x in X)
+    out = np.full((len(X), longest, X[0].shape[1]), np.nan)
+    for row, x in zip(out, X, strict=True):
+        row[: len(x)] = x
+    return out

@@ -1,0 +1,225 @@
+"""From trials to a report: every section in turn, each written when it is done."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from numpy.typing import ArrayLike
+
+from sklearn_jedi._estimator import JEDIEstimator
+from sklearn_jedi.report._choice import ChoiceSection
+from sklearn_jedi.report._embeddings import EmbeddingSection
+from sklearn_jedi.report._fit import FitSection
+from sklearn_jedi.report._fixed_points import FixedPointSection
+from sklearn_jedi.report._folder import Folder, check_folder
+from sklearn_jedi.report._lyapunov import LyapunovSection
+from sklearn_jedi.report._prepare import prepare
+from sklearn_jedi.report._section import Section
+from sklearn_jedi.report._spectra import SpectrumSection
+from sklearn_jedi.report._study import Study
+
+__all__ = ["Report", "make_report"]
+
+
+class Report(NamedTuple):
+    """What `make_report` made.
+
+    Attributes
+    ----------
+    path : Path
+        The page, ``report.html``; figures, results.npz, model.safetensors and
+        reproduce.txt are beside it.
+    model : JEDIEstimator or None
+        Fitted to the training trials; None where the work was interrupted before.
+    notes : list of str
+        Why results should not be trusted, in plain language.
+    interrupted : bool
+        Whether Ctrl-C ended the work early.
+    """
+
+    path: Path
+    model: JEDIEstimator | None
+    notes: list[str]
+    interrupted: bool
+
+
+def make_report(
+    X: Any,
+    *,
+    dt: float,
+    labels: ArrayLike | None = None,
+    label_name: str = "condition",
+    groups: ArrayLike | None = None,
+    out: str | Path = "report",
+    rank: int | None = None,
+    embedding_dim: int | None = None,
+    tau: float = 0.1,
+    start: float = 0.0,
+    observation: str = "auto",
+    title: str = "Dynamics of a recording",
+    how: str | None = None,
+    notes: list[str] | None = None,
+    random_state: int = 0,
+    n_jobs: int = -1,
+    quiet: bool = False,
+) -> Report:
+    """Fit trials, analyse the networks, and write a report that opens in a browser.
+
+    A quarter of the trials is held out. Rank and embedding dimension, unless given, are
+    chosen by cross-validated forecasts of the others; so is the number of states of the
+    linear state-space model that JEDI is held against. Then come embeddings, spectra,
+    fixed points and Lyapunov exponents of each label. Whatever is finished is on disk,
+    also after Ctrl-C.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_trials, n_timepoints, n_neurons) or list of arrays of \
+            shape (n_timepoints_i, n_neurons)
+        At least 6 trials of at least 8 time points; NaN where nothing was recorded.
+        Spike counts are fitted as their square roots. Neurons that never change are
+        left out.
+    dt : float
+        Duration of a time point in seconds.
+    labels : array-like of shape (n_trials,), default=None
+        What was done in each trial, at most 20 different; trials without a label (NaN,
+        None) are left out.
+    label_name : str, default="condition"
+        What labels are called in the report.
+    groups : array-like of shape (n_trials,), default=None
+        Such as blocks: trials of a group are never on both sides of a split.
+    out : str or Path, default="report"
+        Folder to write; one that holds anything but an earlier report is refused.
+    rank, embedding_dim : int, default=None
+        None: chosen by cross-validation.
+    tau : float, default=0.1
+        Time constant of the neurons in seconds.
+    start : float, default=0.0
+        Time of the first bin in seconds.
+    observation : {"auto", "state", "noisy", "poisson"}, default="auto"
+        As in `JEDIEstimator`.
+    title : str
+        Title of the page.
+    how : str, default=None
+        How to make the report again: a command, or code; goes to the page.
+    notes : list of str, default=None
+        What is to be said with the warnings, such as how the trials were selected.
+    random_state : int, default=0
+        Seed of splits, training and searches.
+    n_jobs : int, default=-1
+        Processes for the cross-validation; -1: one for each core.
+    quiet : bool, default=False
+        No progress on the standard error stream.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    ValueError, TypeError
+        If trials or labels cannot be used, before anything is written.
+    FileExistsError, NotADirectoryError
+        If `out` holds something else.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sklearn_jedi.datasets import make_rotation_family
+    >>> from sklearn_jedi.report import make_report
+    >>> X, y, _ = make_rotation_family(8, n_neurons=20, random_state=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     report = make_report(X, dt=0.01, labels=y, out=folder, rank=2,
+    ...                          embedding_dim=2, quiet=True, n_jobs=1)
+    >>> report.path.name, report.model.rank
+    ('report.html', 2)
+    """
+    check_folder(Path(out))
+    study, lines = prepare(
+        X,
+        dt=dt,
+        labels=labels,
+        label_name=label_name,
+        groups=groups,
+        rank=rank,
+        embedding_dim=embedding_dim,
+        tau=tau,
+        start=start,
+        observation=observation,
+        random_state=random_state,
+        n_jobs=n_jobs,
+    )
+    how = how or "sklearn_jedi.report.make_report, from Python"
+    folder = Folder(Path(out), title, study.describe(), how)
+    folder.open()
+    folder.notes += [*(notes or []), *lines]
+    choice = ChoiceSection()
+    sections: list[Section] = [
+        choice,
+        FitSection(lambda: choice.n_states),
+        EmbeddingSection(),
+        SpectrumSection(),
+        FixedPointSection(),
+        LyapunovSection(),
+    ]
+    unfinished = None
+    for number, section in enumerate(sections):
+        try:
+            with _progress(study, number, sections, quiet):
+                section.compute(study)
+                folder.add(section)
+        except KeyboardInterrupt:
+            missing = ", ".join(one.title for one in sections[number:])
+            unfinished = f"The work was interrupted (Ctrl-C) before: {missing}."
+            break
+        finally:
+            if (
+                study.model is not None
+                and not (folder.path / "model.safetensors").exists()
+            ):
+                study.model.save(folder.path / "model.safetensors")
+            folder.write_page(unfinished or _ahead(sections[number + 1 :]))
+    return Report(
+        folder.write_page(unfinished), study.model, folder.notes, unfinished is not None
+    )
+
+
+def _ahead(sections: list[Section]) -> str | None:
+    """What an unfinished page says."""
+    if not sections:
+        return None
+    return f"Still to come: {', '.join(section.title for section in sections)}."
+
+
+@contextmanager
+def _progress(
+    study: Study, number: int, sections: list[Section], quiet: bool
+) -> Iterator[None]:
+    """A bar for one section."""
+    from tqdm import tqdm
+
+    # where lines cannot be written over, few of them
+    pause, shown = (0.1 if sys.stderr.isatty() else 10.0), time.monotonic()
+    with tqdm(
+        total=1,
+        desc=f"{number + 1}/{len(sections)} {sections[number].title}",
+        disable=quiet,
+        file=sys.stderr,
+        bar_format="{desc:<38} {bar:20} {elapsed} {postfix}",
+    ) as bar:
+
+        def show(done: int, total: int, text: str) -> None:
+            nonlocal shown
+            bar.total, bar.n = max(total, 1), min(done, total)
+            if time.monotonic() - shown > pause:
+                shown = time.monotonic()
+                bar.set_postfix_str(f"{text} {done}/{total}")
+
+        study.progress = show
+        yield
+        bar.n = bar.total
+        bar.set_postfix_str("")

@@ -1,0 +1,174 @@
+"""What the sections of a report share: trials, their split, settings, the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from sklearn.model_selection import (
+    GroupKFold,
+    GroupShuffleSplit,
+    KFold,
+    ShuffleSplit,
+    StratifiedKFold,
+    StratifiedShuffleSplit,
+)
+
+from sklearn_jedi._estimator import JEDIEstimator
+
+_TEST_SHARE = 0.25
+
+Trials = list[np.ndarray]
+
+
+@dataclass
+class Study:
+    """One recording, and what has been learned of it so far.
+
+    Attributes
+    ----------
+    X : list of arrays of shape (n_timepoints_i, n_neurons)
+        As they are fitted; NaN where nothing was recorded.
+    dt, tau, start : float
+        In seconds; `start` is the time of the first bin.
+    unit : str
+        Of X.
+    labels : array of shape (n_trials,) of str, or None
+        What was done in each trial.
+    label_name : str
+    groups : array of shape (n_trials,), or None
+        Trials of a group are never on both sides of a split.
+    observation : str
+    random_state : int
+    n_jobs : int
+    rank, embedding_dim : int or None
+        None until chosen.
+    train, test : int arrays
+        Trials that the model is fitted to, and those held out.
+    model : JEDIEstimator or None
+        None until fitted.
+    embeddings : array of shape (n_trials, embedding_dim) or None
+        Inferred from each trial.
+    states : list of arrays of shape (n_timepoints_i, n_neurons) or None
+        Where the network was, in its units.
+    of_conditions : Conditions or None
+        The network of each condition; None until asked for.
+    progress : callable
+        ``progress(done, total, text)``.
+    """
+
+    X: Trials
+    dt: float
+    tau: float
+    start: float
+    unit: str
+    labels: np.ndarray | None
+    label_name: str
+    groups: np.ndarray | None
+    observation: str
+    random_state: int
+    n_jobs: int
+    rank: int | None
+    embedding_dim: int | None
+    progress: Callable[[int, int, str], None] = lambda done, total, text: None
+    train: np.ndarray = field(init=False)
+    test: np.ndarray = field(init=False)
+    model: JEDIEstimator | None = None
+    embeddings: np.ndarray | None = None
+    states: Trials | None = None
+    of_conditions: Any = None
+
+    def __post_init__(self) -> None:
+        everything = np.arange(len(self.X))
+        self.train, self.test = next(self._outer().split(everything, *self._by()))
+
+    def describe(self) -> str:
+        """The recording in a sentence."""
+        lengths = sorted({len(x) for x in self.X})
+        points = (
+            str(lengths[0]) if len(lengths) == 1 else f"{lengths[0]} to {lengths[-1]}"
+        )
+        text = (
+            f"{len(self.X)} trials ({len(self.train)} to fit, {len(self.test)} held "
+            f"out) x {points} time points of {1000 * self.dt:g} ms x {self.n_neurons} "
+            f"neurons, in {self.unit}"
+        )
+        if self.labels is not None:
+            text += f"; {len(self.conditions)} values of {self.label_name}"
+        if self.groups is not None:
+            text += f"; {len(np.unique(self.groups))} groups that are never split"
+        return text + "."
+
+    @property
+    def n_neurons(self) -> int:
+        return self.X[0].shape[1]
+
+    @property
+    def conditions(self) -> list[tuple[str, np.ndarray]]:
+        """Name and trials of each label, in the order of their values."""
+        if self.labels is None:
+            return [("all trials", np.arange(len(self.X)))]
+        return [
+            (str(label), np.flatnonzero(self.labels == label))
+            for label in dict.fromkeys(self.labels[np.argsort(self.label_order)])
+        ]
+
+    @property
+    def label_order(self) -> np.ndarray:
+        """What labels are sorted by: numbers as numbers, other text as text."""
+        if self.labels is None:
+            return np.zeros(len(self.X))
+        try:
+            return self.labels.astype(float)
+        except ValueError:
+            return self.labels
+
+    def take(self, trials: np.ndarray) -> Trials:
+        return [self.X[trial] for trial in trials]
+
+    def estimator(self, rank: int, embedding_dim: int, **params: Any) -> JEDIEstimator:
+        """An unfitted model with the study's settings."""
+        return JEDIEstimator(
+            rank,
+            embedding_dim,
+            dt=self.dt,
+            tau=self.tau,
+            observation=self.observation,
+            random_state=self.random_state,
+            **params,
+        )
+
+    def folds(self, trials: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Splits of some of the trials, for choosing settings; numbers of trials."""
+        y, groups = (None if of is None else of[trials] for of in self._by())
+        if groups is not None:
+            splitter: Any = GroupKFold(min(3, len(np.unique(groups))))
+        elif self._stratify(y, 3):
+            splitter = StratifiedKFold(3, shuffle=True, random_state=self.random_state)
+        else:
+            splitter = KFold(3, shuffle=True, random_state=self.random_state)
+        for train, test in splitter.split(trials, y, groups):
+            yield trials[train], trials[test]
+
+    def _outer(self) -> Any:
+        settings = {"test_size": _TEST_SHARE, "random_state": self.random_state}
+        if self.groups is not None:
+            return GroupShuffleSplit(1, **settings)
+        if self._stratify(self.labels, 4):
+            n_classes = len(self.conditions)
+            n_test = max(round(_TEST_SHARE * len(self.X)), n_classes)
+            return StratifiedShuffleSplit(1, **settings | {"test_size": n_test})
+        return ShuffleSplit(1, **settings)
+
+    def _by(self) -> tuple[np.ndarray | None, np.ndarray | None]:
+        return self.labels, self.groups
+
+    @staticmethod
+    def _stratify(labels: np.ndarray | None, at_least: int) -> bool:
+        """Whether there are enough trials of each label to spread them."""
+        return (
+            labels is not None
+            and np.unique(labels, return_counts=True)[1].min() >= at_least
+        )
