@@ -40,10 +40,11 @@ def main(argv: list[str] | None = None) -> int:
     """
     argv = sys.argv[1:] if argv is None else argv
     args = _parser().parse_args(argv)
-    warnings.showwarning = _show_warning  # type: ignore[assignment]
     command = "sklearn-jedi " + shlex.join(argv)
     try:
-        report = args.run(args, command)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning  # type: ignore[assignment]
+            report = args.run(args, command)
     except KeyboardInterrupt:
         print("sklearn-jedi: interrupted, nothing was written", file=sys.stderr)
         return 130
@@ -151,11 +152,13 @@ def _parser() -> argparse.ArgumentParser:
 def _report(args: argparse.Namespace, command: str) -> Any:
     from sklearn_jedi.report import make_report
 
-    trials = _read(args)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        trials = _read(args)
+    notes = [str(one.message) for one in caught if one.category is UserWarning]
     n_units = trials.X[0].shape[1]
     trials = _with_spikes(trials, args.min_rate)
     n_left_out = n_units - trials.X[0].shape[1]
-    notes = []
     if n_left_out:
         notes.append(
             f"{n_left_out} of {n_units} neurons fire less than {args.min_rate:g} "
@@ -188,7 +191,7 @@ def _demo(args: argparse.Namespace, command: str) -> Any:
     from sklearn_jedi.report import make_report
 
     X, y, _ = make_attractor_family(
-        16, n_neurons=60, observation_noise=0.5, random_state=args.seed
+        24, n_neurons=60, observation_noise=0.5, random_state=args.seed
     )
     names = np.array(["two points", "cycle", "ring"])
     return make_report(

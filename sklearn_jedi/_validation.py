@@ -80,7 +80,7 @@ def check_trials(
     name = name or type(estimator).__name__
     if reset and hasattr(estimator, "neuron_names_in_"):
         del estimator.neuron_names_in_
-    source, width = _source(estimator, X, reset)
+    source, width = _source(estimator, X, reset, name)
     n_neurons = np.shape(source[0])[-1]
     if n_neurons < 1:
         raise ValueError("X has no neurons: its last axis has length 0")
@@ -113,7 +113,7 @@ def check_trials(
     return trials, summary
 
 
-def _source(estimator: Any, X: Any, reset: bool) -> tuple[Any, int]:
+def _source(estimator: Any, X: Any, reset: bool, name: str) -> tuple[Any, int]:
     """Trials as a 3-D array-like or a list of 2-D arrays, and the time points."""
     if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1:
         X = list(X)
@@ -161,7 +161,7 @@ def _source(estimator: Any, X: Any, reset: bool) -> tuple[Any, int]:
         X = check_array(X, estimator=estimator, input_name="X", **_ARRAY_RULES)
     if X.ndim == 2:
         warnings.warn(
-            f"{type(estimator).__name__} reads a 2-D X of shape {X.shape} as "
+            f"{name} reads a 2-D X of shape {X.shape} as "
             f"{X.shape[0]} trials of {X.shape[1]} time points of one neuron. For "
             "several neurons pass trials x time x neurons: an array, a list of (time x "
             "neurons) arrays or DataFrames, or X[np.newaxis] for one trial.",
@@ -330,4 +330,4 @@ def is_2d(X: Any) -> bool:
     """Whether X was read as trials of one neuron."""
     if isinstance(X, (list, tuple)):
         return np.ndim(X[0]) == 1
-    return len(np.shape(X)) == 2
+    return (X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim) == 2

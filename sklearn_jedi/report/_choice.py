@@ -17,6 +17,7 @@ _RANKS = (2, 4, 8, 12)
 _EMBEDDING_DIMS = (1, 2, 4)
 _STATES = (2, 4, 8, 12)
 _MOST_TRIALS = 240
+_AS_GOOD = 0.01  # of the best R^2
 
 
 class Setting(NamedTuple):
@@ -30,11 +31,11 @@ class ChoiceSection(Section):
     """Rank and embedding dimension, chosen where they are not given.
 
     The second half of held-out training trials is forecast from the first. With the
-    largest embedding, the smallest rank is taken that is worse than the best by no more
-    than one standard error of the difference; then, at this rank, the largest embedding
-    that is: axes that the trials do not support stay at their prior and cost nothing,
-    missing ones merge conditions. The linear model's number of states is chosen as the
-    rank is.
+    largest embedding, the smallest rank is taken that is as good as the best: worse by
+    no more than one standard error of the difference, or by 1 % of the R^2. Then, at
+    this rank, the largest embedding that is: axes that the trials do not support stay
+    at their prior and cost nothing, missing ones merge conditions. The linear model's
+    number of states is chosen as the rank is.
     """
 
     name = "choice"
@@ -88,7 +89,7 @@ class ChoiceSection(Section):
             self.scores[setting] = scores
 
     def _good(self, settings: list[Setting]) -> list[Setting]:
-        """Those within one standard error of the best."""
+        """Those as good as the best."""
         scores = np.array([self.scores[setting] for setting in settings])
         means = np.where(np.isfinite(scores).all(1), scores.mean(1), -np.inf)
         if not np.isfinite(means).any():
@@ -98,9 +99,8 @@ class ChoiceSection(Section):
             )
         best = int(np.argmax(means))
         behind = scores[best] - scores
-        good = behind.mean(1) <= behind.std(1, ddof=1) / np.sqrt(behind.shape[1])
-        good[best] = True
-        good &= np.isfinite(means)
+        error = behind.std(1, ddof=1) / np.sqrt(behind.shape[1])
+        good = behind.mean(1) <= np.maximum(error, _AS_GOOD * abs(means[best]))
         return [settings[k] for k in np.flatnonzero(good)]
 
     def summary(self) -> str:
@@ -117,9 +117,9 @@ class ChoiceSection(Section):
             "R² of the second half of trials, forecast from the first, in "
             f"{len(self._folds)} folds of {self._n_trials} training trials (points: "
             "means; bars: standard errors over folds; held against single bins, which "
-            "are mostly noise in spike counts). Ringed: what was taken. Of what is "
-            "within one standard error of the best it is the smallest rank, and at "
-            "that rank the largest embedding."
+            "are mostly noise in spike counts). Ringed: what was taken, of "
+            "what is as good as the best (by one standard error of the difference, or "
+            "1 %) the smallest rank, and at that rank the largest embedding."
         )
 
     def draw(self) -> Any:

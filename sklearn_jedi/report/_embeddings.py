@@ -43,7 +43,10 @@ class EmbeddingSection(Section):
         rng = np.random.default_rng(study.random_state)
         null = []
         for done in range(_N_PERMUTATIONS):
-            null.append(self._accuracy(rng.permutation(self._labels))[1])
+            mixed = self._labels.copy()
+            for part in (self._train, self._test):  # as many of each on either side
+                mixed[part] = rng.permutation(mixed[part])
+            null.append(self._accuracy(mixed)[1])
             study.progress(done + 1, _N_PERMUTATIONS, "permutations")
         self.chance = float(np.mean(null))
         self.p_value = (1 + np.sum(np.array(null) >= self.accuracy)) / (1 + len(null))

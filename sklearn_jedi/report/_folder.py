@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from sklearn_jedi._estimator import JEDIEstimator
 from sklearn_jedi.report._page import Part, page
 from sklearn_jedi.report._section import Section
 
@@ -81,8 +82,14 @@ class Folder:
             figure.savefig(self.path / "figures" / f"{section.name}.svg")
         width = figure.get_figwidth()
         _close(figure)
-        target = self.path / "figures" / f"{section.name}.png"
-        target.write_bytes(png.getvalue())
+        (self.path / "figures" / f"{section.name}.png").write_bytes(png.getvalue())
+        self._arrays |= {
+            f"{section.name}_{key}": value for key, value in section.arrays().items()
+        }
+        arrays = io.BytesIO()
+        np.savez_compressed(arrays, **self._arrays)
+        self._replace("results.npz", arrays.getvalue())
+        self._parts = [part for part in self._parts if part.name != section.name]
         self._parts.append(
             Part(
                 section.name,
@@ -94,27 +101,31 @@ class Folder:
                 section.tables(),
             )
         )
-        self.notes += section.notes()
-        self._arrays |= {
-            f"{section.name}_{key}": value for key, value in section.arrays().items()
-        }
-        np.savez_compressed(self.path / "results.npz", **self._arrays)
+        self.notes += [note for note in section.notes() if note not in self.notes]
 
-    def write_page(self, unfinished: str | None = None) -> Path:
-        """Write the page of what there is."""
-        target = self.path / PAGE
-        target.write_text(
-            page(
-                self._title,
-                self._data,
-                self._parts,
-                self.notes,
-                self._how,
-                unfinished=unfinished,
-            ),
-            encoding="utf-8",
+    def save(self, model: JEDIEstimator) -> None:
+        """Write the model, once."""
+        target = self.path / "model.safetensors"
+        if not target.exists():
+            model.save(target)
+
+    def write_page(self, unfinished: str | None) -> None:
+        """Write the page of what there is, and what is missing."""
+        text = page(
+            self._title,
+            self._data,
+            self._parts,
+            self.notes,
+            self._how,
+            unfinished=unfinished,
         )
-        return target
+        self._replace(PAGE, text.encode())
+
+    def _replace(self, name: str, content: bytes) -> None:
+        """Write a file so that there is the old one or the new one, and no half."""
+        part = self.path / "figures" / f"{name}.part"
+        part.write_bytes(content)
+        part.replace(self.path / name)
 
 
 def check_folder(path: Path) -> None:

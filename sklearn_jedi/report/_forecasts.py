@@ -9,6 +9,9 @@ import numpy as np
 from sklearn_jedi._linear_state_space import LinearStateSpace
 from sklearn_jedi.report._study import Trials
 
+# 100 rounds changed R^2 of forecasts by less than 0.002
+_ROUNDS = 50
+
 
 class LinearModel:
     """The linear state-space model, for lists of trials of any lengths.
@@ -24,7 +27,7 @@ class LinearModel:
     def fit(self, X: Trials) -> LinearModel:
         shortest = min(len(x) for x in X)
         self._model = LinearStateSpace(
-            self.n_states, start_sd=min(4.0, shortest / 8)
+            self.n_states, _ROUNDS, start_sd=min(4.0, shortest / 8)
         ).fit(_padded(X))
         return self
 

@@ -16,7 +16,7 @@ from sklearn_jedi.report._choice import ChoiceSection
 from sklearn_jedi.report._embeddings import EmbeddingSection
 from sklearn_jedi.report._fit import FitSection
 from sklearn_jedi.report._fixed_points import FixedPointSection
-from sklearn_jedi.report._folder import Folder, check_folder
+from sklearn_jedi.report._folder import PAGE, Folder, check_folder
 from sklearn_jedi.report._lyapunov import LyapunovSection
 from sklearn_jedi.report._prepare import prepare
 from sklearn_jedi.report._section import Section
@@ -168,31 +168,28 @@ def make_report(
     ]
     unfinished = None
     for number, section in enumerate(sections):
+        found = False
         try:
             with _progress(study, number, sections, quiet):
                 section.compute(study)
+                found = True
                 folder.add(section)
         except KeyboardInterrupt:
-            missing = ", ".join(one.title for one in sections[number:])
-            unfinished = f"The work was interrupted (Ctrl-C) before: {missing}."
+            if found:
+                folder.add(section)  # what has been found is not lost while drawing it
+            unfinished = "The work was interrupted (Ctrl-C)"
+        if study.model is not None:
+            folder.save(study.model)
+        rest = ", ".join(one.title for one in sections[number + found :])
+        folder.write_page(f"{unfinished or 'Still to come'}: {rest}." if rest else None)
+        if unfinished:
             break
-        finally:
-            if (
-                study.model is not None
-                and not (folder.path / "model.safetensors").exists()
-            ):
-                study.model.save(folder.path / "model.safetensors")
-            folder.write_page(unfinished or _ahead(sections[number + 1 :]))
     return Report(
-        folder.write_page(unfinished), study.model, folder.notes, unfinished is not None
+        folder.path / PAGE,
+        study.model,
+        folder.notes,
+        interrupted=unfinished is not None,
     )
-
-
-def _ahead(sections: list[Section]) -> str | None:
-    """What an unfinished page says."""
-    if not sections:
-        return None
-    return f"Still to come: {', '.join(section.title for section in sections)}."
 
 
 @contextmanager

@@ -1,0 +1,117 @@
+"""Trials out of named arrays: activity, bin times, one label per trial."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from sklearn_jedi._labelled import DIMS
+from sklearn_jedi.io._files import import_optional, listed
+from sklearn_jedi.io._steps import steps
+from sklearn_jedi.io._trial_set import TrialSet
+
+
+def check_dims(dims: Any) -> tuple[str, ...]:
+    """The order of the axes, checked.
+
+    Raises
+    ------
+    ValueError
+        If these are not the three names, each once.
+    """
+    if not isinstance(dims, (list, tuple)) or sorted(dims) != sorted(DIMS):
+        raise ValueError(
+            "dims must name the axes of the activity, 'trial', 'time' and 'neuron', in "
+            f"their order; got {dims!r}"
+        )
+    return tuple(dims)
+
+
+def as_activity(values: Any, what: str) -> np.ndarray:
+    """Floats; integers (counts) become float64.
+
+    Raises
+    ------
+    ValueError
+        If the values are not real numbers, or some are infinite.
+    """
+    values = np.asarray(values)
+    if values.dtype.kind not in "biuf":
+        raise ValueError(f"{what} must hold real numbers; it holds {values.dtype}")
+    if values.dtype not in (np.float32, np.float64):
+        values = values.astype(np.float64)
+    if np.isinf(values).any():
+        raise ValueError(f"{what} has infinite values; use NaN where none was recorded")
+    return values
+
+
+def choose(names: list[str], asked: str | None, what: str, parameter: str) -> str:
+    """The name asked for, or the only candidate.
+
+    Raises
+    ------
+    ValueError
+        If it is none of the candidates, or there is not one candidate.
+    """
+    if asked is None and len(names) == 1:
+        return names[0]
+    if asked is None or asked not in names:
+        problem = (
+            f"{parameter} must name one"
+            if asked is None
+            else f"{asked!r} is none of them"
+        )
+        raise ValueError(f"{what}: {problem}; candidates: {listed(names)}")
+    return asked
+
+
+def from_arrays(
+    arrays: Mapping[str, Any],
+    key: str,
+    dims: tuple[str, ...],
+    dt: float | None,
+    time: str | None,
+    time_unit: str,
+    where: str,
+) -> TrialSet:
+    """Trials of a 3-D array; others with one entry a trial become the table.
+
+    Parameters
+    ----------
+    arrays : mapping of names to arrays or lists
+    key, time : str
+        The activity, and (or None) the bin times among the arrays.
+    dims : tuple of str
+        Axes of the activity.
+    dt : float or None
+        Bin width in s.
+    time_unit : str
+        Of the bin times.
+    where : str
+        The file, for messages.
+    """
+    pandas = import_optional("pandas")
+    X = as_activity(arrays[key], f"{where}: {key}")
+    if 0 in X.shape:
+        raise ValueError(f"{where}: {key} is empty; shape {X.shape}")
+    X = X.transpose([dims.index(dim) for dim in DIMS])
+    if time is not None and time not in arrays:
+        raise ValueError(f"{where} has no array {time!r}; there are: {listed(arrays)}")
+    times = None if time is None else arrays[time]
+    start, dt = steps(dt, times, X.shape[1], f"{where}: {time or key}", time_unit)
+    columns = {
+        name: values
+        for name, values in arrays.items()
+        if name not in (key, time) and _is_column(values, len(X))
+    }
+    table = pandas.DataFrame(columns, index=range(len(X)))
+    return TrialSet(X, dt, table, pandas.DataFrame(index=range(X.shape[2])), start)
+
+
+def _is_column(values: Any, n_trials: int) -> bool:
+    """Whether there is one number or text per trial."""
+    if isinstance(values, list):
+        return len(values) == n_trials and all(np.isscalar(value) for value in values)
+    return getattr(values, "shape", None) == (n_trials,)

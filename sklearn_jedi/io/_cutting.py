@@ -1,0 +1,94 @@
+"""Trials out of continuous recordings: spike trains or sampled activity."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sklearn_jedi.io._trial_set import TrialSet
+from sklearn_jedi.io._windows import Windows, cut_windows, warn_left_out
+
+
+def cut_spikes(
+    trains: list[np.ndarray],
+    recorded: list[np.ndarray],
+    table: Any,
+    units: Any,
+    align: str | None,
+    window: Any,
+    bin_size: float,
+    where: str,
+) -> TrialSet:
+    """Trials of spike counts.
+
+    Parameters
+    ----------
+    trains : list of n_units arrays
+        Sorted spike times in s.
+    recorded : list of n_units arrays of shape (n_intervals, 2)
+        When each unit was recorded, in s; other bins become NaN.
+    table, units : DataFrame
+    align, window, bin_size, where
+        As in `cut_windows`.
+    """
+    windows = cut_windows(table, align, window, bin_size, where)
+    # mostly, all units were recorded at the same times
+    distinct = {intervals.tobytes(): intervals for intervals in recorded}
+    masks = {key: windows.bins.recorded(distinct[key]) for key in distinct}
+    anything = np.any(list(masks.values()), axis=0)
+    kept = np.logical_or.reduceat(anything, windows.bins.first)
+    warn_left_out(where, ~kept, "nothing was recorded in their window", 3)
+    if not kept.any():
+        raise ValueError(f"{where}: nothing was recorded in the window of any trial")
+    of_kept = np.repeat(kept, windows.bins.n_bins)
+    windows = windows.keep(kept, bin_size)
+
+    counts = windows.bins.count(trains)
+    keys = np.array([intervals.tobytes() for intervals in recorded], dtype=object)
+    for key, mask in masks.items():
+        missing = ~mask[of_kept]
+        counts[np.ix_(missing, keys == key)] = np.nan
+    return _trial_set(counts, windows, table, units, bin_size)
+
+
+def cut_samples(
+    times: np.ndarray,
+    values: np.ndarray,
+    table: Any,
+    units: Any,
+    align: str | None,
+    window: Any,
+    bin_size: float,
+    where: str,
+) -> TrialSet:
+    """Trials of means of the samples (n_samples, n_neurons) in each bin.
+
+    Raises
+    ------
+    ValueError
+        If bins are narrower than samples are apart.
+    """
+    windows = cut_windows(table, align, window, bin_size, where)
+    interval = np.median(np.diff(times)) if len(times) > 1 else 0.0
+    if bin_size < interval - 1e-9:
+        raise ValueError(
+            f"{where}: bin_size={bin_size:g} s is shorter than the {interval:g} s "
+            "between samples: use at least that"
+        )
+    means = windows.bins.average(times, values)
+    if np.isnan(means).all():
+        raise ValueError(f"{where}: nothing was recorded in the window of any trial")
+    return _trial_set(means, windows, table, units, bin_size)
+
+
+def _trial_set(
+    values: np.ndarray, windows: Windows, table: Any, units: Any, bin_size: float
+) -> TrialSet:
+    return TrialSet(
+        windows.bins.in_trials(values),
+        float(bin_size),
+        table.iloc[windows.rows],
+        units,
+        windows.start,
+    )

@@ -1,0 +1,170 @@
+"""Trials from MATLAB files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from sklearn_jedi.io._arrays import check_dims, choose, from_arrays
+from sklearn_jedi.io._files import check_file, import_optional, unreadable
+from sklearn_jedi.io._mat_trials import (
+    Fields,
+    is_matrix,
+    per_trial,
+    trials_of_matrices,
+    trials_of_spikes,
+)
+from sklearn_jedi.io._trial_set import TrialSet
+
+
+def trials_from_mat(
+    path: str | os.PathLike[str],
+    variable: str | None = None,
+    *,
+    activity: str | None = None,
+    spike_times: str | None = None,
+    dims: tuple[str, ...] = ("trial", "time", "neuron"),
+    dt: float | None = None,
+    time: str | None = None,
+    time_unit: str = "s",
+    align: str | None = None,
+    window: Any = None,
+    bin_size: float = 0.01,
+) -> TrialSet:
+    """Trials from a MATLAB file, of version 5 to 7.3.
+
+    Three ways of saving trials are read:
+
+    - A struct array, or a cell of structs, with one element per trial and a field with
+      a time x neuron matrix each (``trials(3).rates``), full or sparse; lengths may
+      differ.
+    - The same with a field that holds a cell of spike times, one vector per neuron
+      (``trials(3).spikes{7}``), which are counted in bins.
+    - A three-dimensional array, a variable or a field of a struct.
+
+    Fields of structs with one number or text per trial (variables or fields of n_trials
+    such, with a three-dimensional array) become columns of the table; [] is missing.
+    MATLAB's `string` objects cannot be read: save text as char.
+
+    Parameters
+    ----------
+    path : str or path-like
+        mat file.
+    variable : str, default=None
+        The struct array, cell or three-dimensional array; None: the only one.
+    activity : str, default=None
+        The field with the matrices; None: the only one, unless `spike_times` is given.
+    spike_times : str, default=None
+        The field with the cells of spike times.
+    dims : tuple of str, default=("trial", "time", "neuron")
+        What the axes of the activity are. A matrix of one trial has these without
+        "trial": ``("trial", "neuron", "time")`` reads matrices neuron x time.
+    dt : float, default=None
+        Bin width of the activity in s. This or `time` is needed with activity.
+    time : str, default=None
+        The field (or variable, with a three-dimensional array) with the times of the
+        bins' centres, evenly spaced.
+    time_unit : {"s", "ms", "us"}, default="s"
+        Unit of times in the file: spike times, `time`, and the fields that `align` and
+        `window` name.
+    align : str, default=None
+        The field with the time of each trial that is 0, on the clock of its spike
+        times; None: 0 of that clock.
+    window : pair of float or str, default=None
+        Begin and end of the trials of spike times: seconds from the alignment, or
+        fields with times. Needed with `spike_times`.
+    bin_size : float, default=0.01
+        Width in s of the bins in which spikes are counted.
+
+    Returns
+    -------
+    TrialSet
+
+    Warns
+    -----
+    UserWarning
+        If trials are left out, because a time is missing or no bin fits into the
+        window.
+
+    Raises
+    ------
+    FileNotFoundError, IsADirectoryError
+        If there is no such file.
+    ValueError
+        If it is no mat file, a variable or field is missing or of another form, trials
+        differ in their number of neurons, spike times are not finite or not in order,
+        or the bin width is not known.
+    ImportError
+        If the `io` extra is not installed.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import numpy as np
+    >>> from scipy.io import savemat
+    >>> from sklearn_jedi.io import trials_from_mat
+    >>> saved = [{"rates": np.ones((n, 3)), "side": "left"} for n in (4, 6)]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "trials.mat")
+    ...     savemat(path, {"trials": saved})
+    ...     trials_from_mat(path, dt=0.01)
+    TrialSet(2 trials, 4-6 bins of 0.01 s, 3 neurons; table: side)
+    """
+    path = check_file(path)
+    dims = check_dims(dims)
+    if activity is not None and spike_times is not None:
+        raise ValueError("pass activity or spike_times, not both")
+    if spike_times is not None and window is None:
+        raise ValueError(
+            "spike_times needs window=(begin, end), in s from the alignment"
+        )
+    variables = _read(path)
+    candidates = [
+        name for name, v in variables.items() if is_matrix(v, 3) or _is_struct(v)
+    ]
+    what = f"{path}: structs, cells of structs, arrays with three axes"
+    variable = choose(candidates, variable, what, "variable")
+    where = f"{path}: {variable}"
+    value = variables[variable]
+    if is_matrix(value, 3):
+        return from_arrays(variables, variable, dims, dt, time, time_unit, str(path))
+
+    fields, listed_trials = per_trial(value)
+    if spike_times is not None:
+        choose([*fields], spike_times, f"{where}: fields", "spike_times")
+        saved = Fields(fields, listed_trials, spike_times, where)
+        return trials_of_spikes(saved, align, window, bin_size, time_unit)
+    # of one neuron, matrices arrive as vectors: those have to be asked for
+    matrices = [name for name in fields if activity or _is_activity(fields[name])]
+    activity = choose(matrices, activity, f"{where}: fields", "activity")
+    if is_matrix(fields[activity], 3):
+        return from_arrays(fields, activity, dims, dt, time, time_unit, where)
+    saved = Fields(fields, listed_trials, activity, where)
+    return trials_of_matrices(saved, dims, dt, time, time_unit)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """All variables, in the order of their names."""
+    pymatreader = import_optional("pymatreader")
+    try:
+        variables = pymatreader.read_mat(str(path))
+    except ImportError:
+        raise
+    except Exception as error:  # of many kinds, where a file is damaged
+        raise unreadable(path, "a MATLAB file", error) from error
+    return {name: variables[name] for name in sorted(variables) if name[:2] != "__"}
+
+
+def _is_struct(value: Any) -> bool:
+    cell = isinstance(value, list) and len(value) > 0
+    return isinstance(value, dict) or (cell and isinstance(value[0], dict))
+
+
+def _is_activity(value: Any) -> bool:
+    """Whether a field has a matrix for each trial, or one array for all."""
+    if isinstance(value, list):
+        return any(is_matrix(v, 2) for v in value) and not any(
+            isinstance(v, (list, dict, str)) for v in value
+        )
+    return is_matrix(value, 2) or is_matrix(value, 3)

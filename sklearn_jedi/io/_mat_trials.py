@@ -1,0 +1,226 @@
+"""Trials saved one by one, as pymatreader returns MATLAB's structs.
+
+It drops axes of length 1: a matrix of one neuron or one time point is a vector, a
+vector of one spike a number, a cell of one neuron its content.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sklearn_jedi._parameters import check_choice
+from sklearn_jedi.io._arrays import as_activity
+from sklearn_jedi.io._binning import stack
+from sklearn_jedi.io._files import import_optional, listed
+from sklearn_jedi.io._nwb import check_spike_times
+from sklearn_jedi.io._steps import SECONDS, steps
+from sklearn_jedi.io._trial_set import TrialSet
+from sklearn_jedi.io._windows import cut_windows
+
+_NO_LABEL = object()
+
+
+def is_matrix(value: Any, ndim: int) -> bool:
+    """Whether it is a numeric array, full or sparse, with so many axes."""
+    if not hasattr(value, "dtype") or getattr(value, "ndim", 0) != ndim:
+        return False
+    return value.dtype.kind in "biuf"
+
+
+def per_trial(value: Any) -> tuple[dict[str, Any], bool]:
+    """Fields of a struct array or a cell of structs, and whether they list trials.
+
+    Those of a single struct may be anything. By name: of version 7.3, pymatreader
+    returns them in an order that changes from run to run.
+    """
+    if isinstance(value, dict):
+        lengths = {len(v) if isinstance(v, list) else -1 for v in value.values()}
+        fields = {name: value[name] for name in sorted(value)}
+        return fields, len(lengths) == 1 and lengths != {-1}
+    names = sorted({name for struct in value for name in struct})
+    return {name: [struct.get(name) for struct in value] for name in names}, True
+
+
+class Fields:
+    """What is saved of each trial.
+
+    Parameters
+    ----------
+    fields : dict of lists, or of anything for a single struct
+    listed_trials : bool
+        Whether all fields are lists with an entry per trial.
+    main : str
+        The field with activity or spike times.
+    where : str
+        File and variable, for messages.
+    """
+
+    def __init__(
+        self, fields: dict[str, Any], listed_trials: bool, main: str, where: str
+    ) -> None:
+        # A single struct is one trial, unless its main field is a cell of trials: of
+        # matrices, or of cells of spike times.
+        entries = fields[main]
+        several = isinstance(entries, list) and any(
+            isinstance(entry, list) or is_matrix(entry, 2) for entry in entries
+        )
+        if not (listed_trials or several):
+            fields = {name: [value] for name, value in fields.items()}
+        self.fields, self.main, self.where = fields, main, where
+        self.entries = fields[main]
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def of(self, name: str) -> list:
+        """A field, one entry per trial."""
+        values = self.fields.get(name)
+        if values is None or _length(values) != len(self):
+            raise ValueError(
+                f"{self.where} has no field {name!r} with one entry per trial; there "
+                f"are: {listed(self.fields)}"
+            )
+        return list(values)
+
+    def table(self, *, without: tuple[str | None, ...] = ()) -> Any:
+        """Fields of one number or text per trial, as columns."""
+        pandas = import_optional("pandas")
+        columns = {}
+        for name, values in self.fields.items():
+            if name in (self.main, *without) or _length(values) != len(self):
+                continue
+            labels = [_label(value) for value in values]
+            if _NO_LABEL not in labels and any(label is not None for label in labels):
+                texts = any(isinstance(label, str) for label in labels)
+                missing = "" if texts else np.nan
+                columns[name] = [missing if v is None else v for v in labels]
+        return pandas.DataFrame(columns, index=range(len(self)))
+
+
+def _length(values: Any) -> int | None:
+    """How many entries a field has; None where it is one number or text."""
+    return len(values) if isinstance(values, (list, np.ndarray)) else None
+
+
+def _label(value: Any) -> Any:
+    """A number or text; None where there is nothing."""
+    if isinstance(value, np.ndarray) and value.size < 2:
+        return value.item() if value.size else None
+    return value if value is None or np.isscalar(value) else _NO_LABEL
+
+
+def trials_of_matrices(
+    saved: Fields,
+    dims: tuple[str, ...],
+    dt: float | None,
+    time: str | None,
+    time_unit: str,
+) -> TrialSet:
+    """Trials of one matrix each."""
+    pandas = import_optional("pandas")
+    of_one = [dim for dim in dims if dim != "trial"]
+    trials = _matrices(saved, of_one)
+    start: Any = 0.0
+    if time is None:
+        what = f"{saved.where}: {saved.main}"
+        _, dt = steps(dt, None, 0, what, time_unit)
+    else:
+        found = [
+            steps(dt, times, len(x), f"{saved.where}({k}).{time}", time_unit)
+            for k, (times, x) in enumerate(zip(saved.of(time), trials, strict=True), 1)
+        ]
+        start, widths = np.transpose(found)
+        if not np.allclose(widths, widths[0]):
+            raise ValueError(
+                f"{saved.where}: steps of {time} differ between trials, from "
+                f"{widths.min():g} to {widths.max():g} s"
+            )
+        dt = float(widths[0])
+        start = float(start[0]) if np.allclose(start, start[0]) else start
+    units = pandas.DataFrame(index=range(trials[0].shape[1]))
+    return TrialSet(stack(trials), dt, saved.table(without=(time,)), units, start)
+
+
+def _matrices(saved: Fields, of_one: list[str]) -> list[np.ndarray]:
+    """Time x neuron matrices of all trials."""
+    trials = []
+    for k, entry in enumerate(saved.entries, 1):
+        what = f"{saved.where}({k}).{saved.main}"
+        full = entry.toarray() if hasattr(entry, "toarray") else entry
+        if isinstance(full, (list, dict, str)) or full is None or np.ndim(full) > 2:
+            raise ValueError(f"{what} must be a matrix, {' x '.join(of_one)}")
+        matrix = as_activity(full, what)
+        if not matrix.size:
+            raise ValueError(f"{what} is empty")
+        trials.append(matrix)
+    axis = of_one.index("neuron")
+    sizes = {
+        matrix.shape[axis]: k for k, matrix in enumerate(trials) if matrix.ndim == 2
+    }
+    if len(sizes) > 1:
+        (first, a), (second, b) = list(sizes.items())[:2]
+        raise ValueError(
+            f"{saved.where}: {saved.main} has {first} neurons in trial {a + 1}, but "
+            f"{second} in trial {b + 1}, read as {' x '.join(of_one)}; if it is the "
+            f"other way round, pass dims={('trial', *of_one[::-1])}"
+        )
+    n_neurons = next(iter(sizes), 1)
+    for k, matrix in enumerate(trials):
+        if matrix.ndim < 2:
+            if matrix.size % n_neurons or (sizes and matrix.size != n_neurons):
+                raise ValueError(
+                    f"{saved.where}({k + 1}).{saved.main} has {matrix.size} values in "
+                    f"a row; other trials have {n_neurons} neurons"
+                )
+            trials[k] = matrix.reshape(-1, n_neurons)
+        elif axis == 0:
+            trials[k] = matrix.T
+    return trials
+
+
+def trials_of_spikes(
+    saved: Fields, align: str | None, window: Any, bin_size: float, time_unit: str
+) -> TrialSet:
+    """Trials of spike times, one cell of vectors each."""
+    pandas = import_optional("pandas")
+    check_choice("time_unit", time_unit, tuple(SECONDS))
+    trials = [
+        _spike_times(entry, f"{saved.where}({k}).{saved.main}", time_unit)
+        for k, entry in enumerate(saved.entries, 1)
+    ]
+    n_units = [len(trial) for trial in trials]
+    if len(set(n_units)) > 1:
+        k = int(np.argmax(np.not_equal(n_units, n_units[0])))
+        raise ValueError(
+            f"{saved.where}: {saved.main} has {n_units[0]} units in trial 1, but "
+            f"{n_units[k]} in trial {k + 1}: each trial needs a cell for each unit, "
+            "empty where it did not fire"
+        )
+    table = saved.table()
+    times = table.select_dtypes("number") * SECONDS[time_unit]
+    if align is None:
+        align = "zero of the clock"
+        times[align] = 0.0
+    windows = cut_windows(times, align, window, bin_size, saved.where)
+    trains = [[trials[row][unit] for row in windows.rows] for unit in range(n_units[0])]
+    return TrialSet(
+        windows.bins.in_trials(windows.bins.count_own(trains)),
+        float(bin_size),
+        table.iloc[windows.rows],
+        pandas.DataFrame(index=range(n_units[0])),
+        windows.start,
+    )
+
+
+def _spike_times(entry: Any, what: str, time_unit: str) -> list[np.ndarray]:
+    """Spike times of each unit in s."""
+    trains = []
+    for unit, times in enumerate(entry if isinstance(entry, list) else [entry], 1):
+        if np.ndim(times) > 1 or np.asarray(times).dtype.kind not in "biuf":
+            raise ValueError(f"{what}{{{unit}}} must be a vector of spike times")
+        train = np.atleast_1d(np.asarray(times, dtype=float)) * SECONDS[time_unit]
+        check_spike_times(train, f"{what}{{{unit}}}", -np.inf)
+        trains.append(train)
+    return trains

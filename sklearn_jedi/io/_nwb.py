@@ -1,0 +1,253 @@
+"""Trials from NWB files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sklearn_jedi.io._cutting import cut_spikes
+from sklearn_jedi.io._files import check_file, import_optional, listed, unreadable
+from sklearn_jedi.io._selection import select_rows
+from sklearn_jedi.io._trial_set import TrialSet
+
+
+def trials_from_nwb(
+    path: str | os.PathLike[str],
+    *,
+    align: str | None = "start_time",
+    window: Any = (-0.3, 0.6),
+    bin_size: float = 0.01,
+    trials: Any = None,
+    units: Any = None,
+    epochs: str = "trials",
+) -> TrialSet:
+    """Trials of spike counts from an NWB file.
+
+    Reads the spike times of its units and its table of trials. A bin that is not wholly
+    within the time in which a unit was recorded is NaN: within the unit's
+    `obs_intervals` where the file has them, otherwise within the session, from the
+    first spike or trial to the end of the last.
+
+    Parameters
+    ----------
+    path : str or path-like
+        NWB file.
+    align : str or None, default="start_time"
+        Column of the trial table with the time of each trial that is 0; None: where
+        the window begins, then a column.
+    window : pair of float or str, default=(-0.3, 0.6)
+        Begin and end of each trial: seconds from the alignment, or names of columns
+        with times. ``("go_cue_time", "stop_time")`` cuts each trial from its go cue to
+        its end, ``(-0.2, "stop_time")`` from 0.2 s before the alignment; trials then
+        differ in length. What is left of a window after its last whole bin is left out.
+    bin_size : float, default=0.01
+        Bin width in s. A spike on an edge counts in the bin that begins there.
+    trials, units : str, bool array, list of ids or None
+        Which trials and units: an expression of columns, such as ``"rewarded and side
+        == 'left'"`` or ``"rate > 1 and quality == 'good'"`` (names that are no
+        identifiers in backticks), a mask, or ids.
+    epochs : str, default="trials"
+        The table with the trials: "trials", or another of time intervals.
+
+    Returns
+    -------
+    TrialSet
+        The table and units have the file's columns of one number or text a row. Unless
+        it has such, units also get `rate`, the mean rate in spikes/s, and, where the
+        file says it, `location`, that of the unit's first electrode.
+
+    Warns
+    -----
+    UserWarning
+        If trials are left out, because a time is missing, no bin fits into the window
+        or nothing was recorded in it.
+
+    Raises
+    ------
+    FileNotFoundError, IsADirectoryError
+        If there is no such file.
+    ValueError
+        If it is no NWB file, tables or columns are missing, spike times are negative,
+        not finite or not in order, unit ids are not unique, nothing is selected, or the
+        window has no length.
+    ImportError
+        If the `io` extra is not installed.
+
+    Examples
+    --------
+    >>> import datetime, os, tempfile
+    >>> import pynwb
+    >>> from sklearn_jedi.io import trials_from_nwb
+    >>> nwb = pynwb.NWBFile("reaches", "1", datetime.datetime.now().astimezone())
+    >>> nwb.add_unit(spike_times=[0.1, 1.205, 1.21])
+    >>> nwb.add_trial(start_time=1.0, stop_time=2.0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "reaches.nwb")
+    ...     with pynwb.NWBHDF5IO(path, "w") as io:
+    ...         io.write(nwb)
+    ...     trials_from_nwb(path, window=(0.19, 0.23)).X[0, :, 0]
+    array([0., 1., 1., 0.])
+    """
+    path = check_file(path)
+    with _opened(path) as nwb:
+        table = _table(nwb, epochs, path)
+        trains, unit_table, observed = _units(nwb, path)
+    times = table[["start_time", "stop_time"]].to_numpy(dtype=float)
+    session = _session(trains, times)
+    durations = []
+    for k, intervals in enumerate(observed):
+        if not len(intervals):
+            observed[k] = session
+        durations.append(np.diff(observed[k]).sum())
+    n_spikes = np.array([len(train) for train in trains])
+    if "rate" not in unit_table:
+        unit_table["rate"] = n_spikes / np.maximum(durations, np.finfo(float).tiny)
+    table = table.iloc[select_rows(table, trials, "trials", str(path))]
+    chosen = select_rows(unit_table, units, "units", str(path))
+    return cut_spikes(
+        [trains[k] for k in chosen],
+        [observed[k] for k in chosen],
+        table,
+        unit_table.iloc[chosen],
+        align,
+        window,
+        bin_size,
+        f"{path}: {epochs}",
+    )
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The contents of an NWB file, closed afterwards whatever happens."""
+    pynwb, h5py = import_optional("pynwb"), import_optional("h5py")
+    try:
+        with h5py.File(path, "r") as file:
+            is_nwb = "nwb_version" in file.attrs
+    except OSError as error:
+        raise unreadable(path, "an NWB file", error) from error
+    if not is_nwb:
+        raise ValueError(f"{path} is an HDF5 file, but not an NWB file")
+    with pynwb.NWBHDF5IO(str(path), "r") as io:
+        try:
+            nwb = io.read()
+        except Exception as error:
+            raise unreadable(path, "an NWB file", error) from error
+        try:
+            yield nwb
+        except OSError as error:
+            raise unreadable(path, "an NWB file", error) from error
+
+
+def _table(nwb: Any, name: str, path: Path) -> Any:
+    """A table of time intervals, its columns of one value a row."""
+    pynwb, pandas = import_optional("pynwb"), import_optional("pandas")
+    tables = {
+        item.name: item
+        for item in nwb.objects.values()
+        if isinstance(item, pynwb.epoch.TimeIntervals)
+    }
+    if name not in tables:
+        raise ValueError(
+            f"{path} has no table of time intervals {name!r}; there are: "
+            f"{listed(tables)}"
+        )
+    # read by pynwb: an IntervalSet joins trials that overlap, and drops their metadata
+    table = tables[name].to_dataframe(exclude={"timeseries"})
+    if not len(table):
+        raise ValueError(f"{path}: {name} is empty: there are no trials")
+    return table[[c for c in table if pandas.api.types.is_scalar(table[c].iloc[0])]]
+
+
+def _units(nwb: Any, path: Path) -> tuple[list[np.ndarray], Any, list[np.ndarray]]:
+    """Spike times, metadata and observed intervals of the units."""
+    pandas = import_optional("pandas")
+    if nwb.units is None or not len(nwb.units):
+        raise ValueError(f"{path} has no units: there are no spike times in it")
+    if "spike_times" not in nwb.units.colnames:
+        raise ValueError(
+            f"{path}: units has no column 'spike_times'; there are: "
+            f"{listed(nwb.units.colnames)}"
+        )
+    ids = np.asarray(nwb.units.id[:])
+    repeated = np.flatnonzero(np.bincount(np.unique(ids, return_inverse=True)[1]) > 1)
+    if len(repeated):
+        raise ValueError(
+            f"{path}: units: ids are not unique: {listed(np.unique(ids)[repeated])}"
+        )
+    # Read by pynwb: pynapple sorts spike times without a word and loses the only spike
+    # of a unit; of units whose ids are not in order, some versions mix up the columns.
+    ends = np.asarray(nwb.units.spike_times_index.data[:])
+    trains = np.split(np.asarray(nwb.units.spike_times.data[:], dtype=float), ends[:-1])
+    for unit, train in zip(ids, trains, strict=True):
+        check_spike_times(train, f"{path}: units: spike_times of unit {unit}", 0.0)
+    observed = [np.empty((0, 2))] * len(ids)
+    if "obs_intervals" in nwb.units.colnames:
+        observed = [
+            np.reshape(nwb.units.get_unit_obs_intervals(k), (-1, 2)).astype(float)
+            for k in range(len(ids))
+        ]
+    return trains, pandas.DataFrame(_metadata(nwb.units), index=ids), observed
+
+
+def _metadata(units: Any) -> dict[str, Any]:
+    """Columns of one number or text a unit, and the location of its electrodes."""
+    columns = {}
+    for name in units.colnames:
+        column = units[name]
+        plain = name != "electrode_group" and not hasattr(column, "target")
+        if plain and np.ndim(column[:]) == 1:
+            columns[name] = column[:]
+    if "electrodes" in units.colnames and hasattr(units["electrodes"], "target"):
+        columns.setdefault("location", _locations(units["electrodes"]))
+    if "electrode_group" in units.colnames:
+        groups = units["electrode_group"][:]
+        columns["electrode_group"] = [group.name for group in groups]
+        columns.setdefault("location", [group.location for group in groups])
+    return columns
+
+
+def _locations(electrodes: Any) -> np.ndarray:
+    """Where the first electrode of each unit is; empty for units without one."""
+    region = electrodes.target
+    places = np.append(region.table["location"][:], "")
+    rows = np.append(region.data[:], -1).astype(int)
+    ends = np.asarray(electrodes.data[:]).astype(int)
+    begins = np.append(0, ends[:-1])
+    return np.asarray(places[np.where(begins < ends, rows[begins], -1)])
+
+
+def check_spike_times(times: np.ndarray, what: str, at_least: float) -> None:
+    """Refuse spike times that cannot be.
+
+    Raises
+    ------
+    ValueError
+        If they are not finite, not in order or too early.
+    """
+    finite = np.isfinite(times)
+    if not finite.all():
+        k = int(finite.argmin())
+        raise ValueError(f"{what} are not finite: number {k} is {times[k]}")
+    back = np.flatnonzero(np.diff(times) < 0)
+    if len(back):
+        k = int(back[0])
+        raise ValueError(
+            f"{what} are not in order: number {k} is {times[k]:g} s, the next "
+            f"{times[k + 1]:g} s; sort them, and look whether they are in seconds"
+        )
+    if len(times) and times[0] < at_least:
+        raise ValueError(
+            f"{what} begin at {times[0]:g} s, but times of a session start at 0"
+        )
+
+
+def _session(trains: list[np.ndarray], times: np.ndarray) -> np.ndarray:
+    """The time (1, 2) in which a session without further evidence was recorded."""
+    spikes = [train[[0, -1]] for train in trains if len(train)]
+    seen = np.concatenate([*spikes, times[np.isfinite(times)]])
+    return np.array([[seen.min(), seen.max()]])

@@ -1,0 +1,159 @@
+"""Rows of a table: by an expression of its columns, by a mask or by their labels."""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import Any
+
+import numpy as np
+
+from sklearn_jedi.io._files import listed
+
+# Comparisons, boolean operators and arithmetic of columns and constants. Calls,
+# attributes and subscripts could run code; powers could fill the memory.
+_ALLOWED = (
+    ast.Expression,
+    ast.BoolOp,
+    ast.boolop,
+    ast.UnaryOp,
+    ast.Not,
+    ast.Invert,
+    ast.USub,
+    ast.BinOp,
+    ast.BitAnd,
+    ast.BitOr,
+    ast.Add,
+    ast.Sub,
+    ast.Mult,
+    ast.Div,
+    ast.Compare,
+    ast.cmpop,
+    ast.Name,
+    ast.expr_context,
+    ast.Constant,
+    ast.List,
+    ast.Tuple,
+)
+
+
+def select_rows(table: Any, selection: Any, name: str, where: str) -> np.ndarray:
+    """Numbers of the chosen rows of a table.
+
+    Parameters
+    ----------
+    table : DataFrame
+    selection : str, bool array of shape (n_rows,), list of labels or None
+        None chooses all rows; labels choose rows in their order.
+    name : str
+        The parameter, for messages.
+    where : str
+        File or object, for messages.
+
+    Raises
+    ------
+    ValueError
+        If nothing is chosen, or the selection cannot be read.
+    """
+    if selection is None:
+        return np.arange(len(table))
+    if isinstance(selection, str):
+        rows = np.flatnonzero(_evaluate(table, selection, name, where))
+        asked = repr(selection)
+    else:
+        rows = _from_list(table, np.asarray(selection), name, where)
+        asked = "the selection"
+    if not len(rows):
+        raise ValueError(
+            f"{where}: {name}: {asked} chooses none of the {len(table)} {name}"
+        )
+    return rows
+
+
+def _from_list(table: Any, values: np.ndarray, name: str, where: str) -> np.ndarray:
+    if values.ndim != 1:
+        raise ValueError(
+            f"{where}: {name} must be an expression, a mask or a list of ids; got an "
+            f"array of shape {values.shape}"
+        )
+    if values.dtype == bool:
+        if len(values) != len(table):
+            raise ValueError(
+                f"{where}: {name} is a mask of length {len(values)}, but there are "
+                f"{len(table)} {name}"
+            )
+        return np.flatnonzero(values)
+    if not table.index.is_unique:
+        raise ValueError(
+            f"{where}: ids of {name} are not unique; choose {name} by a mask"
+        )
+    rows = table.index.get_indexer(values)
+    unknown = values[rows < 0].tolist()
+    if unknown:
+        raise ValueError(
+            f"{where}: {name}: there are no ids {listed(unknown[:10])}; ids go from "
+            f"{listed(table.index[:1])} to {listed(table.index[-1:])}"
+        )
+    return np.asarray(rows)
+
+
+def _evaluate(table: Any, expression: str, name: str, where: str) -> np.ndarray:
+    """Which rows an expression is true of, as a mask."""
+    problem = f"{where}: {name}={expression!r}"
+    columns = [*table.columns, "index"]
+    if isinstance(table.index.name, str):
+        columns.append(table.index.name)
+
+    # Backticks quote names that are no identifiers. With plain names in their place,
+    # what is checked is what pandas evaluates.
+    plain = {
+        column: f"column_{k}_of_table"
+        for k, column in enumerate(table.columns)
+        if f"`{column}`" in expression
+    }
+    quoted = re.sub(
+        "`([^`]*)`", lambda found: plain.get(found[1], found[0]), expression
+    )
+    renamed = table.rename(columns=plain)
+    _check_expression(quoted, {*columns, *plain.values()}, columns, problem)
+    try:
+        chosen = renamed.eval(quoted, engine="python", local_dict={}, global_dict={})
+    except Exception as error:
+        raise ValueError(f"{problem} cannot be evaluated: {error}") from error
+    if getattr(chosen, "shape", None) != (len(table),) or chosen.dtype != bool:
+        raise ValueError(
+            f"{problem} must be true or false for each row, as in \"side == 'left'\""
+        )
+    return np.asarray(chosen)
+
+
+def _check_expression(
+    expression: str, names: set[Any], columns: list[Any], problem: str
+) -> None:
+    """Refuse whatever is not a comparison of columns.
+
+    More than one line is refused because pandas evaluates lines one by one, also those
+    within a quoted string.
+    """
+    if "`" in expression:
+        raise ValueError(
+            f"{problem}: between backticks there must be a column; there are: "
+            f"{listed(columns)}"
+        )
+    try:
+        if len(expression.splitlines()) != 1:
+            raise SyntaxError("it must be one line")
+        nodes = list(ast.walk(ast.parse(expression.strip(), mode="eval")))
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise ValueError(f"{problem} is not an expression: {error}") from error
+    for node in nodes:
+        if not isinstance(node, _ALLOWED):
+            raise ValueError(
+                f"{problem} may only compare columns with values and combine "
+                f"comparisons with and, or, not; it contains {type(node).__name__}"
+            )
+        if isinstance(node, ast.Name) and node.id not in names:
+            raise ValueError(
+                f"{problem}: there is no column {node.id!r}; there are: "
+                f"{listed(columns)}"
+            )

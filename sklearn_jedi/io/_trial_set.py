@@ -1,0 +1,144 @@
+"""Trials with what is known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from sklearn_jedi._labelled import DIMS
+from sklearn_jedi.io._binning import stack
+from sklearn_jedi.io._files import import_optional
+from sklearn_jedi.io._selection import select_rows
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class TrialSet:
+    """Trials of one recording: activity, bin width, and tables of trials and neurons.
+
+    What the functions of `sklearn_jedi.io` return. Iteration gives `X`, `dt` and
+    `table`, so that ``X, dt, table = trials_from_nwb(path)`` works.
+
+    Parameters
+    ----------
+    X : array of shape (n_trials, n_timepoints, n_neurons) or list of arrays of shape \
+            (n_timepoints_i, n_neurons)
+        Floats; a list where trials differ in length. Spike counts are whole numbers a
+        bin; NaN where nothing was recorded.
+    dt : float
+        Bin width in s.
+    table : DataFrame of n_trials rows
+        Trial metadata; the index has the ids of the trials.
+    units : DataFrame of n_neurons rows
+        Metadata of the neurons; the index has their ids or names.
+    start : float or array of shape (n_trials,), default=0.0
+        Left edge of the first bin in s, relative to the alignment; an array where
+        trials begin at different times.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from sklearn_jedi.io import TrialSet
+    >>> table = pd.DataFrame({"side": ["left", "right", "left"]})
+    >>> units = pd.DataFrame({"area": ["M1", "PMd"]}, index=[7, 9])
+    >>> trials = TrialSet(np.zeros((3, 4, 2)), 0.01, table, units, start=-0.02)
+    >>> trials.time.round(3).tolist()
+    [-0.015, -0.005, 0.005, 0.015]
+    >>> X, dt, table = trials.select(trials="side == 'left'", units="area == 'M1'")
+    >>> X.shape, table.index.tolist()
+    ((2, 4, 1), [0, 2])
+    """
+
+    X: Any
+    dt: float
+    table: Any
+    units: Any
+    start: float | np.ndarray = 0.0
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.X, self.dt, self.table))
+
+    def __repr__(self) -> str:
+        lengths = np.unique(self.lengths)
+        bins = "-".join(str(n) for n in dict.fromkeys([lengths[0], lengths[-1]]))
+        return (
+            f"TrialSet({len(self.table)} trials, {bins} bins of {self.dt:g} s, "
+            f"{len(self.units)} neurons; table: {', '.join(map(str, self.table))})"
+        )
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Bins (n_trials,) of each trial."""
+        return np.array([len(trial) for trial in self.X])
+
+    @property
+    def time(self) -> np.ndarray:
+        """Bin centres (n_timepoints,) of the longest trial in s.
+
+        Relative to the alignment; where trials begin at different times, relative to
+        the beginning of the trial.
+        """
+        start = self.start if np.ndim(self.start) == 0 else 0.0
+        return start + (np.arange(self.lengths.max()) + 0.5) * self.dt
+
+    def select(self, trials: Any = None, units: Any = None) -> TrialSet:
+        """Some of the trials, some of the neurons.
+
+        Parameters
+        ----------
+        trials, units : str, bool array, list of ids or None
+            An expression of columns of `table` or `units`, such as ``"side == 'left'
+            and rt < 0.5"`` (names that are no identifiers in backticks), a mask, or
+            ids from their index; None: all.
+
+        Returns
+        -------
+        TrialSet
+
+        Raises
+        ------
+        ValueError
+            If nothing is selected, or the expression is not one of columns.
+        """
+        rows = select_rows(self.table, trials, "trials", "table")
+        columns = select_rows(self.units, units, "units", "units")
+        start = self.start
+        return replace(
+            self,
+            X=stack([self.X[row][:, columns] for row in rows]),
+            table=self.table.iloc[rows],
+            units=self.units.iloc[columns],
+            start=start[rows] if isinstance(start, np.ndarray) else start,
+        )
+
+    def to_xarray(self) -> Any:
+        """Labelled array with the dimensions trial, time and neuron.
+
+        Returns
+        -------
+        xarray.DataArray of shape (n_trials, n_timepoints, n_neurons)
+            Shorter trials end with NaN. Coordinates: the ids of trials and neurons,
+            `time` (bin centres in s), and each column of `table` along trial and of
+            `units` along neuron; a column whose name is taken gets the prefix "trial_"
+            or "neuron_". Where trials begin at different times, `start` along trial.
+            Its attribute `dt` is the bin width.
+        """
+        xarray = import_optional("xarray")
+        lengths = self.lengths
+        values = np.full((len(lengths), lengths.max(), len(self.units)), np.nan)
+        for row, trial in zip(values, self.X, strict=True):
+            row[: len(trial)] = trial
+        labels = (self.table.index.to_numpy(), self.time, self.units.index.to_numpy())
+        coords: dict[str, Any] = {
+            dim: (dim, of_dim) for dim, of_dim in zip(DIMS, labels, strict=True)
+        }
+        if np.ndim(self.start):
+            coords["start"] = ("trial", self.start)
+        for dim, table in (("trial", self.table), ("neuron", self.units)):
+            for column in table:
+                name = f"{dim}_{column}" if column in coords else str(column)
+                coords[name] = (dim, table[column].to_numpy())
+        return xarray.DataArray(values, coords, DIMS, attrs={"dt": self.dt})

@@ -1,0 +1,163 @@
+"""The window of each trial, from the columns of its table."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sklearn_jedi._parameters import check_real
+from sklearn_jedi.io._binning import TOLERANCE, Bins, nanoseconds
+from sklearn_jedi.io._files import listed
+
+
+class Windows(NamedTuple):
+    """Where the bins of each trial lie.
+
+    Attributes
+    ----------
+    bins : Bins
+    start : float or array of shape (n_trials,)
+        Left edge of the first bin relative to the alignment, in s.
+    rows : int array of shape (n_trials,)
+        Rows of the table that have a window.
+    """
+
+    bins: Bins
+    start: float | np.ndarray
+    rows: np.ndarray
+
+    def keep(self, kept: np.ndarray, bin_size: float) -> Windows:
+        """Some of the trials."""
+        bins = Bins(self.bins.lefts[kept], self.bins.n_bins[kept], bin_size)
+        start = self.start
+        if isinstance(start, np.ndarray):
+            start = start[kept]
+        return Windows(bins, start, self.rows[kept])
+
+
+def cut_windows(
+    table: Any, align: str | None, window: Any, bin_size: float, where: str
+) -> Windows:
+    """Windows about a time of each trial, from one to another, or both.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row per trial; times in s.
+    align : str or None
+        Column with the time that is 0; None: where the window begins.
+    window : pair of float or str
+        Begin and end: seconds from the alignment, or a column with the time.
+    bin_size : float
+        In s; a window holds as many whole bins as fit.
+    where : str
+        File or object, for messages.
+
+    Warns
+    -----
+    UserWarning
+        If trials are left out: their times are missing, or no bin fits in.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, or no trial has a window.
+    """
+    check_real("bin_size", bin_size)
+    begin, end = check_window(window, bin_size)
+    if align is None and not isinstance(begin, str):
+        raise ValueError(
+            f"{where}: window={window!r} begins at a number of seconds from the "
+            "alignment: name the column in align"
+        )
+    zero = times_of(table, str(begin) if align is None else align, where)
+    lefts = times_of(table, begin, where) if isinstance(begin, str) else zero
+    rights = times_of(table, end, where) if isinstance(end, str) else zero
+    known = np.isfinite(zero) & np.isfinite(lefts) & np.isfinite(rights)
+    used = dict.fromkeys(name for name in (align, begin, end) if isinstance(name, str))
+    warn_left_out(where, ~known, f"{' or '.join(used)} is missing", 4)
+    if not known.any():
+        raise ValueError(f"{where}: {' or '.join(used)} is missing in every trial")
+
+    zero_ns, left_ns, right_ns = (
+        nanoseconds(times[known]) for times in (zero, lefts, rights)
+    )
+    left_ns += 0 if isinstance(begin, str) else nanoseconds(begin)
+    right_ns += 0 if isinstance(end, str) else nanoseconds(end)
+    n_bins = np.floor((right_ns - left_ns + TOLERANCE) / (bin_size * 1e9)).astype(int)
+    fits = n_bins > 0
+    warn_left_out(
+        where, ~fits, f"no bin of {bin_size:g} s fits in window={window!r}", 4
+    )
+    if not fits.any():
+        raise ValueError(
+            f"{where}: in no trial a bin of {bin_size:g} s fits in window={window!r}"
+        )
+    start = (left_ns - zero_ns)[fits] / 1e9
+    return Windows(
+        Bins(left_ns[fits], n_bins[fits], bin_size),
+        float(start[0]) if (start == start[0]).all() else start,
+        np.flatnonzero(known)[fits],
+    )
+
+
+def check_window(window: Any, bin_size: float) -> tuple[float | str, float | str]:
+    """Begin and end of a window.
+
+    Raises
+    ------
+    ValueError
+        If it is no pair of numbers or columns, has no length, or is shorter than a bin.
+    """
+    ends = tuple(window) if isinstance(window, (tuple, list)) else ()
+    numbers_ = [end for end in ends if isinstance(end, numbers.Real)]
+    names = [end for end in ends if isinstance(end, str)]
+    if len(ends) != 2 or len(numbers_) + len(names) != 2:
+        raise ValueError(
+            "window must be a pair, each end a number of seconds from the alignment "
+            f"or the name of a column; got {window!r}"
+        )
+    if not all(math.isfinite(end) for end in numbers_):
+        raise ValueError(f"window must be finite; got {window!r}")
+    if len(numbers_) == 2:
+        length = ends[1] - ends[0]
+        if length <= 0:
+            raise ValueError(f"window must end after it begins; got {window!r}")
+        if bin_size > length + 1e-9:
+            raise ValueError(
+                f"bin_size={bin_size:g} s is longer than the window, {length:g} s; "
+                "both are in seconds: 10 ms is 0.01"
+            )
+    return ends[0], ends[1]
+
+
+def times_of(table: Any, column: str, where: str) -> np.ndarray:
+    """A column of times, in s; NaN where missing.
+
+    Raises
+    ------
+    ValueError
+        If there is no such column, or it does not hold numbers.
+    """
+    if column not in table.columns:
+        raise ValueError(
+            f"{where} has no column {column!r}; there are: {listed(table.columns)}"
+        )
+    try:
+        return np.array(table[column], dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{where}: column {column!r} does not hold times") from error
+
+
+def warn_left_out(where: str, left_out: np.ndarray, why: str, stacklevel: int) -> None:
+    """Say how many trials are left out, if any; `stacklevel` is the caller's."""
+    if left_out.any():
+        warnings.warn(
+            f"{where}: {left_out.sum()} of {len(left_out)} trials are left out: {why}",
+            UserWarning,
+            stacklevel=stacklevel + 1,
+        )

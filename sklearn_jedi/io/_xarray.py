@@ -1,0 +1,87 @@
+"""Trials from labelled arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sklearn_jedi._labelled import DIMS
+from sklearn_jedi.io._arrays import as_activity
+from sklearn_jedi.io._files import import_optional
+from sklearn_jedi.io._steps import steps
+from sklearn_jedi.io._trial_set import TrialSet
+
+
+def trials_from_xarray(
+    array: Any, *, dt: float | None = None, time_unit: str = "s"
+) -> TrialSet:
+    """Trials from a labelled array.
+
+    Parameters
+    ----------
+    array : xarray.DataArray
+        With the dimensions trial, time and neuron, in any order. NaN is kept.
+    dt : float, default=None
+        Bin width in s; None: the step of the time coordinate, or the attribute `dt`.
+    time_unit : {"s", "ms", "us"}, default="s"
+        Unit of the time coordinate, the bins' centres.
+
+    Returns
+    -------
+    TrialSet
+        Coordinates along trial are columns of its table, those along neuron of its
+        units; the coordinates `trial` and `neuron` are their indexes.
+
+    Raises
+    ------
+    TypeError
+        If it is no DataArray.
+    ValueError
+        If dimensions have other names, times are not evenly spaced, or the bin width
+        is not known.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> from sklearn_jedi.io import trials_from_xarray
+    >>> coords = {"time": [0.005, 0.015], "side": ("trial", ["l", "r", "l"])}
+    >>> array = xr.DataArray(np.ones((3, 2, 5)), coords, ("trial", "time", "neuron"))
+    >>> X, dt, table = trials_from_xarray(array.transpose("neuron", "time", "trial"))
+    >>> X.shape, dt, table["side"].tolist()
+    ((3, 2, 5), 0.01, ['l', 'r', 'l'])
+    """
+    xarray = import_optional("xarray")
+    if not isinstance(array, xarray.DataArray):
+        raise TypeError(
+            f"array must be an xarray.DataArray; got {type(array).__name__}"
+            + (": choose a variable" if isinstance(array, xarray.Dataset) else "")
+        )
+    if set(array.dims) != set(DIMS):
+        others = [dim for dim in array.dims if dim not in DIMS]
+        missing = [dim for dim in DIMS if dim not in array.dims]
+        raise ValueError(
+            f"array must have the dimensions {DIMS}; it has {array.dims}. Rename them, "
+            f"perhaps by array.rename({dict(zip(others, missing, strict=False))})"
+        )
+    array = array.transpose(*DIMS)
+    X = as_activity(array.values, "array")
+    if 0 in X.shape:
+        raise ValueError(f"array is empty; its sizes are {dict(array.sizes)}")
+    times = array["time"].values if "time" in array.coords else None
+    if dt is None and (times is None or len(times) == 1):
+        dt = array.attrs.get("dt")
+    start, dt = steps(dt, times, X.shape[1], "times of the array", time_unit)
+    return TrialSet(X, dt, _table(array, "trial"), _table(array, "neuron"), start)
+
+
+def _table(array: Any, dim: str) -> Any:
+    """Coordinates along a dimension; the one of its name is the index."""
+    pandas = import_optional("pandas")
+    columns = {
+        name: labels.values
+        for name, labels in array.coords.items()
+        if labels.dims == (dim,) and name != dim
+    }
+    index = array.coords[dim].values if dim in array.coords else None
+    size = range(array.sizes[dim])
+    return pandas.DataFrame(columns, index=size if index is None else index)

@@ -1,0 +1,182 @@
+"""What the steps share: trials in, trials of the same kind out."""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.utils._set_output import _wrap_data_with_container
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_jedi._labelled import in_order, is_labelled, like
+from sklearn_jedi._trials import Block, Trials
+from sklearn_jedi._validation import Summary, check_trials, is_2d
+
+# Spikes per second that no neuron keeps up over a recording.
+_IMPLAUSIBLE_RATE = 1000
+
+
+class TrialStep(
+    ABC,
+    OneToOneFeatureMixin,
+    TransformerMixin,
+    BaseEstimator,
+    auto_wrap_output_keys=None,  # type: ignore[call-arg]
+):
+    """A transformer from trials to trials.
+
+    scikit-learn's wrapping of methods is off, because it would make a data frame of
+    three dimensions: `transform` calls for one itself, where X has two.
+    """
+
+    n_neurons_in_: int
+    neuron_names_in_: np.ndarray
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def fit(self, X: ArrayLike, y: Any = None) -> Any:
+        """Check the parameters and the trials, and learn what has to be learned.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_trials, n_timepoints, n_neurons) or list of \
+                arrays of shape (n_timepoints_i, n_neurons)
+            NaN where nothing was recorded. A 2-D array is trials x time of one neuron.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self
+        """
+        self._check_parameters()
+        trials, summary = check_trials(self, X, reset=True)
+        self._learn(trials, summary)
+        return self
+
+    def transform(self, X: ArrayLike) -> Any:
+        """Transform trials, each by itself.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_trials, n_timepoints, n_neurons) or list of \
+                arrays of shape (n_timepoints_i, n_neurons)
+            Trials of the neurons of `fit`, of any lengths; NaN where nothing was
+            recorded.
+
+        Returns
+        -------
+        array, list of arrays or of DataFrames, or DataArray
+            As X is: float32 where X is, otherwise float64, and NaN where X is. Of 2-D
+            X a data frame where `set_output` asks for it.
+        """
+        check_is_fitted(self)
+        trials, _ = check_trials(self, X, reset=False)
+        out = self._mapped(X, trials, self._forward)
+        if getattr(out, "ndim", 0) != 2:
+            return out
+        return _wrap_data_with_container("transform", out, X, self)
+
+    def fit_transform(self, X: ArrayLike, y: Any = None) -> Any:
+        """Fit to trials and transform them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_trials, n_timepoints, n_neurons) or list of \
+                arrays of shape (n_timepoints_i, n_neurons)
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        array, list of arrays or of DataFrames, or DataArray
+            ``fit(X).transform(X)``.
+        """
+        return self.fit(X, y).transform(X)
+
+    @abstractmethod
+    def _check_parameters(self) -> None:
+        """Raise where a parameter cannot be used."""
+
+    @abstractmethod
+    def _learn(self, trials: Trials, summary: Summary) -> None:
+        """Set what `fit` learns besides sizes and names, or refuse the trials."""
+
+    @abstractmethod
+    def _forward(self, block: Block) -> np.ndarray:
+        """Values of a block transformed; whatever where nothing was recorded."""
+
+    def _neurons_out(self) -> np.ndarray:
+        """Numbers of the neurons that come out."""
+        return np.arange(self.n_neurons_in_)
+
+    def _mapped(
+        self, X: Any, trials: Trials, function: Callable[[Block], np.ndarray]
+    ) -> Any:
+        """Trials of the kind of X from a function of their blocks."""
+        neurons, source = self._neurons_out(), trials.source
+        if isinstance(source, list):
+            shapes = [(len(trial), len(neurons)) for trial in source]
+            out: Any = [np.full(shape, np.nan, trials.dtype) for shape in shapes]
+        else:
+            out = np.full((*source.shape[:2], len(neurons)), np.nan, trials.dtype)
+        for block in trials.blocks():
+            values = function(block)
+            if block.recorded is not None:
+                values = np.where(block.recorded[..., neurons], values, np.nan)
+            for number, value, end in zip(
+                block.numbers, values, block.lengths, strict=True
+            ):
+                out[number][:end] = value[:end]
+        if isinstance(out, list):
+            return [_like_trial(x, z, neurons) for x, z in zip(X, out, strict=True)]
+        if is_labelled(X):
+            return like(X.isel({in_order(X).dims[2]: neurons}), out)
+        return out[..., 0] if is_2d(X) else out
+
+
+def _like_trial(trial: Any, values: np.ndarray, neurons: np.ndarray) -> Any:
+    """Values (n_timepoints, n_neurons) labelled as one trial of a list is."""
+    if hasattr(trial, "isel"):
+        return trial[:, neurons].copy(data=values)
+    if not hasattr(trial, "columns"):
+        return values
+    names = [trial.columns[neuron] for neuron in neurons]
+    if hasattr(trial, "iloc"):
+        return type(trial)(values, index=trial.index, columns=names)
+    return type(trial)(values, schema=names, orient="row")
+
+
+def check_not_negative(step: TrialStep, block: Block, why: str) -> None:
+    """Refuse values below zero; say where the first is."""
+    if (block.values >= 0).all():
+        return
+    trial, time, neuron = np.argwhere(block.values < 0)[0]
+    raise ValueError(
+        f"Negative values in data passed to {type(step).__name__}: "
+        f"{block.values[trial, time, neuron]:.3g} in trial {block.numbers[trial]}, "
+        f"time point {time}, neuron {neuron}. {why}"
+    )
+
+
+def warn_of_rates(step: TrialStep, mean: np.ndarray, dt: float) -> None:
+    """Say where values can hardly be counts per bin of `dt`; called by `_learn`."""
+    neuron = int(mean.argmax())
+    if mean[neuron] > _IMPLAUSIBLE_RATE * dt:
+        warnings.warn(
+            f"{type(step).__name__} reads X as counts per bin of dt={dt:g} s, so that "
+            f"neuron {neuron} would fire at {mean[neuron] / dt:.4g} spikes/s on "
+            "average. Pass dt=1 if X is in spikes/s already; dt is in seconds",
+            UserWarning,
+            stacklevel=4,
+        )

@@ -1,0 +1,121 @@
+"""Soft normalisation of each neuron."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_jedi._parameters import check_real
+from sklearn_jedi._trials import Block, Trials
+from sklearn_jedi._validation import Summary, check_trials
+from sklearn_jedi.preprocessing._base import TrialStep, warn_of_rates
+
+__all__ = ["SoftNormalizer"]
+
+
+class SoftNormalizer(TrialStep):
+    """Bring neurons to a similar range, weak ones less so.
+
+    `(x - mean) / (range + constant)`, per neuron, over trials and time [1]_: strong
+    neurons come to a range near 1, and the constant keeps the noise of neurons that
+    hardly fire from being blown up to the same size. NaN is left out, and stays.
+
+    The range is that of the highest and the lowest value: smooth or average spike
+    counts first. `JEDIEstimator` scales activity by itself (by standard deviations)
+    where it has to; this step is for the published scaling and for other models.
+
+    Parameters
+    ----------
+    constant : float, default=5.0
+        In spikes per second. 0 divides by the range alone.
+    dt : float, default=0.01
+        Time step in seconds, for X in counts per bin: `constant` is multiplied by it.
+        Pass 1 where X is in spikes per second, or to give `constant` in the unit of X.
+
+    Attributes
+    ----------
+    mean_ : array of shape (n_neurons,)
+        In the unit of X.
+    range_ : array of shape (n_neurons,)
+        Highest less lowest value, in the unit of X.
+    scale_ : array of shape (n_neurons,)
+        What is divided by: ``range_ + constant * dt``; 1 where that is 0.
+    n_features_in_ : int
+        Time points of the longest trial of `fit`.
+    n_timepoints_in_ : int, or int array of shape (n_trials,)
+        Time points of the trials of `fit`, an array where they differ.
+    n_neurons_in_ : int
+        Neurons of `fit`.
+    neuron_names_in_ : array of shape (n_neurons,)
+        Only where trials are data frames with names, or labelled arrays.
+
+    Raises
+    ------
+    ValueError, TypeError
+        From `fit`, if a parameter or the trials cannot be used.
+
+    References
+    ----------
+    .. [1] Churchland et al., "Neural population dynamics during reaching", Nature 487
+       (2012).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_jedi.preprocessing import SoftNormalizer
+    >>> rates = np.array([[[0.0, 0.0], [45.0, 5.0], [0.0, 1.0]]])
+    >>> SoftNormalizer(constant=5.0, dt=1).fit_transform(rates)
+    array([[[-0.3, -0.2],
+            [ 0.6,  0.3],
+            [-0.3, -0.1]]])
+    """
+
+    def __init__(self, constant: float = 5.0, *, dt: float = 0.01) -> None:
+        self.constant = constant
+        self.dt = dt
+
+    def inverse_transform(self, X: ArrayLike) -> Any:
+        """Undo `transform`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_trials, n_timepoints, n_neurons) or list of \
+                arrays of shape (n_timepoints_i, n_neurons)
+            Trials as `transform` returns them, of any lengths.
+
+        Returns
+        -------
+        array, list of arrays or of DataFrames, or DataArray
+            As X is, in the unit of the trials of `fit`.
+        """
+        check_is_fitted(self)
+        trials, _ = check_trials(self, X, reset=False)
+        return self._mapped(X, trials, self._backward)
+
+    def _check_parameters(self) -> None:
+        check_real("constant", self.constant, positive=False)
+        check_real("dt", self.dt)
+
+    def _learn(self, trials: Trials, summary: Summary) -> None:
+        warn_of_rates(self, summary.mean, self.dt)
+        low = np.full(trials.n_neurons, np.inf)
+        high = -low
+        for block in trials.blocks():
+            there = True if block.recorded is None else block.recorded
+            low = np.minimum(low, block.values.min((0, 1), where=there, initial=np.inf))
+            high = np.maximum(
+                high, block.values.max((0, 1), where=there, initial=-np.inf)
+            )
+        self.mean_ = summary.mean
+        self.range_ = high - low
+        scale = self.range_ + self.constant * self.dt
+        self.scale_ = np.where(scale > 0, scale, 1.0)
+
+    def _forward(self, block: Block) -> np.ndarray:
+        return (block.values - self.mean_) / self.scale_
+
+    def _backward(self, block: Block) -> np.ndarray:
+        return block.values * self.scale_ + self.mean_

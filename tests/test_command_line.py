@@ -1,0 +1,178 @@
+"""The command sklearn-jedi, on real files."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from nwb_files import write_nwb
+
+from sklearn_jedi import __version__
+from sklearn_jedi._command_line import main
+from sklearn_jedi.datasets import make_rotation_family
+
+QUICK = ["--rank", "2", "--embedding-dim", "1", "--jobs", "1", "--quiet"]
+
+
+@pytest.fixture(scope="module")
+def npz(tmp_path_factory):
+    """Rotations of two frequencies as counts, and a neuron that hardly fires."""
+    X, y, _ = make_rotation_family(
+        10, frequencies=(1.0, 4.0), n_timepoints=60, n_neurons=12, random_state=0
+    )
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(np.exp(0.6 * X + 0.5))
+    counts[:, :, 5] = 0
+    counts[3, 10, 5] = 1
+    path = tmp_path_factory.mktemp("files") / "trials.npz"
+    np.savez(
+        path,
+        spikes=counts,
+        time_ms=10 * np.arange(60) - 195.0,
+        frequency=np.array([1.0, 4.0])[y],
+        block=np.arange(20) // 5,
+    )
+    return path
+
+
+def arguments(npz, out, *more):
+    return [
+        *("report", str(npz), "--key", "spikes", "--time", "time_ms"),
+        *("--time-unit", "ms", "--label", "frequency", "--out", str(out)),
+        *(*QUICK, *more),
+    ]
+
+
+def test_a_report_of_arrays(npz, tmp_path, capsys):
+    out = tmp_path / "out"
+    argv = arguments(npz, out, "--window", "-0.1", "0.4", "--group", "block")
+    assert main(argv) == 0
+    assert capsys.readouterr().out == ""  # --quiet
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "<h1>trials.npz</h1>" in page
+    assert "20 trials (15 to fit, 5 held out) x 50 time points of 10 ms x 11" in page
+    assert "1 of 12 neurons fire less than 0.5 spikes/s" in page
+    with np.load(out / "results.npz") as results:
+        assert set(results["embeddings_labels"]) == {"1", "4"}
+        test = results["embeddings_test"]
+        assert set(test // 5).isdisjoint(results["embeddings_train"] // 5)
+    how = (out / "reproduce.txt").read_text(encoding="utf-8")
+    assert how.startswith(f"sklearn-jedi report {npz} --key spikes")
+    assert "SHA-256 of trials.npz: " in how
+
+
+def test_a_report_of_an_nwb_file(npz, tmp_path):
+    """Spike times whose counts are those of the arrays give the same networks."""
+    with np.load(npz) as file:
+        counts, labels = file["spikes"], file["frequency"]
+    begins = 2.0 * np.arange(len(counts)) + 1
+    times = [
+        np.concatenate(
+            [
+                begin + 0.01 * (np.repeat(np.arange(60), trial[:, k]) + 0.5)
+                for begin, trial in zip(begins, counts, strict=True)
+            ]
+        )
+        for k in range(12)
+    ]
+    go = begins + 0.2
+    go[4] = np.nan
+    trials = {
+        "start_time": begins,
+        "stop_time": begins + 0.6,
+        "go_cue": go,
+        "frequency": labels,
+        "result": list("RRFR" * 5),
+    }
+    path = write_nwb(tmp_path / "session.nwb", times, trials)
+    argv = ["report", str(path), "--align", "go_cue", "--window", "-0.2", "0.4"]
+    argv += ["--trials", "result == 'R'", "--label", "frequency"]
+    assert main([*argv, "--out", str(tmp_path / "a"), *QUICK]) == 0
+    page = (tmp_path / "a" / "report.html").read_text(encoding="utf-8")
+    assert "1 of 15 trials are left out: go_cue is missing" in page
+    kept = [k for k in range(20) if "RRFR"[k % 4] == "R" and k != 4]
+    np.savez(tmp_path / "same.npz", X=counts[kept], frequency=labels[kept])
+    argv = [
+        "report",
+        str(tmp_path / "same.npz"),
+        "--dt",
+        "0.01",
+        "--label",
+        "frequency",
+    ]
+    assert main([*argv, "--out", str(tmp_path / "b"), *QUICK]) == 0
+    with (
+        np.load(tmp_path / "a" / "results.npz") as a,
+        np.load(tmp_path / "b" / "results.npz") as b,
+    ):
+        assert len(a["embeddings_embeddings"]) == len(kept)
+        np.testing.assert_allclose(
+            a["embeddings_embeddings"], b["embeddings_embeddings"]
+        )
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--label", "speed"], "--label speed: {file!r} has no such column of trials"),
+        (["--group", "day"], "there are: frequency, block"),
+        (["--key", "rates"], "rates"),
+        (["--window", "2", "3"], "holds no bin of {file!r}; its trials last from"),
+        (["--window", "a", "b"], "needs two times in seconds"),
+        (["--align", "go"], "cut already: leave --align out"),
+        (["--trials", "frequency > 9"], "frequency > 9"),
+        (["--trials", "__import__('os')"], "__import__"),
+        (["--min-rate", "1e4"], "no neuron fires 10000 spikes/s or more"),
+        (["--tau", "0.001"], "dt must be positive and at most tau"),
+    ],
+)
+def test_what_cannot_be_done_is_said_before_anything_is_written(
+    npz, tmp_path, capsys, more, said
+):
+    out = tmp_path / "out"
+    assert main(arguments(npz, out, *more)) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("sklearn-jedi: error: ")
+    assert said.format(file=str(npz)) in message
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("name", ["missing.nwb", "missing.npz", "missing.mat", "a.txt"])
+def test_files_that_cannot_be_read(tmp_path, capsys, name):
+    assert main(["report", str(tmp_path / name)]) == 2
+    assert name in capsys.readouterr().err
+
+
+def test_version_and_help(capsys):
+    for argument, said in (("--version", __version__), ("--help", "report")):
+        with pytest.raises(SystemExit, match="0"):
+            main([argument])
+        assert said in capsys.readouterr().out
+
+
+def test_ctrl_c_leaves_what_is_finished(npz, tmp_path):
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "sklearn_jedi._command_line"]
+    command += arguments(npz, out)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    try:
+        deadline = time.monotonic() + 120
+        while not (out / "figures" / "fit.png").exists():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        os.kill(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130, errors
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "The work was interrupted (Ctrl-C): " in page
+    assert "Lyapunov exponents." in page
+    assert "2. Fit and held-out trials" in page
+    with np.load(out / "results.npz") as results:
+        assert "fit_r2_jedi_forecast_recorded" in results
+    assert (out / "model.safetensors").exists()

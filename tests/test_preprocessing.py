@@ -1,0 +1,388 @@
+"""The contract of the preprocessing steps: scikit-learn's, and kinds of trials."""
+
+import importlib
+import pickle
+import warnings
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import xarray as xr
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.utils.estimator_checks import check_estimator
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from sklearn_jedi import JEDIEstimator
+from sklearn_jedi.datasets import make_rotation_family
+from sklearn_jedi.preprocessing import (
+    NeuronSelector,
+    SoftNormalizer,
+    SpikeSmoother,
+    SquareRoot,
+)
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.* reads X as counts per bin:UserWarning"),
+    pytest.mark.filterwarnings("ignore:width=.* exceeds the longest trial:UserWarning"),
+]
+
+# What scikit-learn 1.6 to 1.9 have for a transformer that takes NaN.
+N_CHECKS = 46
+
+STEPS = [
+    pytest.param(SpikeSmoother(), id="smoother"),
+    pytest.param(SpikeSmoother(causal=True), id="causal"),
+    pytest.param(SoftNormalizer(), id="normalizer"),
+    pytest.param(SquareRoot(), id="root"),
+    pytest.param(SquareRoot(anscombe=True), id="anscombe"),
+    pytest.param(NeuronSelector(), id="selector"),
+]
+
+
+def three_channels(base):
+    """A step on three neurons made of one, so that checks on 2-D X see several."""
+
+    class ThreeChannels(base):
+        def _stack(self, X, reset=False):
+            X = validate_data(
+                self,
+                X,
+                reset=reset,
+                dtype=(np.float64, np.float32),
+                ensure_all_finite="allow-nan",
+                ensure_min_features=2 if reset else 1,
+            )
+            return np.stack([X, 2 * X, X**2], axis=-1)
+
+        def fit(self, X, y=None):
+            super().fit(self._stack(X, reset=True), y)
+            validate_data(self, X, skip_check_array=True)  # names of the columns
+            return self
+
+        def transform(self, X):
+            check_is_fitted(self)
+            return super().transform(self._stack(X)).mean(2)
+
+        if hasattr(base, "inverse_transform"):
+
+            def inverse_transform(self, X):
+                check_is_fitted(self)
+                return super().inverse_transform(self._stack(X)).mean(2)
+
+    # a name of the module, for pickle
+    ThreeChannels.__name__ = ThreeChannels.__qualname__ = f"Three{base.__name__}"
+    return ThreeChannels
+
+
+ThreeNeuronSelector = three_channels(NeuronSelector)
+ThreeSoftNormalizer = three_channels(SoftNormalizer)
+ThreeSpikeSmoother = three_channels(SpikeSmoother)
+ThreeSquareRoot = three_channels(SquareRoot)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        *STEPS,
+        pytest.param(ThreeSpikeSmoother(), id="three-smoother"),
+        pytest.param(ThreeSpikeSmoother(causal=True), id="three-causal"),
+        pytest.param(ThreeSoftNormalizer(), id="three-normalizer"),
+        pytest.param(ThreeSquareRoot(), id="three-root"),
+        pytest.param(ThreeNeuronSelector(), id="three-selector"),
+    ],
+)
+def test_all_of_scikit_learns_checks_run_and_pass(step):
+    results = check_estimator(step, on_fail=None, on_skip=None)
+    others = {
+        result["check_name"]: (result["status"], repr(result["exception"]))
+        for result in results
+        if result["status"] != "passed"
+    }
+    assert others == {}
+    assert len(results) >= N_CHECKS
+
+
+@pytest.fixture(scope="module")
+def counts():
+    """20 trials x 50 bins x 6 neurons, the last of which is nearly silent."""
+    rates = np.array([0.2, 0.5, 1.0, 2.0, 4.0, 0.001])
+    X = np.random.default_rng(1).poisson(rates, (20, 50, 6)).astype(float)
+    X[0, 0, 5] = 1
+    X.flags.writeable = False
+    return X
+
+
+@pytest.fixture(params=STEPS)
+def step(request):
+    return clone(request.param)
+
+
+def kept(step, counts):
+    """Numbers of the neurons that come out."""
+    selects = isinstance(step, NeuronSelector)
+    return np.arange(5) if selects else np.arange(counts.shape[2])
+
+
+# --------------------------------------------------------------------- kinds of trials
+
+
+def test_array_in_array_out(step, counts):
+    before = counts.copy()
+    out = step.fit_transform(counts)
+    assert type(out) is np.ndarray
+    assert out.dtype == np.float64
+    assert out.shape == (20, 50, len(kept(step, counts)))
+    assert (step.n_features_in_, step.n_timepoints_in_, step.n_neurons_in_) == (
+        50,
+        50,
+        6,
+    )
+    np.testing.assert_array_equal(counts, before)
+    np.testing.assert_array_equal(clone(step).fit(counts).transform(counts), out)
+
+
+def test_list_and_padded_array_give_the_same(step, counts):
+    ragged = [trial[: 30 + number] for number, trial in enumerate(counts)]
+    padded = counts.copy()
+    for number, trial in enumerate(padded):
+        trial[30 + number :] = np.nan
+    ragged_out = step.fit_transform(ragged)
+    padded_out = clone(step).fit_transform(padded)
+    assert isinstance(ragged_out, list)
+    for number, (trial, padded_trial) in enumerate(
+        zip(ragged_out, padded_out, strict=True)
+    ):
+        np.testing.assert_array_equal(trial, padded_trial[: 30 + number])
+        assert np.isnan(padded_trial[30 + number :]).all()
+
+
+def test_trailing_nan_keeps_the_length_of_a_trial(step, counts):
+    trial = counts[0].copy()
+    trial[40:] = np.nan
+    out = step.fit(counts).transform([trial, counts[1]])
+    assert [len(x) for x in out] == [50, 50]
+    np.testing.assert_array_equal(np.isnan(out[0]).any(1), np.isnan(trial).any(1))
+
+
+def test_nan_where_nothing_was_recorded_and_nowhere_else(step, counts, rng):
+    X = counts.copy()
+    X[rng.random(X.shape) < 0.2] = np.nan
+    X[3, 10:30] = np.nan
+    out = step.fit_transform(X)
+    np.testing.assert_array_equal(np.isnan(out), np.isnan(X)[..., kept(step, counts)])
+
+
+def test_2d_in_2d_out(step, counts):
+    out = step.fit_transform(counts[:, :, 3])
+    assert out.shape == (20, 50)
+    np.testing.assert_array_equal(
+        out, clone(step).fit_transform(counts[:, :, [3]])[:, :, 0]
+    )
+
+
+@pytest.mark.parametrize("kind", ["array", "list"])
+def test_float32_stays_float32(step, counts, kind):
+    single = counts.astype(np.float32)
+    out = step.fit_transform(single if kind == "array" else list(single))
+    assert out[0].dtype == np.float32
+    np.testing.assert_allclose(
+        np.stack(out), clone(step).fit_transform(counts), rtol=1e-6, atol=1e-6
+    )
+
+
+def test_integers_become_float64(step, counts):
+    out = step.fit_transform(counts.astype(np.uint8))
+    assert out.dtype == np.float64
+    np.testing.assert_array_equal(out, clone(step).fit_transform(counts))
+
+
+def test_a_trial_comes_out_alone_as_in_a_batch(step, counts):
+    ragged = [trial[: 50 - number] for number, trial in enumerate(counts)]
+    ragged[4] = np.where(ragged[4] == 2, np.nan, ragged[4])
+    together = step.fit(counts).transform(ragged)
+    alone = [step.transform([trial])[0] for trial in ragged]
+    for one, other in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_frames_of_a_list_keep_index_and_columns(step, counts):
+    names, times = [f"unit {k}" for k in range(6)], np.arange(50) / 100
+    frames = [pd.DataFrame(x, index=times, columns=names) for x in counts]
+    out = step.fit_transform(frames)
+    expected = clone(step).fit_transform(counts)
+    assert list(step.neuron_names_in_) == names
+    for frame, values in zip(out, expected, strict=True):
+        columns = [names[k] for k in kept(step, counts)]
+        pd.testing.assert_frame_equal(
+            frame, pd.DataFrame(values, index=times, columns=columns)
+        )
+    with pytest.raises(ValueError, match="or in another order"):
+        step.transform([frame[names[::-1]] for frame in frames])
+
+
+def test_polars_frames_of_a_list_stay_polars_frames(step, counts):
+    names = [f"unit {k}" for k in range(6)]
+    out = step.fit_transform([pl.DataFrame(x, schema=names) for x in counts])
+    assert out[0].columns == [names[k] for k in kept(step, counts)]
+    np.testing.assert_array_equal(
+        np.stack([frame.to_numpy() for frame in out]), clone(step).fit_transform(counts)
+    )
+
+
+@pytest.mark.parametrize(
+    "dims", [("trial", "time", "neuron"), ("neuron", "trial", "time")]
+)
+def test_labelled_arrays_stay_labelled(step, counts, dims):
+    X = xr.DataArray(
+        counts,
+        dims=("trial", "time", "neuron"),
+        coords={"time": np.arange(50) / 100, "neuron": list("abcdef")},
+    ).transpose(*dims)
+    out = step.fit_transform(X)
+    assert out.dims == dims
+    neurons = kept(step, counts)
+    assert out.neuron.values.tolist() == [list("abcdef")[k] for k in neurons]
+    np.testing.assert_array_equal(out.time, X.time)
+    np.testing.assert_array_equal(
+        out.transpose("trial", "time", "neuron"), clone(step).fit_transform(counts)
+    )
+    trials = step.transform([trial for trial in X.transpose("trial", "time", "neuron")])
+    xr.testing.assert_equal(trials[3], out.isel(trial=3).transpose("time", "neuron"))
+
+
+def test_memory_mapped_trials(step, counts, tmp_path):
+    np.save(tmp_path / "X.npy", counts)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    np.testing.assert_array_equal(
+        step.fit_transform(mapped), clone(step).fit_transform(counts)
+    )
+
+
+# ----------------------------------------------------------------------- scikit-learn's
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+@pytest.mark.parametrize("where", ["estimator", "config"])
+def test_set_output_frames_2d_and_leaves_3d(step, counts, library, where):
+    frames = importlib.import_module(library)
+    expected = clone(step).fit_transform(counts)
+    flat = clone(step).fit_transform(counts[:, :, 3])
+    if where == "estimator":
+        step.set_output(transform=library)
+    with config_context(
+        transform_output="default" if where == "estimator" else library
+    ):
+        out = step.fit_transform(counts)
+        assert type(out) is np.ndarray
+        np.testing.assert_array_equal(out, expected)
+        assert isinstance(step.transform(list(counts)), list)
+        frame = step.fit_transform(counts[:, :, 3])
+    assert isinstance(frame, frames.DataFrame)
+    assert list(frame.columns) == [f"x{k}" for k in range(50)]
+    np.testing.assert_array_equal(frame.to_numpy(), flat)
+
+
+def test_names_of_time_points_pass_through_2d(step, counts):
+    names = [f"{10 * k} ms" for k in range(50)]
+    frame = pd.DataFrame(counts[:, :, 3], columns=names, index=np.arange(100, 120))
+    out = step.set_output(transform="pandas").fit_transform(frame)
+    assert list(step.get_feature_names_out()) == names
+    assert list(out.columns) == names
+    assert list(out.index) == list(frame.index)
+
+
+def test_clone_and_pickle(step, counts):
+    out = step.fit_transform(counts)
+    again = pickle.loads(pickle.dumps(step))
+    np.testing.assert_array_equal(again.transform(counts), out)
+    copy = clone(step)
+    assert copy.get_params() == step.get_params()
+    assert not [name for name in vars(copy) if name.endswith("_")]
+
+
+def test_transform_changes_nothing(step, counts):
+    step.fit(counts)
+    before = pickle.dumps(vars(step))
+    step.transform(counts[:3])
+    assert pickle.dumps(vars(step)) == before
+
+
+def test_other_neurons_are_refused(step, counts):
+    step.fit(counts)
+    with pytest.raises(ValueError, match=r"X has 4 neurons, but .* was fitted on 6"):
+        step.transform(counts[:, :, :4])
+
+
+def test_a_2d_array_is_one_neuron_with_a_warning_where_it_was_passed(step, counts):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        step.fit(counts[:, :, 3]).transform(counts[:, :, 3])
+    assert [
+        "20 trials of 50 time points of one neuron" in str(c.message) for c in caught
+    ]
+    assert {c.filename for c in caught if "2-D" in str(c.message)} == {__file__}
+
+
+# ----------------------------------------------------------------------------- Pipeline
+
+
+@pytest.fixture(scope="module")
+def spikes():
+    """Counts of 48 trials x 60 bins x 20 neurons that rotate at 4 frequencies."""
+    X, y, _ = make_rotation_family(12, n_timepoints=60, n_neurons=20, random_state=0)
+    return np.random.default_rng(0).poisson(np.exp(0.5 * X + 1.5)).astype(float), y
+
+
+def whole_pipeline(**jedi):
+    return make_pipeline(
+        NeuronSelector(),
+        SquareRoot(),
+        SpikeSmoother(),
+        SoftNormalizer(dt=1),
+        JEDIEstimator(rank=2, embedding_dim=2, max_epochs=0, **jedi),
+        LogisticRegression(C=100),
+    )
+
+
+@pytest.mark.parametrize("library", ["default", "pandas", "polars"])
+@pytest.mark.parametrize("kind", ["array", "list"])
+def test_pipeline_to_a_classifier(spikes, library, kind):
+    X, y = spikes
+    trials = list(X) if kind == "list" else X
+    pipe = whole_pipeline().set_output(transform=library)
+    pipe.fit(trials[::2], y[::2])
+    assert pipe.score(trials[1::2], y[1::2]) == 1.0
+    names = ["jediestimator0", "jediestimator1"]
+    assert list(pipe[:-1].get_feature_names_out()) == names
+    Z = pipe[:-1].transform(trials[:3])
+    assert Z.shape == (3, 2)
+    if library != "default":
+        assert list(Z.columns) == names
+
+
+def test_conditions_reach_the_estimator_by_metadata_routing(spikes):
+    X, y = spikes
+    with config_context(enable_metadata_routing=True):
+        pipe = whole_pipeline()
+        pipe[-2].set_fit_request(conditions=True).set_transform_request(conditions=True)
+        Z = pipe.fit(X, y, conditions=y)[-2].embeddings_
+    assert len(np.unique(Z.round(9), axis=0)) == 4
+
+
+def test_grid_search_over_the_width(spikes):
+    X, y = spikes
+    search = GridSearchCV(
+        whole_pipeline(),
+        {"spikesmoother__width": [0.02, 0.5], "softnormalizer__constant": [0.1, 1.0]},
+        cv=2,
+        error_score="raise",
+    )
+    search.fit(X, y)
+    # half a second blurs all four frequencies away
+    assert search.best_params_["spikesmoother__width"] == 0.02
+    assert search.best_score_ > 0.9

@@ -1,0 +1,356 @@
+"""Reports, on simulated recordings whose dynamics are known."""
+
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from sklearn_jedi import JEDIEstimator
+from sklearn_jedi.datasets import make_attractor_family, make_rotation_family
+from sklearn_jedi.metrics import trajectory_r2
+from sklearn_jedi.report import make_report
+from sklearn_jedi.report._choice import ChoiceSection, Setting
+from sklearn_jedi.report._embeddings import EmbeddingSection
+from sklearn_jedi.report._forecasts import Errors, LinearModel, second_halves
+from sklearn_jedi.report._prepare import prepare
+
+KINDS = np.array(["two points", "cycle", "ring"])
+QUICK = {"rank": 2, "embedding_dim": 2, "n_jobs": 1, "quiet": True, "dt": 0.01}
+
+
+def study(X, **settings):
+    defaults = {
+        "dt": 0.01,
+        "labels": None,
+        "label_name": "condition",
+        "groups": None,
+        "rank": None,
+        "embedding_dim": None,
+        "observation": "auto",
+        "tau": 0.1,
+        "start": 0.0,
+        "random_state": 0,
+        "n_jobs": 1,
+    }
+    return prepare(X, **defaults | settings)
+
+
+@pytest.fixture(scope="module")
+def attractors():
+    X, y, truth = make_attractor_family(
+        24, n_neurons=40, observation_noise=0.5, random_state=0
+    )
+    return X, KINDS[y], truth
+
+
+@pytest.fixture(scope="module")
+def report(attractors, tmp_path_factory):
+    X, labels, _ = attractors
+    out = tmp_path_factory.mktemp("report") / "new" / "folder"
+    return make_report(
+        X,
+        labels=labels,
+        label_name="network",
+        out=out,
+        title="A <test> & more",
+        **QUICK,
+    )
+
+
+@pytest.fixture(scope="module")
+def results(report):
+    with np.load(report.path.parent / "results.npz", allow_pickle=False) as file:
+        return dict(file)
+
+
+# -------------------------------------------------------------------- what is found
+
+
+def test_the_networks_are_recovered(results):
+    at = dict(zip(results["fixed_points_conditions"], range(3), strict=True))
+    of, stable = (
+        results["fixed_points_condition_of_point"],
+        results["fixed_points_is_stable"],
+    )
+    assert stable[of == at["two points"]].sum() == 2
+    assert stable[of == at["cycle"]].sum() == 0
+    assert (
+        results["fixed_points_index_sum"][[at["two points"], at["cycle"]]] == 1
+    ).all()
+    verdicts = results["lyapunov_verdict"]
+    assert verdicts[at["two points"]] == "stable"
+    assert verdicts[at["cycle"]] == "limit cycle"
+
+
+def test_scores_are_those_of_held_out_trials(attractors, report, results):
+    X = attractors[0]
+    test, model = results["embeddings_test"], report.model
+    assert set(test).isdisjoint(results["embeddings_train"])
+    assert len(test) == len(X) / 4
+    free_run = trajectory_r2(X[test], model.reconstruct(X[test]))
+    assert results["fit_r2_jedi_free_run_recorded"] == pytest.approx(free_run)
+    ahead = model.forecast(X[test, :50], 50)
+    forecast = trajectory_r2(X[test, 50:], ahead)
+    assert results["fit_r2_jedi_forecast_recorded"] == pytest.approx(forecast)
+    # no linear model has a cycle, or two points
+    assert forecast > results["fit_r2_linear_forecast_recorded"]
+    assert results["embeddings_accuracy"] == 1.0
+    assert results["embeddings_p_value"] < 0.01
+
+
+def test_files_can_be_used_again(attractors, report, results):
+    folder = report.path.parent
+    model = JEDIEstimator.load(folder / "model.safetensors")
+    np.testing.assert_allclose(
+        model.transform(attractors[0]), results["embeddings_embeddings"], atol=1e-8
+    )
+    names = {"choice", "fit", "embeddings", "spectra", "fixed_points", "lyapunov"}
+    for kind, start in (("png", b"\x89PNG"), ("svg", b"<?xml")):
+        files = {path.stem: path for path in (folder / "figures").glob(f"*.{kind}")}
+        assert set(files) == names
+        assert all(path.read_bytes().startswith(start) for path in files.values())
+    text = (folder / "reproduce.txt").read_text(encoding="utf-8")
+    assert f"numpy {np.__version__}" in text
+
+
+class Page(HTMLParser):
+    """Tags that are open, what the page loads, and its text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.loads, self.words = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+        self.loads += [value for name, value in attrs if name in ("src", "href")]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def test_the_page_is_whole_and_loads_nothing(report):
+    text = report.path.read_text(encoding="utf-8")
+    page = Page(text)
+    assert page.open == []
+    assert len(page.loads) == 6
+    assert all(load.startswith("data:image/png;base64,") for load in page.loads)
+    assert "url(" not in text
+    assert "A <test> & more" in page.words  # escaped in the source
+    assert "<test>" not in text
+    said = " ".join(page.words)
+    assert "1 stable limit cycle (cycle)" in said
+    for note in report.notes:
+        assert note in page.words
+
+
+# -------------------------------------------------------------------- what is doubted
+
+
+def test_labels_without_meaning_are_called_so():
+    X, y, _ = make_rotation_family(8, n_timepoints=40, n_neurons=12, random_state=0)
+    p_values = []
+    for seed in range(5):
+        labels = np.random.default_rng(seed).permutation(y)
+        one, _ = study(X, labels=labels)
+        one.model = JEDIEstimator(2, 2, max_epochs=0).fit(one.take(one.train))
+        section = EmbeddingSection()
+        section.compute(one)
+        said = any("no better than chance" in note for note in section.notes())
+        assert said == (section.p_value >= 0.05)
+        assert abs(section.chance - 0.25) < 0.05
+        p_values.append(section.p_value)
+    assert np.median(p_values) > 0.05
+
+
+def test_noise_is_not_taken_for_dynamics(tmp_path):
+    X = np.random.default_rng(0).standard_normal((20, 20, 8))
+    report = make_report(X, observation="noisy", out=tmp_path, **QUICK)
+    assert any("explain little of the held-out trials" in n for n in report.notes)
+
+
+def test_attractors_that_depend_on_the_fit_are_called_so(report):
+    """The ring of the mean embedding of its trials falls apart into points."""
+    assert any("The attractors of ring depend" in note for note in report.notes)
+
+
+# ------------------------------------------------------------------------- its parts
+
+
+def test_rank_and_embedding_are_chosen_by_forecasts():
+    X, y, _ = make_rotation_family(
+        8, n_timepoints=60, n_neurons=7, observation_noise=0.6, random_state=0
+    )
+    one, _ = study(X, labels=y)
+    choice = ChoiceSection()
+    choice.compute(one)
+    assert choice.chosen.rank == 2  # that of the rotations
+    assert choice.scores[2, 1].mean() > choice.scores[2, 0].mean() + 0.2
+    assert (one.rank, one.embedding_dim) == choice.chosen
+    worst = min(choice.scores[Setting(2, dim)].mean() for dim in (1, 2, 4))
+    assert choice.scores[choice.chosen].mean() >= worst
+    assert not any("largest rank" in note for note in choice.notes())
+
+
+def test_what_is_given_is_not_searched_for():
+    X, _, _ = make_rotation_family(6, n_neurons=10, random_state=0)
+    one, _ = study(X, rank=3, embedding_dim=1)
+    choice = ChoiceSection()
+    choice.compute(one)
+    assert choice.chosen == (3, 1)
+    assert all(setting.embedding_dim == 0 for setting in choice.scores)
+    assert "given" in choice.summary()
+
+
+@pytest.mark.parametrize("by", ["groups", "labels", "nothing"])
+def test_splits(by):
+    X = np.random.default_rng(0).standard_normal((40, 10, 3))
+    labels, groups = np.repeat(["a", "b"], 20), np.arange(40) // 5
+    one, _ = study(
+        X,
+        labels=labels if by == "labels" else None,
+        groups=groups if by == "groups" else None,
+    )
+    assert sorted([*one.train, *one.test]) == list(range(40))
+    folds = list(one.folds(one.train))
+    assert sorted(np.concatenate([test for _, test in folds])) == sorted(one.train)
+    for train, test in [(one.train, one.test), *folds]:
+        assert set(train).isdisjoint(test)
+        if by == "groups":
+            assert set(groups[train]).isdisjoint(groups[test])
+        if by == "labels":
+            counts = np.unique(labels[test], return_counts=True)[1]
+            assert abs(counts[0] - counts[1]) <= 1
+
+
+def test_linear_forecasts_of_trials_of_any_length():
+    rng = np.random.default_rng(0)
+    long = [rng.standard_normal((20, 4)).cumsum(0) for _ in range(6)]
+    mixed = [x[: 12 + k] for k, x in enumerate(long)]
+    model = LinearModel(2).fit(long)
+    together = model.forecast(mixed, 5)
+    for x, ahead in zip(mixed, together, strict=True):
+        np.testing.assert_allclose(model.forecast([x], 5)[0], ahead, rtol=1e-10)
+    halves = second_halves(model, mixed)
+    assert [len(half) for half in halves] == [len(x) - len(x) // 2 for x in mixed]
+    np.testing.assert_allclose(halves[0], model.forecast([mixed[0][:6]], 6)[0])
+    runs = model.reconstruct(mixed)
+    assert [run.shape for run in runs] == [x.shape for x in mixed]
+
+
+def test_errors_are_the_package_s_r2():
+    rng = np.random.default_rng(0)
+    true = [rng.standard_normal((n, 3)) + 5 for n in (4, 7, 9)]
+    true[1][2, 0] = np.nan
+    predicted = [np.nan_to_num(x) + 0.3 * rng.standard_normal(x.shape) for x in true]
+    errors = Errors(true, predicted)
+    assert errors.r2() == pytest.approx(trajectory_r2(true, predicted))
+    twice = errors.r2(np.array([[0, 1, 2], [2, 2, 2]]))
+    assert twice[0] == errors.r2()
+    assert twice[1] == pytest.approx(errors.per_trial[2])
+
+
+# -------------------------------------------------------------------- what goes in
+
+
+def test_spike_counts_are_fitted_as_square_roots():
+    X = np.random.default_rng(0).poisson(2.0, (8, 12, 5))
+    one, notes = study(X)
+    assert one.observation == "noisy"
+    assert notes == []
+    np.testing.assert_array_equal(one.X[3], np.sqrt(X[3]))
+    kept, _ = study(X, observation="poisson")
+    np.testing.assert_array_equal(kept.X[3], X[3])
+
+
+def test_what_is_left_out_is_said():
+    rng = np.random.default_rng(0)
+    X = [rng.standard_normal((12, 4)) for _ in range(12)]
+    X[2] = X[2][:5]
+    for x in X:
+        x[:, 1] = 7.0
+    labels = [1.0, np.nan, 1.0, None, *[2.0] * 8]
+    one, notes = study(X, labels=labels)
+    assert len(one.X) == 9
+    assert one.n_neurons == 3
+    assert one.labels.tolist() == ["1", *["2"] * 8]
+    said = " ".join(notes)
+    for part in (
+        "2 trials without a label",
+        "1 trials of fewer",
+        "1 neurons that never",
+    ):
+        assert part in said
+
+
+def test_numbers_are_ordered_as_numbers():
+    X = np.random.default_rng(0).standard_normal((12, 10, 3))
+    one, _ = study(X, labels=np.repeat([10.0, 2.0, 0.5], 4))
+    assert [name for name, _ in one.conditions] == ["0.5", "2", "10"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"labels": np.arange(40)}, "40 different values.*at most 20"),
+        ({"labels": ["a"]}, r"labels must have one entry per trial, shape \(40,\)"),
+        ({"groups": np.arange(40) // 20}, "groups needs at least 3.*got 2"),
+        ({"dt": 0.2}, "dt must be positive and at most tau"),
+        ({"rank": 0}, "rank"),
+        ({"observation": "spikes"}, "observation"),
+    ],
+)
+def test_bad_settings_are_refused(changes, match):
+    X = np.random.default_rng(0).standard_normal((40, 10, 3))
+    with pytest.raises(ValueError, match=match):
+        study(X, **changes)
+
+
+@pytest.mark.parametrize(
+    ("X", "match"),
+    [
+        (np.ones((10, 10, 3)), "no neuron's activity ever changes"),
+        (np.random.default_rng(0).random((4, 10, 3)), "at least 6 trials.*got 4"),
+        (np.random.default_rng(0).random((9, 5, 3)), "at least 8 time points.*got 0"),
+        (np.full((10, 10, 3), np.inf), "infinity"),
+    ],
+)
+def test_bad_trials_are_refused(X, match, tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(ValueError, match=match):
+        make_report(X, dt=0.01, out=out)
+    assert not out.exists()
+
+
+def test_nothing_is_written_over(tmp_path):
+    X = np.random.default_rng(0).standard_normal((10, 10, 3))
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(FileExistsError, match=re.escape("thesis.tex")):
+        make_report(X, dt=0.01, out=tmp_path)
+    with pytest.raises(NotADirectoryError, match="is a file"):
+        make_report(X, dt=0.01, out=tmp_path / "thesis.tex")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_report_is_made_again_in_its_place(report, attractors):
+    X = attractors[0][::4, :40]
+    again = make_report(X, out=report.path.parent, **QUICK | {"rank": 1})
+    assert again.path == report.path
+    assert JEDIEstimator.load(again.path.parent / "model.safetensors").rank == 1
+
+
+def test_trials_of_any_length_with_gaps(tmp_path):
+    X, y, _ = make_rotation_family(
+        5, n_neurons=8, observation_noise=0.6, random_state=0
+    )
+    trials = [x[: 40 + k % 3] for k, x in enumerate(X)]
+    trials[0][5:9, 3] = np.nan
+    report = make_report(trials, labels=y, out=tmp_path / "out", **QUICK)
+    assert not report.interrupted
+    with np.load(tmp_path / "out" / "results.npz") as results:
+        assert results["fit_r2_jedi_free_run_recorded"] > 0.5
