@@ -19,6 +19,7 @@ NAMES = (
     "co_smoothing",
     "single_trials",
     "scale",
+    "larger_than_memory",
     "spectra",
     "fixed_points",
     "fixed_point_speed",

@@ -6,7 +6,7 @@ import numbers
 import os
 import warnings
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import (
@@ -122,7 +122,7 @@ class TrialTransformer(
         _persistence.write(path, content, arrays)
 
     @classmethod
-    def load(cls, path: str | os.PathLike) -> Any:
+    def load(cls, path: str | os.PathLike) -> Self:
         """Read an estimator that `save` wrote; no code from the file is run.
 
         Parameters

@@ -114,12 +114,32 @@ class Dynamics(ABC):
     # -------------------------------------------------------------- the dynamics
 
     def phi(self, states: ArrayLike) -> np.ndarray:
-        """Activity of the units at states (..., state_dim), of shape (..., n_units)."""
+        """Activity of the units.
+
+        Parameters
+        ----------
+        states : array-like of shape (..., state_dim)
+            Rates of neurons, or latents.
+
+        Returns
+        -------
+        array of shape (..., n_units)
+        """
         x = self._arguments(np.asarray(states, dtype=float))
         return self.transfer.value(np, x) / self.gain
 
     def phi_slope(self, states: ArrayLike) -> np.ndarray:
-        """Slope of the transfer function of each unit, without units; as `phi`."""
+        """Slope of the transfer function of each unit (no unit).
+
+        Parameters
+        ----------
+        states : array-like of shape (..., state_dim)
+            As in `phi`.
+
+        Returns
+        -------
+        array of shape (..., n_units)
+        """
         x = self._arguments(np.asarray(states, dtype=float))
         return self.transfer.slope(np, x, self.transfer.value(np, x))
 
@@ -160,7 +180,17 @@ class Dynamics(ABC):
         return restore(np.linalg.norm(self._spread(kappa) - x, axis=-1)) / self.tau
 
     def step(self, states: ArrayLike) -> np.ndarray:
-        """One Euler step of `dt`; shapes as in `vector_field`."""
+        """One Euler step of `dt`.
+
+        Parameters
+        ----------
+        states : array-like
+            Shapes as in `vector_field`.
+
+        Returns
+        -------
+        array of the shape of states (2-D where they were 1-D)
+        """
         x, restore = self._as_states(states)
         alpha = self.dt / self.tau
         return restore((1 - alpha) * x + alpha * self._drive(x))

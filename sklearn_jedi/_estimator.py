@@ -384,7 +384,18 @@ class JEDIEstimator(FittedMethods):
     def fit_transform(
         self, X: ArrayLike, y: Any = None, *, conditions: ArrayLike | None = None
     ) -> np.ndarray:
-        """Fit, and return the embeddings of the same trials; see `fit`, `transform`."""
+        """Fit, and return the embeddings of the same trials.
+
+        Parameters
+        ----------
+        X, y, conditions
+            As in `fit`.
+
+        Returns
+        -------
+        array of shape (n_trials, embedding_dim)
+            `embeddings_`.
+        """
         params = {} if conditions is None else {"conditions": conditions}
         return self.fit(X, y, **params).embeddings_
 

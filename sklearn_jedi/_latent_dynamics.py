@@ -33,8 +33,7 @@ class LatentDynamics(Dynamics):
     readin : array-like of shape (n_units, n_latents)
         How the units read the latents, `P`; of full column rank, and otherwise any:
         distances are those of latents.
-    weights : array-like of shape (n_networks, n_units, n_latents) or \
-            (n_units, n_latents)
+    weights : array-like of shape ([n_networks,] n_units, n_latents)
         How the units drive the latents, `W`. A 2-D array is one network.
     bias : array-like of shape (n_networks, n_latents) or (n_latents,), default=None
         Constant input `b` of the latents. None means zero.
@@ -44,9 +43,8 @@ class LatentDynamics(Dynamics):
         Time constant of the latents in seconds.
     dt : float, default=0.01
         Time step in seconds; at most `tau`.
-    nonlinearity : {"tanh", "relu", "softplus", "linear"} or Nonlinearity, \
-            default="tanh"
-        The transfer function `f`.
+    nonlinearity : str or Nonlinearity, default="tanh"
+        The transfer function `f`: "tanh", "relu", "softplus", "linear", or your own.
     gain : float or array-like of shape (n_units,), default=1.0
         Slope inside `f`. Positive.
 
@@ -213,7 +211,17 @@ class LatentDynamics(Dynamics):
         return sorted_eigenvalues(np.swapaxes(self.weights, 1, 2) @ self.readin)
 
     def units(self, z: ArrayLike) -> np.ndarray:
-        """States `P z + d` (..., n_units) of the units at latents (..., n_latents)."""
+        """States `P z + d` of the units.
+
+        Parameters
+        ----------
+        z : array-like of shape (..., n_latents)
+            Latents.
+
+        Returns
+        -------
+        array of shape (..., n_units)
+        """
         return np.asarray(z, dtype=float) @ self.readin.T + self.threshold
 
     def _arguments(self, states: np.ndarray) -> np.ndarray:

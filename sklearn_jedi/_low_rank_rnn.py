@@ -39,9 +39,8 @@ class LowRankRNN(Dynamics):
         Time constant of the neurons in seconds.
     dt : float, default=0.01
         Time step in seconds; at most `tau`.
-    nonlinearity : {"tanh", "relu", "softplus", "linear"} or Nonlinearity, \
-            default="tanh"
-        The transfer function `f`.
+    nonlinearity : str or Nonlinearity, default="tanh"
+        The transfer function `f`: "tanh", "relu", "softplus", "linear", or your own.
     gain : float or array-like of shape (n_neurons,), default=1.0
         Slope inside `f`, in units of 1 / rate. Positive.
     offset : float or array-like of shape (n_neurons,), default=0.0

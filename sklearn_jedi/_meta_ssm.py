@@ -364,7 +364,18 @@ class MetaDynamicalSSM(SessionMethods):
         sessions: ArrayLike | None = None,
         conditions: ArrayLike | None = None,
     ) -> np.ndarray:
-        """Fit, and return the embeddings of the same trials; see `fit`, `transform`."""
+        """Fit, and return the embeddings of the same trials.
+
+        Parameters
+        ----------
+        X, y, sessions, conditions
+            As in `fit`.
+
+        Returns
+        -------
+        array of shape (n_trials, embedding_dim)
+            `embeddings_`.
+        """
         given = {"sessions": sessions, "conditions": conditions}
         params = {name: value for name, value in given.items() if value is not None}
         return self.fit(X, y, **params).embeddings_

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
-from sklearn.cluster import KMeans
 
 from sklearn_jedi._first_states import (
     FirstStates,
@@ -110,6 +109,8 @@ def with_centres(model: AnyNoisy, embeddings: np.ndarray) -> AnyNoisy:
     embeddings : array of shape (n_trials, embedding_dim)
         Inferred from the prior's mean.
     """
+    from sklearn.cluster import KMeans
+
     distinct = np.unique(embeddings.round(6), axis=0)
     n_clusters = min(_N_CENTRES, len(distinct))
     found = KMeans(n_clusters, n_init=4, random_state=0).fit(distinct)

@@ -245,10 +245,12 @@ class SessionMethods(TrialTransformer):
 
         Parameters
         ----------
-        X, sessions
+        X : list of arrays or array-like
             As in `transform`; trials of at least 3 time points.
         y : None
             Ignored.
+        sessions : array-like of shape (n_trials,), default=None
+            As in `transform`.
 
         Returns
         -------

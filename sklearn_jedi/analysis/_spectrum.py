@@ -80,11 +80,11 @@ class SpectrumAnalyzer(TransformerMixin, BaseEstimator):
         "connectivity": of `J`. "jacobian": of the Jacobian of the map (no unit) or of
         the flow (1/s), of shape (n_networks, n_states, rank), or a list of arrays where
         networks have different numbers of states. The least stable first.
-    rates_ : array of the shape of eigenvalues_
+    rates_ : array of the shape of `eigenvalues_`
         Growth rates of the modes in 1/s; negative: they decay.
-    frequencies_ : array of the shape of eigenvalues_
+    frequencies_ : array of the shape of `eigenvalues_`
         In Hz; positive and negative for a complex pair.
-    time_constants_ : array of the shape of eigenvalues_
+    time_constants_ : array of the shape of `eigenvalues_`
         `-1 / rates_` in s; negative: the mode grows.
     spectral_abscissa_, spectral_radius_ : arrays of shape (n_networks,)
         Largest real part and largest magnitude of all eigenvalues of the matrix;
@@ -177,7 +177,18 @@ class SpectrumAnalyzer(TransformerMixin, BaseEstimator):
         return self
 
     def fit_transform(self, X: Any, y: Any = None, *, states: Any = None) -> np.ndarray:
-        """Fit, and return the features of the same networks; see `fit`, `transform`."""
+        """Fit, and return the features of the same networks.
+
+        Parameters
+        ----------
+        X, y, states
+            As in `fit`.
+
+        Returns
+        -------
+        array of shape (n_networks, n_features)
+            What `transform` returns.
+        """
         return self.fit(X, y, states=states).transform(X, states=states)
 
     def transform(self, X: Any, *, states: Any = None) -> np.ndarray:
@@ -205,7 +216,17 @@ class SpectrumAnalyzer(TransformerMixin, BaseEstimator):
         return self._features(self._spectra(networks, at))
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Names of the columns that `transform` returns."""
+        """Names of the columns that `transform` returns.
+
+        Parameters
+        ----------
+        input_features : None
+            Ignored.
+
+        Returns
+        -------
+        array of str of shape (n_features,)
+        """
         check_is_fitted(self)
         modes = range(self._n_modes)
         names = [f"rate_{k}" for k in modes] + [f"frequency_{k}" for k in modes]

@@ -81,12 +81,6 @@ def trials_from_mat(
     -------
     TrialSet
 
-    Warns
-    -----
-    UserWarning
-        If trials are left out, because a time is missing or no bin fits into the
-        window.
-
     Raises
     ------
     FileNotFoundError, IsADirectoryError
@@ -97,6 +91,12 @@ def trials_from_mat(
         or the bin width is not known.
     ImportError
         If the `io` extra is not installed.
+
+    Warns
+    -----
+    UserWarning
+        If trials are left out, because a time is missing or no bin fits into the
+        window.
 
     Examples
     --------

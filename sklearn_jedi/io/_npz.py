@@ -48,11 +48,6 @@ def trials_from_npz(
     TrialSet
         Each other array of shape (n_trials,) is a column of its table.
 
-    Warns
-    -----
-    UserWarning
-        If an array other than the activity holds Python objects: it is left out.
-
     Raises
     ------
     FileNotFoundError, IsADirectoryError
@@ -61,6 +56,11 @@ def trials_from_npz(
         If it is no npz file, an array is missing or not of numbers, or the bin width
         is not known. Arrays of Python objects are refused, as reading them could run
         code.
+
+    Warns
+    -----
+    UserWarning
+        If an array other than the activity holds Python objects: it is left out.
 
     Examples
     --------

@@ -61,12 +61,6 @@ def trials_from_nwb(
         it has such, units also get `rate`, the mean rate in spikes/s, and, where the
         file says it, `location`, that of the unit's first electrode.
 
-    Warns
-    -----
-    UserWarning
-        If trials are left out, because a time is missing, no bin fits into the window
-        or nothing was recorded in it.
-
     Raises
     ------
     FileNotFoundError, IsADirectoryError
@@ -77,6 +71,12 @@ def trials_from_nwb(
         window has no length.
     ImportError
         If the `io` extra is not installed.
+
+    Warns
+    -----
+    UserWarning
+        If trials are left out, because a time is missing, no bin fits into the window
+        or nothing was recorded in it.
 
     Examples
     --------

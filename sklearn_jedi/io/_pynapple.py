@@ -61,18 +61,18 @@ def trials_from_pynapple(
     -------
     TrialSet
 
-    Warns
-    -----
-    UserWarning
-        If trials are left out, because a time is missing, no bin fits into the window
-        or nothing was recorded in it.
-
     Raises
     ------
     TypeError
         If `data` or `epochs` is something else.
     ValueError
         If a column is missing, nothing is selected, or the window has no length.
+
+    Warns
+    -----
+    UserWarning
+        If trials are left out, because a time is missing, no bin fits into the window
+        or nothing was recorded in it.
 
     Examples
     --------

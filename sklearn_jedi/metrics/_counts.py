@@ -16,16 +16,15 @@ _LEAST_RATE = 1e-9
 def bits_per_spike(X: ArrayLike, rates: ArrayLike) -> float:
     r"""What predicted rates tell about spike counts, beyond each neuron's mean.
 
-    .. math:: \frac{1}{n_{spikes} \log 2} \sum \Big[x \log \frac{\lambda}{\bar x} -
-       (\lambda - \bar x)\Big],
+    .. math:: \frac{1}{n_{spikes} \log 2} \sum \left[x \log \frac{\lambda}{\bar x} -
+       (\lambda - \bar x)\right],
 
     the difference in Poisson log likelihood [1]_ between rates `lambda` and each
     neuron's mean count over these trials.
 
     Parameters
     ----------
-    X, rates : array-like of shape (n_trials, n_timepoints, n_neurons) or list of \
-            arrays of shape (n_timepoints_i, n_neurons)
+    X, rates : array-like of shape (n_trials, n_timepoints, n_neurons) or list of arrays
         Counts and their predicted expectations per bin; bins where X is NaN do not
         count.
 

@@ -52,11 +52,42 @@ class EmbeddingDisplay:
         title: str | None = None,
         ax: Any = None,
     ) -> EmbeddingDisplay:
-        """Infer the embeddings of trials with a fitted estimator, and plot them."""
+        """Infer the embeddings of trials with a fitted estimator, and plot them.
+
+        Parameters
+        ----------
+        estimator : JEDIEstimator
+            Fitted.
+        X : array-like of shape (n_trials, n_timepoints, n_neurons) or list of arrays
+            Trials.
+        labels : array-like of shape (n_trials,), default=None
+            Condition of each trial.
+        title : str, default=None
+            Title of the legend.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a new figure.
+
+        Returns
+        -------
+        EmbeddingDisplay
+        """
         return cls(estimator.transform(X), labels, title).plot(ax)
 
     def plot(self, ax: Any = None, *, axes: tuple[int, int] = (0, 1)) -> Any:
-        """Draw two embedding axes; returns self."""
+        """Draw two embedding axes.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a new figure.
+        axes : (int, int), default=(0, 1)
+            Which of them.
+
+        Returns
+        -------
+        EmbeddingDisplay
+            Itself.
+        """
         ax = get_axes(ax)
         first, second = axes
         n_axes = self.embeddings.shape[1]

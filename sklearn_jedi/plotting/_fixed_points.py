@@ -66,11 +66,39 @@ class FixedPointDisplay:
         trajectories: ArrayLike | None = None,
         ax: Any = None,
     ) -> FixedPointDisplay:
-        """What a fitted analyzer found in one of its networks, plotted."""
+        """What a fitted analyzer found in one of its networks, plotted.
+
+        Parameters
+        ----------
+        analyzer : FixedPointAnalyzer
+            Fitted.
+        network : int, default=0
+            Which of its networks.
+        trajectories : array-like of shape (n_trajectories, n_timepoints, n_neurons), \
+                default=None
+            Activity to draw, in rates, or in latents of latent dynamics.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a new figure.
+
+        Returns
+        -------
+        FixedPointDisplay
+        """
         return cls(analyzer, network, trajectories).plot(ax)
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw; returns self."""
+        """Draw the plane and what lies in it.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a new figure.
+
+        Returns
+        -------
+        FixedPointDisplay
+            Itself.
+        """
         check_is_fitted(self.analyzer)
         ax = get_axes(ax)
         k, found = self.network, self.analyzer

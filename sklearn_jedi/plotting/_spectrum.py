@@ -60,7 +60,23 @@ class SpectrumDisplay:
         title: str | None = None,
         ax: Any = None,
     ) -> SpectrumDisplay:
-        """The spectra that a fitted analyzer holds, plotted."""
+        """The spectra that a fitted analyzer holds, plotted.
+
+        Parameters
+        ----------
+        analyzer : SpectrumAnalyzer
+            Fitted.
+        labels : array-like of shape (n_networks,) or (n_states_in_all,), default=None
+            Condition of each network, or of each state.
+        title : str, default=None
+            Title of the legend.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a new figure.
+
+        Returns
+        -------
+        SpectrumDisplay
+        """
         return cls(analyzer, labels, title).plot(ax)
 
     @classmethod
@@ -73,7 +89,25 @@ class SpectrumDisplay:
         title: str | None = None,
         ax: Any = None,
     ) -> SpectrumDisplay:
-        """The nonzero eigenvalues of the weights of networks, plotted."""
+        """The nonzero eigenvalues of the weights of networks, plotted.
+
+        Parameters
+        ----------
+        networks : LowRankRNN or LatentDynamics
+            Networks, from an estimator's `dynamics` or built by hand.
+        labels : array-like of shape (n_networks,), default=None
+            Condition of each network.
+        time : {"map", "flow"}, default="map"
+            Whose edge of stability is drawn.
+        title : str, default=None
+            Title of the legend.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a new figure.
+
+        Returns
+        -------
+        SpectrumDisplay
+        """
         return cls(SpectrumAnalyzer(time=time).fit(networks), labels, title).plot(ax)
 
     @classmethod
@@ -86,12 +120,41 @@ class SpectrumDisplay:
         title: str | None = None,
         ax: Any = None,
     ) -> SpectrumDisplay:
-        """The weights of the networks of trials under a fitted estimator, plotted."""
+        """The weights of the networks of trials under a fitted estimator, plotted.
+
+        Parameters
+        ----------
+        estimator : JEDIEstimator
+            Fitted.
+        X : array-like of shape (n_trials, n_timepoints, n_neurons) or list of arrays
+            Trials.
+        labels : array-like of shape (n_trials,), default=None
+            Condition of each trial.
+        title : str, default=None
+            Title of the legend.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a new figure.
+
+        Returns
+        -------
+        SpectrumDisplay
+        """
         networks = estimator.dynamics(estimator.transform(X))
         return cls.from_networks(networks, labels, title=title, ax=ax)
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the eigenvalues; returns self."""
+        """Draw the eigenvalues.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a new figure.
+
+        Returns
+        -------
+        SpectrumDisplay
+            Itself.
+        """
         check_is_fitted(self.analyzer)
         ax = get_axes(ax)
         spectra = [np.ravel(values) for values in self.analyzer.eigenvalues_]

@@ -37,11 +37,34 @@ class TrainingDisplay:
 
     @classmethod
     def from_estimator(cls, estimator: Any, *, ax: Any = None) -> TrainingDisplay:
-        """The training of a fitted estimator, plotted."""
+        """The training of a fitted estimator, plotted.
+
+        Parameters
+        ----------
+        estimator : JEDIEstimator
+            Fitted, with training.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a new figure.
+
+        Returns
+        -------
+        TrainingDisplay
+        """
         return cls(estimator.history_, estimator.best_epoch_).plot(ax)
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the losses; returns self."""
+        """Draw the losses.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a new figure.
+
+        Returns
+        -------
+        TrainingDisplay
+            Itself.
+        """
         if not len(self.history):
             raise ValueError(
                 "nothing was trained (max_epochs=0, or noisy recordings, which EM "

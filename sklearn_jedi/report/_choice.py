@@ -17,6 +17,7 @@ _RANKS = (2, 4, 8, 12)
 _EMBEDDING_DIMS = (1, 2, 4)
 _STATES = (2, 4, 8, 12)
 _MOST_TRIALS = 240
+_BINS_PER_DIMENSION = 8
 _AS_GOOD = 0.01  # of the best R^2
 
 
@@ -48,7 +49,8 @@ class ChoiceSection(Section):
             trials = np.sort(rng.choice(trials, _MOST_TRIALS, replace=False))
         self._n_trials = len(trials)
         self._folds = list(study.folds(trials))
-        widest = min(study.n_neurons, len(trials))
+        n_bins = sum(len(study.X[trial]) for trial in trials)
+        widest = min(study.n_neurons, n_bins // _BINS_PER_DIMENSION)
         self._ranks = [study.rank] if study.rank else _at_most(_RANKS, widest)
         self._dims = (
             [study.embedding_dim]

@@ -1,0 +1,74 @@
+"""
+Spike counts: square roots or Poisson?
+======================================
+
+*Counts are not Gaussian. Does it matter which noise the model assumes?*
+
+`observation="poisson"` takes counts as they are; the square root makes their noise even
+enough for the Gaussian model, which is faster. Here both are fitted to the same counts
+of simulated neurons that turn at 2 or 3 Hz.
+"""
+
+import time
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from sklearn_jedi import JEDIEstimator
+from sklearn_jedi.analysis import FixedPointAnalyzer
+from sklearn_jedi.datasets import make_rotation_family
+from sklearn_jedi.metrics import bits_per_spike, trajectory_r2
+
+activity, y, _ = make_rotation_family(
+    8, n_neurons=30, n_timepoints=60, frequencies=[2, 3], noise=0.02, random_state=0
+)
+rates = 0.2 * np.exp(0.7 * activity)  # expected counts per bin of 10 ms
+counts = np.random.default_rng(0).poisson(rates)
+test = np.arange(len(y)) % 4 == 0
+first = np.unique(y[~test], return_index=True)[1]
+
+results = {}
+for name, X in (("noisy", np.sqrt(counts)), ("poisson", counts)):
+    start = time.perf_counter()
+    jedi = JEDIEstimator(rank=2, embedding_dim=1, observation=name)
+    jedi.fit(X[~test], conditions=y[~test])
+    seconds = time.perf_counter() - start
+    smooth = jedi.smooth(X[test])
+    if name == "noisy":
+        smooth = np.maximum(smooth, 0) ** 2 + jedi.noise_variance_  # E[x^2]
+    networks = jedi.dynamics(jedi.embeddings_[first])
+    cycles = FixedPointAnalyzer(random_state=0).fit(networks).limit_cycles_
+    hertz = [f"{1 / found[0].period:.2f}" if found else "none" for found in cycles]
+    results[name] = smooth
+    print(
+        f"{name:8s} {seconds:5.1f} s; rates R^2 "
+        f"{trajectory_r2(rates[test], smooth):.3f}, "
+        f"{bits_per_spike(counts[test], smooth):.3f} bits per spike; "
+        f"cycles {', '.join(hertz)} Hz (true 2, 3)"
+    )
+print(f"the true rates: {bits_per_spike(counts[test], rates[test]):.3f} bits per spike")
+
+# %%
+# A held-out trial, its most active neurons:
+
+fig, axes = plt.subplots(1, 3, figsize=(12, 3.4))
+clock = 0.01 * np.arange(60)
+for ax, neuron in zip(axes, np.argsort(-rates[test][0].max(axis=0))[:3], strict=True):
+    ax.bar(clock, counts[test][0, :, neuron], 0.009, color="0.85", label="counts")
+    ax.plot(clock, rates[test][0, :, neuron], "k:", lw=1.5, label="true rate")
+    for name, colour in (("noisy", "#D55E00"), ("poisson", "#0072B2")):
+        ax.plot(clock, results[name][0, :, neuron], color=colour, lw=2, label=name)
+    ax.set(xlabel="time (s)", title=f"neuron {neuron}")
+axes[0].set_ylabel("spikes per bin")
+fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+
+# %%
+# **What it shows.** With so few spikes a bin, square roots are still far from Gaussian:
+# that model flattens peaks and troughs, and can miss a cycle. The Poisson model, which
+# is the one that this simulation was made by, reaches the likelihood of the true rates.
+#
+# **What not to conclude.** That Poisson is always better: recorded neurons are not
+# Poisson either, and in the benchmarks on cortical single trials the square roots are
+# ahead. Bits per spike compare models of the *same* counts; they grow with the bin
+# width and say nothing across recordings. From few spikes (below about 5 a second and
+# neuron) either can find rhythms or decays that are not there.
