@@ -130,7 +130,7 @@ def markdown(app, docname: str, source: list[str]) -> None:
 
     A file outside of `docs` is linked to, and names of the API are not.
     """
-    if app.env.doc2path(docname).endswith(".md"):
+    if app.env.doc2path(docname).suffix == ".md":
         text = source[0].replace("(../benchmarks/README.md", "(benchmarks.md")
         source[0] = re.sub(r"(?<!`)`(\w+)`(?!`)", link, text)
 

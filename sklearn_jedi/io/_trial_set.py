@@ -123,8 +123,8 @@ class TrialSet:
             Shorter trials end with NaN. Coordinates: the ids of trials and neurons,
             `time` (bin centres in s), and each column of `table` along trial and of
             `units` along neuron; a column whose name is taken gets the prefix
-            ``trial_`` or ``neuron_``. Where trials begin at different times, `start` along trial.
-            Its attribute `dt` is the bin width.
+            ``trial_`` or ``neuron_``. Where trials begin at different times, `start`
+            along trial. Its attribute `dt` is the bin width.
         """
         xarray = import_optional("xarray")
         lengths = self.lengths
