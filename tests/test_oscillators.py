@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.integrate import trapezoid
 
 from sklearn_jedi.datasets import make_oscillator_sessions
 
@@ -48,7 +49,7 @@ def test_duffing_loses_energy_at_the_rate_of_its_damping():
     )
     x, y = data.latents[0].T
     energy = y**2 / 2 + b * x**2 / 2 + x**4 / 4
-    lost = np.trapezoid(2 * np.pi * a * y**2, dx=data.dt)
+    lost = trapezoid(2 * np.pi * a * y**2, dx=data.dt)
     assert energy[-1] - energy[0] == pytest.approx(lost, rel=1e-2)
 
 

@@ -1,7 +1,5 @@
 """Displays draw the numbers they were given, with units on the axes."""
 
-import sys
-
 import matplotlib
 import matplotlib.pyplot
 import numpy as np
@@ -369,19 +367,3 @@ def test_training_of_an_estimator(trained):
 def test_nothing_trained_is_nothing_to_draw(em_fitted):
     with pytest.raises(ValueError, match=r"nothing was trained \(max_epochs=0"):
         TrainingDisplay.from_estimator(em_fitted)
-
-
-# ------------------------------------------------------------------------------- import
-
-
-def test_without_matplotlib_the_error_names_the_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    displays = [
-        EmbeddingDisplay(np.zeros((2, 2))),
-        SpectrumDisplay(SpectrumAnalyzer().fit(random_networks())),
-        TrainingDisplay(HISTORY),
-    ]
-    for display in displays:
-        with pytest.raises(ImportError, match=r"sklearn-jedi\[plot\]"):
-            display.plot()

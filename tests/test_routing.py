@@ -13,8 +13,16 @@ from sklearn.model_selection import (
     cross_val_score,
 )
 from sklearn.pipeline import make_pipeline
+from sklearn.utils.fixes import parse_version
 
 from sklearn_jedi import JEDIEstimator
+
+pipelines_are_scored_with_metadata = pytest.mark.xfail(
+    parse_version(sklearn.__version__) < parse_version("1.8"),
+    reason="before 1.8, scikit-learn's default scorer drops what a Pipeline's steps "
+    "ask for (scikit-learn's issue 30937)",
+    strict=True,
+)
 
 
 class Recording(JEDIEstimator):
@@ -160,6 +168,7 @@ def test_grid_search_routes_to_fit_and_score(data, calls):
     check(calls, X, labels, {"fit", "score"})
 
 
+@pipelines_are_scored_with_metadata
 @pytest.mark.usefixtures("routed")
 def test_grid_search_over_a_pipeline_routes_through(data, calls):
     X, y, labels = data
@@ -294,6 +303,7 @@ def test_ragged_lists_in_cross_val_score(ragged, calls):
     check(calls, trials, labels, set())
 
 
+@pipelines_are_scored_with_metadata
 @pytest.mark.usefixtures("routed")
 def test_ragged_lists_with_routing(ragged, calls):
     trials, y, labels = ragged

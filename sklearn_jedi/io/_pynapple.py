@@ -85,8 +85,8 @@ def trials_from_pynapple(
     ... )
     >>> epochs = nap.IntervalSet([1, 4], [1.5, 4.6], metadata={"side": ["l", "r"]})
     >>> X, dt, table = trials_from_pynapple(spikes, epochs, window=(-0.02, 0.03))
-    >>> X[0].T.tolist(), table["side"].tolist()
-    ([[0.0, 0.0, 1.0, 1.0, 0.0], [0.0, 0.0, 0.0, 0.0, 1.0]], ['l', 'r'])
+    >>> X[0].T.tolist(), (table["side"] == "r").tolist()
+    ([[0.0, 0.0, 1.0, 1.0, 0.0], [0.0, 0.0, 0.0, 0.0, 1.0]], [False, True])
     """
     nap = import_optional("pynapple")
     if isinstance(data, nap.TsdTensor):

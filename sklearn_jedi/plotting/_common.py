@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 
-def get_axes(ax: Any) -> Any:
-    """The axes given, or those of a new figure."""
+def import_pyplot() -> Any:
+    """matplotlib.pyplot, or an error that names the extra."""
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
@@ -17,6 +17,12 @@ def get_axes(ax: Any) -> Any:
             "plotting needs matplotlib: install it with the plot extra, "
             "pip install 'sklearn-jedi[plot]'"
         ) from error
+    return plt
+
+
+def get_axes(ax: Any) -> Any:
+    """The axes given, or those of a new figure."""
+    plt = import_pyplot()
     if ax is None:
         _, ax = plt.subplots(figsize=(4.5, 4.0), layout="constrained")
     return ax

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from numpy.typing import ArrayLike
 
 from sklearn_jedi._estimator import JEDIEstimator
+from sklearn_jedi.plotting._common import import_pyplot
 from sklearn_jedi.report._choice import ChoiceSection
 from sklearn_jedi.report._embeddings import EmbeddingSection
 from sklearn_jedi.report._fit import FitSection
@@ -131,13 +132,16 @@ def make_report(
     >>> import tempfile
     >>> from sklearn_jedi.datasets import make_rotation_family
     >>> from sklearn_jedi.report import make_report
-    >>> X, y, _ = make_rotation_family(8, n_neurons=20, random_state=0)
+    >>> X, y, _ = make_rotation_family(
+    ...     5, n_timepoints=30, n_neurons=6, random_state=0
+    ... )
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     report = make_report(X, dt=0.01, labels=y, out=folder, rank=2,
     ...                          embedding_dim=2, quiet=True, n_jobs=1)
     >>> report.path.name, report.model.rank
     ('report.html', 2)
     """
+    import_pyplot()
     check_folder(Path(out))
     study, lines = prepare(
         X,

@@ -1,0 +1,81 @@
+"""Trials on disk, of which scikit-learn takes folds without reading them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+__all__ = ["TrialsOnDisk"]
+
+
+class TrialsOnDisk:
+    """A view of some trials of an array on disk.
+
+    Estimators read `numpy.memmap`, zarr and h5py arrays in pieces by themselves. A
+    cross-validation takes folds out of them first, ``X[rows]``, which copies; out of
+    this it takes another view.
+
+    Parameters
+    ----------
+    source : array-like of shape (n_trials, n_timepoints, n_neurons)
+        Such as a `numpy.memmap` or a zarr array; it travels to other processes by name.
+    rows : int array of shape (n_rows,), default=None
+        The trials of the view; None means all.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        ``(n_rows, n_timepoints, n_neurons)``.
+    ndim : int
+        3.
+    dtype : dtype
+        Of the source.
+
+    Raises
+    ------
+    ValueError
+        If `source` does not have three dimensions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_jedi.io import TrialsOnDisk
+    >>> X = TrialsOnDisk(np.zeros((10, 50, 3)))  # or np.load(path, mmap_mode="r")
+    >>> X[[7, 1]].shape, X[0].shape, X[2:4].shape
+    ((2, 50, 3), (50, 3), (2, 50, 3))
+    >>> type(X[[7, 1]]).__name__, type(X[2:4]).__name__  # a fold; trials that are read
+    ('TrialsOnDisk', 'ndarray')
+    """
+
+    ndim = 3
+
+    def __init__(self, source: Any, rows: ArrayLike | None = None) -> None:
+        if len(source.shape) != 3:
+            raise ValueError(
+                "source must have shape (n_trials, n_timepoints, n_neurons); got "
+                f"{source.shape}"
+            )
+        self.source = source
+        self.rows = np.arange(source.shape[0]) if rows is None else np.asarray(rows)
+        self.shape = (len(self.rows), *source.shape[1:])
+        self.dtype = source.dtype
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, key: Any) -> Any:
+        """A trial, a slice of trials, or the view of those of an array of numbers."""
+        key = key[0] if isinstance(key, tuple) else key  # scikit-learn's X[rows, ...]
+        if isinstance(key, slice):
+            return np.stack([self._read(row) for row in self.rows[key]])
+        if np.ndim(key) == 0:
+            return self._read(self.rows[key])
+        return TrialsOnDisk(self.source, self.rows[key])
+
+    def __repr__(self) -> str:
+        return f"TrialsOnDisk({len(self)} of {self.source.shape[0]} trials)"
+
+    def _read(self, row: int) -> np.ndarray:
+        return np.asarray(self.source[int(row)])
