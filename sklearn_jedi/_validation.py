@@ -330,4 +330,4 @@ def is_2d(X: Any) -> bool:
     """Whether X was read as trials of one neuron."""
     if isinstance(X, (list, tuple)):
         return np.ndim(X[0]) == 1
-    return (X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim) == 2
+    return len(X.shape if hasattr(X, "shape") else np.asarray(X).shape) == 2

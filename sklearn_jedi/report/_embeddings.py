@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
+from sklearn_jedi._threads import few_threads
 from sklearn_jedi.plotting import EmbeddingDisplay
 from sklearn_jedi.report._section import Section, Table
 from sklearn_jedi.report._study import Study
@@ -29,7 +30,8 @@ class EmbeddingSection(Section):
         self._order = [name for name, _ in study.conditions]
         self.accuracy = self.p_value = self.chance = np.nan
         if self._can_read():
-            self._read(study)
+            with few_threads(self._z.shape[1]):
+                self._read(study)
 
     def _can_read(self) -> bool:
         labels = self._labels

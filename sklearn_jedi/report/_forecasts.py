@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from sklearn_jedi._linear_state_space import LinearStateSpace
+from sklearn_jedi._threads import few_threads
 from sklearn_jedi.report._study import Trials
 
 # 100 rounds changed R^2 of forecasts by less than 0.002
@@ -28,11 +29,14 @@ class LinearModel:
         shortest = min(len(x) for x in X)
         self._model = LinearStateSpace(
             self.n_states, _ROUNDS, start_sd=min(4.0, shortest / 8)
-        ).fit(_padded(X))
+        )
+        with few_threads(X[0].shape[1]):
+            self._model.fit(_padded(X))
         return self
 
     def reconstruct(self, X: Trials) -> Trials:
-        runs = self._model.free_run(_padded(X))
+        with few_threads(X[0].shape[1]):
+            runs = self._model.free_run(_padded(X))
         return [run[: len(x)] for run, x in zip(runs, X, strict=True)]
 
     def forecast(self, X: Trials, n_steps: int) -> np.ndarray:
@@ -41,7 +45,8 @@ class LinearModel:
         for length in np.unique(lengths):  # a forecast starts where its trials end
             which = np.flatnonzero(lengths == length)
             same = np.stack([X[trial] for trial in which])
-            out[which] = self._model.forecast(same, n_steps)
+            with few_threads(X[0].shape[1]):
+                out[which] = self._model.forecast(same, n_steps)
         return out
 
 
