@@ -47,6 +47,8 @@ _PAIRS = 2
 _STEPS = 2
 # Rounds after which feature directions are found anew.
 _NEW_FEATURES = (2, 6)
+# Features that are held in memory at once, of the units' states.
+_FEATURE_VALUES = 2**18
 # Smoothed states hardly show the noise of a step, and EM raises it slowly: it starts at
 # this share of the variance of the states.
 _FIRST_NOISE = 0.1
@@ -306,12 +308,13 @@ class StateSpaceEM:
     def _find_features(self) -> None:
         """Leading directions of the features at the present states."""
         _, nonlinearity, gain = self.network
-        basis = self.basis
+        basis, states = self.basis, self._all_states()
+        at_once = max(1, _FEATURE_VALUES // len(basis.P))
 
         def rows() -> Iterator[np.ndarray]:
-            yield scaled_nonlinearity(
-                nonlinearity, self._all_states() @ basis.P.T + basis.drive_mean, gain
-            )
+            for begin in range(0, len(states), at_once):
+                some = states[begin : begin + at_once] @ basis.P.T + basis.drive_mean
+                yield scaled_nonlinearity(nonlinearity, some, gain)
 
         Q, mean = _moments.leading_directions(
             rows, self.n_directions, len(basis.P), centre=True

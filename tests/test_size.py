@@ -5,7 +5,13 @@ import importlib
 import numpy as np
 import pytest
 
-from sklearn_jedi import JEDIEstimator, _first_states, _state_model, _trials
+from sklearn_jedi import (
+    JEDIEstimator,
+    _first_states,
+    _state_model,
+    _state_space,
+    _trials,
+)
 from sklearn_jedi.datasets import make_rotation_family
 
 BATCH = 4
@@ -113,3 +119,10 @@ def test_em_over_more_trials_than_it_starts_on(noisy, params, monkeypatch):
     part = jedi(**params).fit(noisy)
     assert part.n_iter_ >= 3
     assert part.score(noisy) > whole.score(noisy) - 0.02
+
+
+def test_features_of_any_size_of_pieces_are_the_same(noisy, monkeypatch):
+    whole = jedi(**FITS["noisy"]).fit(noisy)
+    monkeypatch.setattr(_state_space, "_FEATURE_VALUES", 100)
+    pieces = jedi(**FITS["noisy"]).fit(noisy)
+    np.testing.assert_allclose(pieces.embeddings_, whole.embeddings_, atol=1e-6)
