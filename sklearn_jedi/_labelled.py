@@ -19,8 +19,16 @@ def is_labelled(X: Any) -> bool:
 
 def in_order(X: Any) -> Any:
     """Trials by time by neurons, where axes have these names; others stay in order."""
-    if is_labelled(X) and set(X.dims) == set(DIMS):
+    if not is_labelled(X):
+        return X
+    if set(X.dims) == set(DIMS):
         return X.transpose(*DIMS)
+    misplaced = [d for d in DIMS if d in X.dims and X.dims.index(d) != DIMS.index(d)]
+    if misplaced:
+        raise ValueError(
+            f"X has the dimensions {X.dims}; {misplaced[0]!r} is not where it is read: "
+            "rename them to trial, time and neuron (any order), or transpose"
+        )
     return X
 
 

@@ -156,6 +156,17 @@ def test_xarray_without_times(array):
     assert (one.X.shape, one.start) == ((2, 1, 3), -0.02)
 
 
+def test_differences_of_times_are_read_in_seconds(array):
+    steps = pd.to_timedelta(array["time"].values, unit="s")
+    trials = trials_from_xarray(array.assign_coords(time=steps), time_unit="ms")
+    assert (trials.dt, trials.start) == (0.01, -0.02)
+
+
+def dated(array):
+    days = pd.date_range("2026-01-01", periods=array.sizes["time"])
+    return array.assign_coords(time=days)
+
+
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
@@ -166,6 +177,7 @@ def test_xarray_without_times(array):
         (lambda a: a.drop_vars("time"), ValueError, "the bin width is not known"),
         (lambda a: a[:, [0, 1, 3]], ValueError, "must increase in even steps"),
         (lambda a: a[:, :0], ValueError, "array is empty"),
+        (dated, ValueError, "are dates"),
         (lambda a: a.astype(str), ValueError, "array must hold real numbers"),
     ],
 )

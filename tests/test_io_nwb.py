@@ -183,7 +183,10 @@ def test_locations_of_units(tmp_path, of_electrodes):
     ("arguments", "message"),
     [
         ({"align": "go"}, r"session.nwb: trials has no column 'go'; .*'go_cue_time'"),
-        ({"align": "side"}, r"session.nwb: trials: column 'side' does not hold times"),
+        (
+            {"align": "side"},
+            r"session.nwb: trials: times in column 'side' are not numbers",
+        ),
         ({"window": (0.6, -0.3)}, "window must end after it begins"),
         ({"window": (0, np.inf)}, "window must be finite"),
         ({"window": 0.5}, "window must be a pair"),

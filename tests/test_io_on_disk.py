@@ -69,6 +69,15 @@ def test_a_search_finds_the_same(X, stored):
     np.testing.assert_allclose(on_disk, plain, rtol=1e-10)
 
 
+def test_only_trials_are_chosen(X):
+    view = TrialsOnDisk(X)
+    assert view[3:3].shape == (0, *X.shape[1:])
+    np.testing.assert_array_equal(view[[2, 1], :, ...][:], X[[2, 1]])
+    for key in ((slice(None), slice(4)), (0, 1)):
+        with pytest.raises(IndexError, match="only trials can be chosen"):
+            view[key]
+
+
 def test_other_shapes_are_refused():
     with pytest.raises(ValueError, match=r"n_neurons\); got \(3, 4\)"):
         TrialsOnDisk(np.zeros((3, 4)))

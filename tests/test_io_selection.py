@@ -15,6 +15,8 @@ def table():
         "hit": [True, False, True, True],
         "go cue": [1.0, 2.0, 3.0, 4.0],
         "size": [1, 2, 3, 4],
+        "known": pd.array([True, None, False, True], dtype="boolean"),
+        "seen": np.array([True, False, None, True], dtype=object),
     }
     return pd.DataFrame(columns, index=pd.Index([10, 11, 12, 13], name="id"))
 
@@ -29,6 +31,9 @@ def table():
         ("0.3 < rt <= 0.6", [1, 3]),
         ("hit", [0, 2, 3]),
         ("~hit", [1]),
+        ("known", [0, 3]),  # what is missing is not chosen
+        ("seen", [0, 3]),
+        ("2 * size > 5", [2, 3]),
         ("side in ['left', 'up']", [0, 2]),
         ("size not in (1, 2)", [2, 3]),
         ("`go cue` - rt > 1", [1, 3]),
@@ -60,6 +65,8 @@ def test_rows(table, selection, rows):
         "f'{{rt}}' == side",
         "rt == 9 ** 9 ** 9",
         "rt = 3",
+        "side == 'a' * 3000000000",
+        "size in 3000000000 * [1]",
         "side == '''\nside.to_csv('{path}')\n'''",
         "side == 'left'\nside.to_csv('{path}')",
         "side == `go cue`.to_csv('{path}')",

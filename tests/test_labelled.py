@@ -98,6 +98,12 @@ def test_arrays_without_coordinates_or_with_other_dims(values, fitted):
     assert np.array_equal(out, fitted.reconstruct(values))
 
 
+def test_axes_that_are_named_and_elsewhere_are_refused(values, fitted):
+    X = xr.DataArray(values, dims=("trials", "neuron", "time"))
+    with pytest.raises(ValueError, match="'time' is not where it is read"):
+        fitted.transform(X)
+
+
 def test_sessions(values):
     X = label(values).transpose("neuron", "trial", "time")
     sessions = np.arange(len(values)) % 2

@@ -102,7 +102,7 @@ def from_arrays(
     times = None if time is None else arrays[time]
     start, dt = steps(dt, times, X.shape[1], f"{where}: {time or key}", time_unit)
     columns = {
-        name: values
+        name: _decoded(values)
         for name, values in arrays.items()
         if name not in (key, time) and _is_column(values, len(X))
     }
@@ -115,3 +115,10 @@ def _is_column(values: Any, n_trials: int) -> bool:
     if isinstance(values, list):
         return len(values) == n_trials and all(np.isscalar(value) for value in values)
     return getattr(values, "shape", None) == (n_trials,)
+
+
+def _decoded(values: Any) -> Any:
+    """Bytes as text."""
+    if getattr(values, "dtype", np.dtype(float)).kind == "S":
+        return np.char.decode(values, "utf-8", "replace")
+    return values

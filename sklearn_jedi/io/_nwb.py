@@ -13,6 +13,7 @@ import numpy as np
 from sklearn_jedi.io._cutting import cut_spikes
 from sklearn_jedi.io._files import check_file, import_optional, listed, unreadable
 from sklearn_jedi.io._selection import select_rows
+from sklearn_jedi.io._spike_times import check_spike_times
 from sklearn_jedi.io._trial_set import TrialSet
 
 
@@ -219,31 +220,6 @@ def _locations(electrodes: Any) -> np.ndarray:
     ends = np.asarray(electrodes.data[:]).astype(int)
     begins = np.append(0, ends[:-1])
     return np.asarray(places[np.where(begins < ends, rows[begins], -1)])
-
-
-def check_spike_times(times: np.ndarray, what: str, at_least: float) -> None:
-    """Refuse spike times that cannot be.
-
-    Raises
-    ------
-    ValueError
-        If they are not finite, not in order or too early.
-    """
-    finite = np.isfinite(times)
-    if not finite.all():
-        k = int(finite.argmin())
-        raise ValueError(f"{what} are not finite: number {k} is {times[k]}")
-    back = np.flatnonzero(np.diff(times) < 0)
-    if len(back):
-        k = int(back[0])
-        raise ValueError(
-            f"{what} are not in order: number {k} is {times[k]:g} s, the next "
-            f"{times[k + 1]:g} s; sort them, and look whether they are in seconds"
-        )
-    if len(times) and times[0] < at_least:
-        raise ValueError(
-            f"{what} begin at {times[0]:g} s, but times of a session start at 0"
-        )
 
 
 def _session(trains: list[np.ndarray], times: np.ndarray) -> np.ndarray:

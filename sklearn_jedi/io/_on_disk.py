@@ -67,9 +67,18 @@ class TrialsOnDisk:
 
     def __getitem__(self, key: Any) -> Any:
         """A trial, a slice of trials, or the view of those of an array of numbers."""
-        key = key[0] if isinstance(key, tuple) else key  # scikit-learn's X[rows, ...]
+        if isinstance(key, tuple):  # scikit-learn's X[rows, ...]
+            key, *others = key
+            if any(not (one is ... or one == slice(None)) for one in others):
+                raise IndexError(
+                    "only trials can be chosen here; read them, X[:10], to choose time "
+                    "points or neurons"
+                )
         if isinstance(key, slice):
-            return np.stack([self._read(row) for row in self.rows[key]])
+            out = np.empty((len(self.rows[key]), *self.shape[1:]), self.dtype)
+            for place, row in zip(out, self.rows[key], strict=True):
+                place[:] = self._read(row)
+            return out
         if np.ndim(key) == 0:
             return self._read(self.rows[key])
         return TrialsOnDisk(self.source, self.rows[key])

@@ -11,6 +11,7 @@ from sklearn_jedi.io._files import import_optional
 from sklearn_jedi.io._selection import select_rows
 from sklearn_jedi.io._steps import even_steps
 from sklearn_jedi.io._trial_set import TrialSet
+from sklearn_jedi.io._windows import check_window
 
 # What pynapple cuts off an interval that ends where the next begins, in s.
 _PYNAPPLE_GAP = 1e-6
@@ -104,7 +105,7 @@ def trials_from_pynapple(
     table = _table(epochs)
     if window is None:
         window = ("start", "end")
-    elif align is None and not isinstance(window[0], str):
+    elif align is None and not isinstance(check_window(window, bin_size)[0], str):
         align = "start"
     table = table.iloc[select_rows(table, trials, "trials", "epochs")]
     neurons = _units(data)

@@ -11,7 +11,8 @@ import numpy as np
 from sklearn_jedi.io._files import listed
 
 # Comparisons, boolean operators and arithmetic of columns and constants. Calls,
-# attributes and subscripts could run code; powers could fill the memory.
+# attributes and subscripts could run code; powers, and text or lists times a number,
+# could fill the memory.
 _ALLOWED = (
     ast.Expression,
     ast.BoolOp,
@@ -120,11 +121,25 @@ def _evaluate(table: Any, expression: str, name: str, where: str) -> np.ndarray:
         chosen = renamed.eval(quoted, engine="python", local_dict={}, global_dict={})
     except Exception as error:
         raise ValueError(f"{problem} cannot be evaluated: {error}") from error
+    chosen = _as_mask(chosen)
     if getattr(chosen, "shape", None) != (len(table),) or chosen.dtype != bool:
         raise ValueError(
             f"{problem} must be true or false for each row, as in \"side == 'left'\""
         )
     return np.asarray(chosen)
+
+
+def _as_mask(chosen: Any) -> Any:
+    """Nullable and object columns of truth values as such; a missing one is false."""
+    if not hasattr(chosen, "isna"):
+        return chosen
+    values = chosen.to_numpy(dtype=object)
+    known = ~np.asarray(chosen.isna())
+    if not all(isinstance(value, (bool, np.bool_)) for value in values[known]):
+        return chosen
+    mask = np.zeros(len(values), dtype=bool)
+    mask[known] = values[known].astype(bool)
+    return mask
 
 
 def _check_expression(
@@ -152,8 +167,22 @@ def _check_expression(
                 f"{problem} may only compare columns with values and combine "
                 f"comparisons with and, or, not; it contains {type(node).__name__}"
             )
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+            for side in (node.left, node.right):
+                if not _is_number_or_column(side):
+                    raise ValueError(
+                        f"{problem} may multiply numbers and columns; it multiplies "
+                        f"{ast.unparse(side)[:20]}"
+                    )
         if isinstance(node, ast.Name) and node.id not in names:
             raise ValueError(
                 f"{problem}: there is no column {node.id!r}; there are: "
                 f"{listed(columns)}"
             )
+
+
+def _is_number_or_column(node: ast.AST) -> bool:
+    """Whether a factor is no text and no list."""
+    if isinstance(node, ast.Constant):
+        return isinstance(node.value, (int, float))
+    return not isinstance(node, (ast.List, ast.Tuple))

@@ -20,10 +20,9 @@ def even_steps(times: Any, what: str, time_unit: str = "s") -> tuple[float, floa
         If the times are not at least two, increasing in even steps.
     """
     check_choice("time_unit", time_unit, tuple(SECONDS))
-    try:
-        times = np.asarray(times, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{what} are not numbers") from error
+    if np.asarray(times).dtype.kind == "m":
+        time_unit = "s"
+    times = seconds(times, what)
     if times.ndim != 1 or len(times) < 2:
         raise ValueError(f"{what} must be at least two in a row; shape {times.shape}")
     step = (times[-1] - times[0]) / (len(times) - 1)
@@ -38,6 +37,27 @@ def even_steps(times: Any, what: str, time_unit: str = "s") -> tuple[float, floa
     # 0.1 ms steps times 1e-3 is not 1e-4 in floating point
     dt = float(f"{step * scale:.9g}")
     return float(times[0] * scale - dt / 2), dt
+
+
+def seconds(times: Any, what: str) -> np.ndarray:
+    """Times as floats; differences of times (timedelta64) in seconds.
+
+    Raises
+    ------
+    ValueError
+        If they are dates, or no times.
+    """
+    kind = np.asarray(times).dtype.kind
+    if kind == "m":
+        return np.asarray(times) / np.timedelta64(1, "s")
+    if kind == "M":
+        raise ValueError(
+            f"{what} are dates: subtract when the recording began, or give seconds"
+        )
+    try:
+        return np.array(times, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{what} are not numbers") from error
 
 
 def steps(

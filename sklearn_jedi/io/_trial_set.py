@@ -139,6 +139,8 @@ class TrialSet:
             coords["start"] = ("trial", self.start)
         for dim, table in (("trial", self.table), ("neuron", self.units)):
             for column in table:
-                name = f"{dim}_{column}" if column in coords else str(column)
+                name = str(column)
+                while name in coords:
+                    name = f"{dim}_{name}"
                 coords[name] = (dim, table[column].to_numpy())
         return xarray.DataArray(values, coords, DIMS, attrs={"dt": self.dt})

@@ -12,6 +12,9 @@ import numpy as np
 from sklearn_jedi._parameters import check_real
 from sklearn_jedi.io._binning import TOLERANCE, Bins, nanoseconds
 from sklearn_jedi.io._files import listed
+from sklearn_jedi.io._steps import seconds
+
+_LATEST = 9e9  # s: later times cannot be whole nanoseconds in 64 bits
 
 
 class Windows(NamedTuple):
@@ -147,10 +150,14 @@ def times_of(table: Any, column: str, where: str) -> np.ndarray:
         raise ValueError(
             f"{where} has no column {column!r}; there are: {listed(table.columns)}"
         )
-    try:
-        return np.array(table[column], dtype=float)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{where}: column {column!r} does not hold times") from error
+    times = seconds(table[column], f"{where}: times in column {column!r}")
+    latest = np.nanmax(np.abs(times), initial=0.0)
+    if latest > _LATEST:
+        raise ValueError(
+            f"{where}: times in column {column!r} go up to {latest:g} s: are they in "
+            "another unit? Seconds are needed"
+        )
+    return times
 
 
 def warn_left_out(where: str, left_out: np.ndarray, why: str, stacklevel: int) -> None:
