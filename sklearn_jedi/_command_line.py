@@ -25,6 +25,20 @@ _EXAMPLES = """examples:
 """
 
 
+_BIN_SIZE = 0.01
+_DIMS = ("trial", "time", "neuron")
+_ARRAYS = ("dt", "time", "time_unit", "dims")
+# what each kind of file takes beyond --window, --trials and --units
+_OPTIONS = {
+    ".nwb": ("align", "bin_size"),
+    ".npz": ("key", *_ARRAYS),
+    ".mat": (
+        *("variable", "activity", "spike_times", "align", "bin_size"),
+        *_ARRAYS,
+    ),
+}
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command.
 
@@ -46,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
             warnings.showwarning = _show_warning  # type: ignore[assignment]
             report = args.run(args, command)
     except KeyboardInterrupt:
-        print("sklearn-jedi: interrupted, nothing was written", file=sys.stderr)
+        print("sklearn-jedi: interrupted", file=sys.stderr)
         return 130
     except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"sklearn-jedi: error: {error}", file=sys.stderr)
@@ -89,7 +103,10 @@ def _parser() -> argparse.ArgumentParser:
         "trials that are cut already, the seconds to keep",
     )
     trials.add_argument(
-        "--bin-size", type=float, default=0.01, metavar="S", help="seconds; spike times"
+        "--bin-size",
+        type=float,
+        metavar="S",
+        help=f"seconds, of bins that spike times are counted in (default: {_BIN_SIZE})",
     )
     trials.add_argument(
         "--trials", metavar="EXPRESSION", help="such as \"result == 'R' and rt < 0.5\""
@@ -117,11 +134,12 @@ def _parser() -> argparse.ArgumentParser:
     arrays.add_argument("--spike-times", metavar="FIELD", help="of spike times (.mat)")
     arrays.add_argument("--dt", type=float, metavar="S", help="bin width in seconds")
     arrays.add_argument("--time", metavar="NAME", help="array of bin times")
-    arrays.add_argument("--time-unit", choices=("s", "ms", "us"), default="s")
+    arrays.add_argument(
+        "--time-unit", choices=("s", "ms", "us"), help="of --time (default: s)"
+    )
     arrays.add_argument(
         "--dims",
         nargs=3,
-        default=("trial", "time", "neuron"),
         metavar="AXIS",
         help="what the axes are (default: trial time neuron)",
     )
@@ -214,52 +232,66 @@ def _read(args: argparse.Namespace) -> Any:
     from sklearn_jedi import io
 
     kind = args.file.suffix.lower()
-    array = {"dt": args.dt, "time": args.time, "time_unit": args.time_unit}
-    array["dims"] = tuple(args.dims)
+    if kind not in _OPTIONS:
+        raise ValueError(
+            f"{str(args.file)!r} is not an .nwb, .npz or .mat file: other files are "
+            "read in Python, and go to sklearn_jedi.report.make_report"
+        )
+    _refuse_options(args, kind)
     window = None if args.window is None else tuple(map(_number, args.window))
     if kind == ".nwb":
-        of_file = {
-            "align": args.align or "start_time",
-            "window": window or (-0.3, 0.6),
-            "bin_size": args.bin_size,
-        }
         return io.trials_from_nwb(
-            args.file, **of_file, trials=args.trials, units=args.units
+            args.file,
+            align=args.align or "start_time",
+            window=window or (-0.3, 0.6),
+            bin_size=args.bin_size or _BIN_SIZE,
+            trials=args.trials,
+            units=args.units,
         )
-    if kind == ".mat":
+    array = {name: getattr(args, name) for name in ("dt", "time")}
+    array |= {"time_unit": args.time_unit or "s", "dims": tuple(args.dims or _DIMS)}
+    if kind == ".npz":
+        trials = io.trials_from_npz(args.file, args.key, **array)
+    else:
         cut = {"align": args.align, "window": window} if args.spike_times else {}
         trials = io.trials_from_mat(
             args.file,
             args.variable,
             activity=args.activity,
             spike_times=args.spike_times,
-            bin_size=args.bin_size,
+            bin_size=args.bin_size or _BIN_SIZE,
             **array,
             **cut,
         )
-    elif kind == ".npz":
-        trials = io.trials_from_npz(args.file, args.key, **array)
-    else:
-        raise ValueError(
-            f"{str(args.file)!r} is not an .nwb, .npz or .mat file: other files are "
-            "read in Python, and go to sklearn_jedi.report.make_report"
-        )
     if args.trials or args.units:
         trials = trials.select(args.trials, args.units)
-    if args.spike_times:
+    if args.spike_times or window is None:
         return trials
-    if args.align:
-        raise ValueError(
-            f"{str(args.file)!r} holds trials that are cut already: leave --align out"
-        )
-    return trials if window is None else _crop(trials, window, args.file)
+    return _crop(trials, window, args.file)
+
+
+def _refuse_options(args: argparse.Namespace, kind: str) -> None:
+    """Options that a kind of file does not take."""
+    takes = set(_OPTIONS[kind])
+    why = f"{kind} files do not take it"
+    if kind == ".mat" and not args.spike_times:
+        takes -= {"align", "bin_size"}
+        why = "without --spike-times trials are cut already"
+    for name in sorted(set().union(*_OPTIONS.values()) - takes):
+        if getattr(args, name) is not None:
+            raise ValueError(
+                f"--{name.replace('_', '-')} was given, but {str(args.file)!r} is "
+                f"read without: {why}"
+            )
 
 
 def _crop(trials: Any, window: tuple, path: Path) -> Any:
     """Bins whose centres are within a window of seconds."""
     if not all(isinstance(edge, float) for edge in window) or np.ndim(trials.start):
         raise ValueError(f"--window of {str(path)!r} needs two times in seconds")
-    inside = (trials.time >= window[0]) & (trials.time < window[1])
+    # a centre on the edge is within, whatever rounding makes of it
+    early = trials.time + 1e-6 * trials.dt
+    inside = (early >= window[0]) & (early < window[1])
     if not inside.any():
         first, last = trials.time[[0, -1]]
         raise ValueError(
@@ -268,6 +300,15 @@ def _crop(trials: Any, window: tuple, path: Path) -> Any:
         )
     begin = int(np.argmax(inside))
     end = begin + int(inside.sum())
+    reach = trials.lengths > begin
+    if not reach.all():
+        warnings.warn(
+            f"{path}: {(~reach).sum()} of {len(reach)} trials are left out: they end "
+            "before the window begins",
+            UserWarning,
+            stacklevel=2,
+        )
+        trials = trials.select(reach)
     cut = [x[begin:end] for x in trials.X]
     X = np.stack(cut) if isinstance(trials.X, np.ndarray) else cut
     return replace(trials, X=X, start=trials.start + begin * trials.dt)
@@ -275,15 +316,20 @@ def _crop(trials: Any, window: tuple, path: Path) -> Any:
 
 def _with_spikes(trials: Any, min_rate: float) -> Any:
     """The neurons that fire, where trials are spike counts."""
-    flat = np.concatenate(list(trials.X))
-    known = flat[np.isfinite(flat)]
-    if not ((known >= 0).all() and (known % 1 == 0).all()):
-        return trials
-    rates = np.nanmean(flat, axis=0) / trials.dt
+    total = np.zeros(len(trials.units))
+    n_bins = np.zeros(len(trials.units), dtype=int)
+    for x in trials.X:
+        known = np.isfinite(x)
+        values = np.where(known, x, 0.0)
+        if (values < 0).any() or (values % 1 != 0).any():
+            return trials
+        total += values.sum(0)
+        n_bins += known.sum(0)
+    rates = total / np.maximum(n_bins, 1) / trials.dt
     if not (rates >= min_rate).any():
         raise ValueError(
             f"no neuron fires {min_rate:g} spikes/s or more (--min-rate); the highest "
-            f"mean rate is {np.nanmax(rates):.3g}"
+            f"mean rate is {rates.max():.3g}"
         )
     return trials.select(units=rates >= min_rate)
 

@@ -1,18 +1,22 @@
 """The command sklearn-jedi, on real files."""
 
+import dataclasses
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from nwb_files import write_nwb
 
 from sklearn_jedi import __version__
-from sklearn_jedi._command_line import main
+from sklearn_jedi._command_line import _crop, main
 from sklearn_jedi.datasets import make_rotation_family
+from sklearn_jedi.io import TrialSet
 
 QUICK = ["--rank", "2", "--embedding-dim", "1", "--jobs", "1", "--quiet"]
 
@@ -60,7 +64,7 @@ def test_a_report_of_arrays(npz, tmp_path, capsys):
         test = results["embeddings_test"]
         assert set(test // 5).isdisjoint(results["embeddings_train"] // 5)
     how = (out / "reproduce.txt").read_text(encoding="utf-8")
-    assert how.startswith(f"sklearn-jedi report {npz} --key spikes")
+    assert f"\nsklearn-jedi report {npz} --key spikes" in how
     assert "SHA-256 of trials.npz: " in how
 
 
@@ -122,7 +126,8 @@ def test_a_report_of_an_nwb_file(npz, tmp_path):
         (["--key", "rates"], "rates"),
         (["--window", "2", "3"], "holds no bin of {file!r}; its trials last from"),
         (["--window", "a", "b"], "needs two times in seconds"),
-        (["--align", "go"], "cut already: leave --align out"),
+        (["--align", "go"], "--align was given, but {file!r} is read without"),
+        (["--spike-times", "x"], "--spike-times was given"),
         (["--trials", "frequency > 9"], "frequency > 9"),
         (["--trials", "__import__('os')"], "__import__"),
         (["--min-rate", "1e4"], "no neuron fires 10000 spikes/s or more"),
@@ -138,6 +143,35 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(
     assert message.startswith("sklearn-jedi: error: ")
     assert said.format(file=str(npz)) in message
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("window", "bins"),
+    [((-0.125, -0.005), 24), ((-0.2, 0.4), 60), ((-0.1951, -0.1949), 1)],
+)
+def test_windows_of_trials_that_are_cut_already(window, bins):
+    X = np.arange(2 * 120 * 1.0).reshape(2, 120, 1)
+    table = pd.DataFrame(index=range(2))
+    trials = TrialSet(X, 0.005, table, pd.DataFrame(index=[0]), start=-0.2)
+    if bins == 60:
+        trials = dataclasses.replace(trials, X=X[:, ::2], dt=0.01)
+    if bins == 1:
+        trials = dataclasses.replace(trials, start=-0.195 - 0.0025)
+    cut = _crop(trials, window, Path("a.npz"))
+    assert cut.X.shape[1] == bins
+    assert (cut.time >= window[0] - 1e-9).all()
+    assert (cut.time < window[1]).all()
+
+
+def test_trials_that_end_before_the_window_are_left_out():
+    X = [np.zeros((n, 1)) for n in (5, 30, 40)]
+    table = pd.DataFrame({"side": list("abc")})
+    trials = TrialSet(X, 0.01, table, pd.DataFrame(index=[0]))
+    with pytest.warns(UserWarning, match="1 of 3 trials are left out"):
+        cut = _crop(trials, (0.1, 0.35), Path("a.npz"))
+    assert cut.table["side"].tolist() == ["b", "c"]
+    assert [len(x) for x in cut.X] == [20, 25]
+    assert cut.start == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize("name", ["missing.nwb", "missing.npz", "missing.mat", "a.txt"])
@@ -170,7 +204,7 @@ def test_ctrl_c_leaves_what_is_finished(npz, tmp_path):
         process.kill()
     assert process.returncode == 130, errors
     page = (out / "report.html").read_text(encoding="utf-8")
-    assert "The work was interrupted (Ctrl-C): " in page
+    assert "The work was interrupted (Ctrl-C). Missing: " in page
     assert "Lyapunov exponents." in page
     assert "2. Fit and held-out trials" in page
     with np.load(out / "results.npz") as results:

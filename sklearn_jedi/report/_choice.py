@@ -12,6 +12,7 @@ from joblib import Parallel, delayed
 from sklearn_jedi.report._forecasts import Errors, LinearModel, second_halves
 from sklearn_jedi.report._section import Section, Table
 from sklearn_jedi.report._study import Study, Trials
+from sklearn_jedi.report._text import counted
 
 _RANKS = (2, 4, 8, 12)
 _EMBEDDING_DIMS = (1, 2, 4)
@@ -47,7 +48,7 @@ class ChoiceSection(Section):
         if len(trials) > _MOST_TRIALS:
             rng = np.random.default_rng(study.random_state)
             trials = np.sort(rng.choice(trials, _MOST_TRIALS, replace=False))
-        self._n_trials = len(trials)
+        self._n_trials, self._problem = len(trials), ""
         self._folds = list(study.folds(trials))
         n_bins = sum(len(study.X[trial]) for trial in trials)
         widest = min(study.n_neurons, n_bins // _BINS_PER_DIMENSION)
@@ -57,6 +58,10 @@ class ChoiceSection(Section):
             if study.embedding_dim
             else _at_most(_EMBEDDING_DIMS, max(1, len(trials) // 6))
         )
+        self._how = [
+            "given" if given else "chosen by cross-validated forecasts"
+            for given in (study.rank, study.embedding_dim)
+        ]
         self._given = bool(study.rank and study.embedding_dim)
         self.scores: dict[Setting, np.ndarray] = {}
         linear = [Setting(n_states, 0) for n_states in _at_most(_STATES, widest)]
@@ -82,8 +87,9 @@ class ChoiceSection(Section):
             for train, test in self._folds
         ]
         found = []
-        for score in _in_parallel(tasks, study.n_jobs):
+        for score, problem in _in_parallel(tasks, study.n_jobs):
             found.append(score)
+            self._problem = problem or self._problem
             study.progress(len(found), len(tasks), "fits")
         for setting, scores in zip(
             new, np.reshape(found, (len(new), len(self._folds))), strict=True
@@ -96,8 +102,8 @@ class ChoiceSection(Section):
         means = np.where(np.isfinite(scores).all(1), scores.mean(1), -np.inf)
         if not np.isfinite(means).any():
             raise ValueError(
-                "no setting could forecast the second half of held-out trials: look at "
-                "the trials, or give rank and embedding dimension"
+                "no setting could forecast the second half of held-out trials"
+                + (f"; the last error: {self._problem}" if self._problem else "")
             )
         best = int(np.argmax(means))
         behind = scores[best] - scores
@@ -106,22 +112,28 @@ class ChoiceSection(Section):
         return [settings[k] for k in np.flatnonzero(good)]
 
     def summary(self) -> str:
-        how = "given" if self._given else "chosen by cross-validated forecasts"
+        rank, dim = self.chosen
+        of_rank, of_dim = self._how
+        text = f"Networks of rank {rank}"
+        if of_rank != of_dim:
+            text += f" ({of_rank})"
         return (
-            f"Networks of rank {self.chosen.rank} with an embedding of "
-            f"{self.chosen.embedding_dim} dimension"
-            f"{'s' * (self.chosen.embedding_dim > 1)} a trial ({how}); the linear "
-            f"model beside them has {self.n_states} states."
+            f"{text} with an embedding of {counted(dim, 'dimension')} a trial "
+            f"({of_dim}); the linear model beside them has "
+            f"{counted(self.n_states, 'state')}."
         )
 
     def caption(self) -> str:
-        return (
+        text = (
             "R² of the second half of trials, forecast from the first, in "
             f"{len(self._folds)} folds of {self._n_trials} training trials (points: "
             "means; bars: standard errors over folds; held against single bins, which "
-            "are mostly noise in spike counts). Ringed: what was taken, of "
-            "what is as good as the best (by one standard error of the difference, or "
-            "1 %) the smallest rank, and at that rank the largest embedding."
+            "are mostly noise in spike counts). Ringed: what was taken, of what is as "
+            "good as the best (by one standard error of the difference, or 1 %) the "
+            "smallest rank or number of states"
+        )
+        return text + (
+            "." if self._given else ", and at that rank the largest embedding."
         )
 
     def draw(self) -> Any:
@@ -172,7 +184,7 @@ class ChoiceSection(Section):
         return [Table(("model", "rank", "embedding", "R²", "standard error"), rows)]
 
     def notes(self) -> list[str]:
-        if self._given or len(self._ranks) == 1 or self.chosen.rank < max(self._ranks):
+        if len(self._ranks) == 1 or self.chosen.rank < max(self._ranks):
             return []
         return [
             f"The largest rank that was tried ({self.chosen.rank}) was chosen: a "
@@ -186,15 +198,15 @@ class ChoiceSection(Section):
         }
 
 
-def forecast_score(model: Any, train: Trials, test: Trials) -> float:
-    """R^2 of the second halves of test trials; NaN where the fit fails."""
+def forecast_score(model: Any, train: Trials, test: Trials) -> tuple[float, str]:
+    """R^2 of the second halves of test trials; NaN where the fit fails, and why."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             ahead = second_halves(model.fit(train), test)
-        except (ValueError, np.linalg.LinAlgError):
-            return np.nan
-    return float(Errors([x[len(x) // 2 :] for x in test], ahead).r2())
+        except (ValueError, np.linalg.LinAlgError) as error:
+            return np.nan, str(error)
+    return float(Errors([x[len(x) // 2 :] for x in test], ahead).r2()), ""
 
 
 def _model(study: Study, setting: Setting) -> Any:
@@ -207,7 +219,7 @@ def _at_most(values: tuple[int, ...], most: int) -> list[int]:
     return [value for value in values if value <= most] or [max(1, most)]
 
 
-def _in_parallel(tasks: list, n_jobs: int) -> Iterator[float]:
+def _in_parallel(tasks: list, n_jobs: int) -> Iterator[tuple[float, str]]:
     """Results in order, as they come; workers are ended where the caller stops."""
     results = Parallel(n_jobs, return_as="generator")(tasks)
     try:

@@ -11,8 +11,8 @@ from sklearn_jedi._threads import few_threads
 from sklearn_jedi.plotting import EmbeddingDisplay
 from sklearn_jedi.report._section import Section, Table
 from sklearn_jedi.report._study import Study
+from sklearn_jedi.report._text import counted
 
-_N_PERMUTATIONS = 200
 _LEVEL = 0.05
 
 
@@ -24,14 +24,21 @@ class EmbeddingSection(Section):
 
     def compute(self, study: Study) -> None:
         assert study.model is not None
-        self._z = study.embeddings = study.model.transform(study.X)
+        study.embeddings = study.model.transform(study.X)
+        self.read(study, study.embeddings)
+
+    def read(
+        self, study: Study, embeddings: np.ndarray, n_permutations: int = 200
+    ) -> None:
+        """Read labels of held-out trials, and as often labels that mean nothing."""
+        self._z = embeddings
         self._labels, self._label_name = study.labels, study.label_name
         self._train, self._test = study.train, study.test
         self._order = [name for name, _ in study.conditions]
         self.accuracy = self.p_value = self.chance = np.nan
         if self._can_read():
             with few_threads(self._z.shape[1]):
-                self._read(study)
+                self._test_labels(study, n_permutations)
 
     def _can_read(self) -> bool:
         labels = self._labels
@@ -39,17 +46,17 @@ class EmbeddingSection(Section):
             return False
         return bool(np.isin(labels[self._test], labels[self._train]).any())
 
-    def _read(self, study: Study) -> None:
+    def _test_labels(self, study: Study, n_permutations: int) -> None:
         assert self._labels is not None
         self._predicted, self.accuracy = self._accuracy(self._labels)
         rng = np.random.default_rng(study.random_state)
         null = []
-        for done in range(_N_PERMUTATIONS):
+        for done in range(n_permutations):
             mixed = self._labels.copy()
             for part in (self._train, self._test):  # as many of each on either side
-                mixed[part] = rng.permutation(mixed[part])
+                mixed[part] = study.permuted(self._labels, part, rng)
             null.append(self._accuracy(mixed)[1])
-            study.progress(done + 1, _N_PERMUTATIONS, "permutations")
+            study.progress(done + 1, n_permutations, "permutations")
         self.chance = float(np.mean(null))
         self.p_value = (1 + np.sum(np.array(null) >= self.accuracy)) / (1 + len(null))
 
@@ -65,7 +72,8 @@ class EmbeddingSection(Section):
 
     def summary(self) -> str:
         if np.isnan(self.accuracy):
-            return f"Each trial has an embedding of {self._z.shape[1]} dimension(s)."
+            axes = counted(self._z.shape[1], "dimension")
+            return f"Each trial has an embedding of {axes}."
         verdict = "above" if self.p_value < _LEVEL else "no better than"
         return (
             f"From the embedding of a held-out trial, {self._label_name} is read "

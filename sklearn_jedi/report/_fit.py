@@ -13,15 +13,13 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_jedi._progress import progress_to
 from sklearn_jedi.plotting import ReconstructionDisplay
-from sklearn_jedi.preprocessing import SpikeSmoother
-from sklearn_jedi.report._forecasts import Errors, LinearModel, second_halves
+from sklearn_jedi.report._forecasts import LinearModel
+from sklearn_jedi.report._scores import MODELS, WIDTH, HeldOutScores
 from sklearn_jedi.report._section import Section, Table
 from sklearn_jedi.report._study import Study
+from sklearn_jedi.report._text import counted
 
-_N_RESAMPLES = 1000
 _LOW = 0.1
-_WIDTH = 0.04  # s: single trials are too noisy to be compared with
-_MODELS = ("JEDI", "linear")
 
 
 class FitSection(Section):
@@ -40,7 +38,7 @@ class FitSection(Section):
         self._n_states = n_states
 
     def compute(self, study: Study) -> None:
-        train, test = study.take(study.train), study.take(study.test)
+        train = study.take(study.train)
         assert study.rank is not None
         assert study.embedding_dim is not None
         began = time.perf_counter()
@@ -62,91 +60,60 @@ class FitSection(Section):
         if model.interrupted_:
             raise KeyboardInterrupt  # the model is kept; nothing more is asked for
         self._observation = model.observation_
-        self._sizes = len(train), len(test)
-        linear = LinearModel(self._n_states()).fit(train)
-        self._score(study, {"JEDI": model, "linear": linear}, test)
-
-    def _score(self, study: Study, models: dict[str, Any], test: list) -> None:
-        # with "state" the first bin is copied from the recording
-        copied = int(self._observation == "state")
-        self._smoothed = self._observation != "state"
-        references = {"recorded": test}
-        if self._smoothed:
-            smoother = SpikeSmoother(_WIDTH, dt=study.dt)
-            references["smoothed"] = smoother.fit_transform(test)
-        runs = {name: model.reconstruct(test) for name, model in models.items()}
-        ahead = {name: second_halves(model, test) for name, model in models.items()}
-        self.errors = {}
-        for against, trials in references.items():
-            later = [x[len(x) // 2 :] for x in trials]
-            whole = [x[copied:] for x in trials]
-            for name in _MODELS:
-                run = [x[copied:] for x in runs[name]]
-                self.errors[name, "free run", against] = Errors(whole, run)
-                self.errors[name, "forecast", against] = Errors(later, ahead[name])
-        rng = np.random.default_rng(study.random_state)
-        self._resampled = rng.integers(len(test), size=(_N_RESAMPLES, len(test)))
-        against = "smoothed" if self._smoothed else "recorded"
-        scores = self.errors["JEDI", "free run", against].per_trial
-        middle = int(np.argsort(scores)[len(scores) // 2])
-        self._example = (
-            references[against][middle],
-            runs["JEDI"][middle],
-            study.dt,
-            study.start,
-        )
-        self._example_score = scores[middle]
-        self._unit = study.unit
-
-    def r2(self, model: str, what: str, against: str = "recorded") -> float:
-        return float(self.errors[model, what, against].r2())
-
-    def interval(self, model: str, what: str, against: str) -> np.ndarray:
-        """90 % interval over resampled trials."""
-        resampled = self.errors[model, what, against].r2(self._resampled)
-        return np.nanpercentile(resampled, [5, 95])
-
-    def ahead(self, what: str, against: str) -> np.ndarray:
-        """90 % interval of how far JEDI is ahead of the linear model."""
-        jedi, linear = (
-            self.errors[name, what, against].r2(self._resampled) for name in _MODELS
-        )
-        return np.nanpercentile(jedi - linear, [5, 95])
+        self._sizes = len(train), len(study.test)
+        self._smoothed = model.observation_ != "state"
+        self._unit_name = "trial" if study.groups is None else "group"
+        self._unit, self._dt, self._start = study.unit, study.dt, study.start
+        models = {
+            "JEDI": model,
+            "linear": LinearModel(self._n_states()).fit(train),
+        }
+        self._scores = HeldOutScores(study, models, self._smoothed)
+        self._has_intervals = bool(np.isfinite(self._scores.ahead("forecast")).all())
 
     def summary(self) -> str:
-        against = "smoothed" if self._smoothed else "recorded"
-        jedi, linear = (self.r2(name, "forecast", against) for name in _MODELS)
-        low, high = self.ahead("forecast", against)
-        verdict = (
-            "better than"
-            if low > 0
-            else "worse than"
-            if high < 0
-            else "not told apart from"
+        jedi, linear = (self._scores.r2(name, "forecast") for name in MODELS)
+        low, high = self._scores.ahead("forecast")
+        text = (
+            "The second half of held-out trials is forecast from the first with "
+            f"R² {jedi:.3f}"
         )
-        return (
-            f"The second half of held-out trials is forecast from the first with "
-            f"R² {jedi:.3f}, {verdict} the linear model ({linear:.3f}; 90 % interval "
-            f"of the difference {low:+.3f} to {high:+.3f}"
-            + ("; against smoothed trials" if self._smoothed else "")
-            + ")."
-        )
+        if jedi <= 0:
+            text += ", no better than each neuron's mean"
+        if not self._has_intervals:
+            text += f"; with the linear model {linear:.3f}"
+        else:
+            verdict = (
+                "better than"
+                if low > 0
+                else "worse than"
+                if high < 0
+                else "not told apart from"
+            )
+            text += (
+                f", {verdict} the linear model ({linear:.3f}; 90 % interval of the "
+                f"difference {low:+.3f} to {high:+.3f})"
+            )
+        return text + ("; against smoothed trials." if self._smoothed else ".")
 
     def caption(self) -> str:
+        scores, n_test = self._scores, self._sizes[1]
         recorded = (
-            f"recording (smoothed, SD {1000 * _WIDTH:.0f} ms)"
+            f"recording (smoothed, SD {1000 * WIDTH:.0f} ms)"
             if self._smoothed
             else "recording"
         )
+        bars = (
+            f"; bars are 90 % intervals over {self._unit_name}s" * self._has_intervals
+        )
         return (
-            f"Left: a held-out trial (the median one, R² {self._example_score:.2f}), "
+            f"Left: a held-out trial (the median one, R² {scores.example[2]:.2f}), "
             f"{recorded} and free run of its network, of the neurons that vary most, "
-            f"in {self._unit}. Right: R² on the {self._sizes[1]} held-out trials, of "
-            "forecasts of their second half and of free runs; bars are 90 % intervals "
-            "over trials. The embedding of a free run is inferred from the same trial, "
-            "that of a forecast from the first half alone. "
-            f"The fit to {self._sizes[0]} trials took {self._seconds:.1f} s "
-            f'(observation="{self._observation}").'
+            f"in {self._unit}. Right: R² on {counted(n_test, 'held-out trial')}, of "
+            f"forecasts of the second half and of free runs{bars}. The embedding of a "
+            "free run is inferred from the same trial, that of a forecast from the "
+            f"first half alone. The fit to {counted(self._sizes[0], 'trial')} took "
+            f'{self._seconds:.1f} s (observation="{self._observation}").'
         )
 
     def draw(self) -> Any:
@@ -155,44 +122,47 @@ class FitSection(Section):
         figure, (left, right) = plt.subplots(
             1, 2, figsize=(9.6, 3.8), layout="constrained", width_ratios=(1.4, 1)
         )
-        activity, run, dt, start = self._example
-        ReconstructionDisplay(activity, run, dt, start).plot(left)
-        against = "smoothed" if self._smoothed else "recorded"
+        activity, run, _ = self._scores.example
+        ReconstructionDisplay(activity, run, self._dt, self._start).plot(left)
+        self._draw_scores(right)
+        return figure
+
+    def _draw_scores(self, ax: Any) -> None:
+        scores = self._scores
         for offset, name, colour in (
             (-0.18, "JEDI", "#D55E00"),
             (0.18, "linear", "0.55"),
         ):
             for place, what in enumerate(("forecast", "free run")):
-                value = self.r2(name, what, against)
-                low, high = self.interval(name, what, against)
-                right.bar(
+                value = scores.r2(name, what)
+                low, high = scores.interval(name, what, scores.against)
+                bars = [[max(value - low, 0)], [max(high - value, 0)]]
+                ax.bar(
                     place + offset,
                     value,
                     0.34,
                     color=colour,
-                    yerr=[[max(value - low, 0)], [max(high - value, 0)]],
+                    yerr=bars if self._has_intervals else None,
                     capsize=3,
                     label=None if place else name,
                 )
-        right.axhline(0, color="k", lw=0.8)
-        right.set_xticks([0, 1], ["forecast of\nsecond half", "free run"])
-        right.set_ylabel("R² on held-out trials" + ", smoothed" * self._smoothed)
-        right.legend(
+        ax.axhline(0, color="k", lw=0.8)
+        ax.set_xticks([0, 1], ["forecast of\nsecond half", "free run"])
+        ax.set_ylabel("R² on held-out trials" + ", smoothed" * self._smoothed)
+        ax.legend(
             frameon=False,
             fontsize="small",
             loc="lower center",
             bbox_to_anchor=(0.5, 1.0),
             ncols=2,
         )
-        return figure
 
     def tables(self) -> list[Table]:
         rows = []
-        for (name, what, against), errors in self.errors.items():
-            low, high = self.interval(name, what, against)
-            rows.append(
-                (name, what, against, f"{errors.r2():.3f}", f"{low:.3f} to {high:.3f}")
-            )
+        for (name, what, against), errors in self._scores.errors.items():
+            low, high = self._scores.interval(name, what, against)
+            interval = f"{low:.3f} to {high:.3f}" if self._has_intervals else "too few"
+            rows.append((name, what, against, f"{errors.r2():.3f}", interval))
         header = ("model", "prediction", "held against", "R²", "90 % interval")
         return [Table(header, sorted(rows, key=lambda row: (row[2], row[1])))]
 
@@ -200,29 +170,36 @@ class FitSection(Section):
         notes = [
             f"While fitting: {message}." for message in dict.fromkeys(self._warnings)
         ]
-        against = "smoothed" if self._smoothed else "recorded"
-        score = self.r2("JEDI", "free run", against)
-        if score < _LOW:
+        for what, scored in (("Free runs", "free run"), ("Forecasts", "forecast")):
+            score = self._scores.r2("JEDI", scored)
+            if score < _LOW:
+                notes.append(
+                    f"{what} explain little of the held-out trials (R² {score:.2f}): "
+                    "the networks below are of a model that does not describe the "
+                    "activity."
+                )
+        n_units = self._scores.n_units
+        if not self._has_intervals:
             notes.append(
-                f"Free runs explain little of the held-out trials (R² {score:.2f}): "
-                "the networks below are of a model that does not describe the activity."
+                f"With {counted(n_units, self._unit_name)} held out, nothing can be "
+                "said of how far scores would change with others."
             )
-        if self.ahead("forecast", against)[0] <= 0:
+        elif n_units < 10:
+            notes.append(
+                f"Only {counted(n_units, self._unit_name)} are held out: intervals are "
+                "rough."
+            )
+        if self._has_intervals and self._scores.ahead("forecast")[0] <= 0:
             notes.append(
                 "Forecasts are not better than those of one linear model for all "
                 "trials. Differences between conditions, cycles and several fixed "
                 "points need support from elsewhere."
             )
-        if self._sizes[1] < 10:
-            notes.append(
-                f"Only {self._sizes[1]} trials are held out: intervals over trials are "
-                "rough."
-            )
         return notes
 
     def arrays(self) -> dict[str, np.ndarray]:
         out = {}
-        for (name, what, against), errors in self.errors.items():
+        for (name, what, against), errors in self._scores.errors.items():
             key = f"{name}_{what}_{against}".replace(" ", "_").lower()
             out[f"r2_{key}"] = np.array(errors.r2())
             out[f"r2_per_trial_{key}"] = errors.per_trial

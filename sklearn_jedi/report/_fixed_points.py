@@ -14,6 +14,7 @@ from sklearn_jedi.plotting import FixedPointDisplay
 from sklearn_jedi.report._networks import Conditions, averaged, conditions
 from sklearn_jedi.report._section import Section, Table
 from sklearn_jedi.report._study import Study
+from sklearn_jedi.report._text import listed
 
 _N_STATES = 64
 _N_RUNS = 12
@@ -72,9 +73,11 @@ class FixedPointSection(Section):
                 )
                 if count
             ]
-            kinds.setdefault(" and ".join(parts) or "no attractor found", []).append(
-                name
-            )
+            kinds.setdefault(
+                " and ".join(parts) or "no attractor that was found", []
+            ).append(name)
+        if len(self._of.names) == 1:
+            return f"The network has {next(iter(kinds))}."
         if len(kinds) == 1:
             return f"Every condition's network has {next(iter(kinds))}."
         return (
@@ -169,31 +172,31 @@ class FixedPointSection(Section):
         wrong = np.isfinite(found.index_sum_) & (found.index_sum_ != 1)
         if wrong.any():
             notes.append(
-                f"The indices of the fixed points of {_listed(names[wrong])} do not "
+                f"The indices of the fixed points of {listed(names[wrong])} do not "
                 "sum to +1: a fixed point is missing."
             )
         undefined = np.isnan(found.index_sum_)
         if undefined.any():
             notes.append(
-                f"The fixed points of {_listed(names[undefined])} cannot be counted "
+                f"The fixed points of {listed(names[undefined])} cannot be counted "
                 "(one is not isolated, as on a ring, or not certified)."
             )
         unsettled = found.n_unsettled_ > 0
         if unsettled.any():
             notes.append(
-                f"Some runs of {_listed(names[unsettled])} reached no attractor: they "
+                f"Some runs of {listed(names[unsettled])} reached no attractor: they "
                 "are chaotic, or slower than the run was long."
             )
         far = np.array([len(near) > 0 and not near.any() for near in self._visited])
         if far.any():
             notes.append(
-                f"All fixed points of {_listed(names[far])} lie outside of where the "
+                f"All fixed points of {listed(names[far])} lie outside of where the "
                 "activity was. They are extrapolated: what was not visited is not "
                 "identified."
             )
         if self._other:
             notes.append(
-                f"The attractors of {_listed(np.array(self._other))} depend on how the "
+                f"The attractors of {listed(np.array(self._other))} depend on how the "
                 "networks are fitted: those of the mean of single trials' embeddings "
                 "have others."
             )
@@ -239,8 +242,3 @@ def _is_near(points: np.ndarray, states: np.ndarray) -> np.ndarray:
         return np.zeros(0, dtype=bool)
     size = np.sqrt(((states - states.mean(0)) ** 2).sum(1).mean())
     return cdist(points, states).min(1) <= size
-
-
-def _listed(names: np.ndarray) -> str:
-    text = ", ".join(names[:4])
-    return text + (f" and {len(names) - 4} more" if len(names) > 4 else "")

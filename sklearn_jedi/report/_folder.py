@@ -15,6 +15,8 @@ from sklearn_jedi.report._page import Part, page
 from sklearn_jedi.report._section import Section
 
 PAGE = "report.html"
+# the first line of reproduce.txt tells that a folder is a report
+_MARK = "This folder is a report of sklearn-jedi."
 _DPI = 160
 _PACKAGES = (
     "sklearn-jedi",
@@ -37,6 +39,8 @@ class Folder:
     path : Path
         Made where it does not exist. One that holds anything but an earlier report is
         refused.
+    sections : list of Section
+        What may be added.
     title, data, how : str
         The recording: its name, what is in it, and how to make the report again.
 
@@ -46,8 +50,13 @@ class Folder:
         If `path` holds something else.
     """
 
-    def __init__(self, path: Path, title: str, data: str, how: str) -> None:
-        self.path, self._title, self._data = path, title, data
+    def __init__(
+        self, path: Path, sections: list[Section], title: str, data: str, how: str
+    ) -> None:
+        self._sections = sections
+        self._title = title.encode("utf-8", "backslashreplace").decode()
+        self.path, self._data = path, data
+        how = how.encode("utf-8", "backslashreplace").decode()  # names of files
         self._how = f"{how}\n\n{versions()}"
         self._parts: list[Part] = []
         self._arrays: dict[str, Any] = {}
@@ -58,11 +67,14 @@ class Folder:
         check_folder(self.path)
         figures = self.path / "figures"
         figures.mkdir(parents=True, exist_ok=True)
-        for old in (*figures.glob("*.png"), *figures.glob("*.svg")):
-            old.unlink()
+        for section in self._sections:
+            for kind in ("png", "svg"):
+                (figures / f"{section.name}.{kind}").unlink(missing_ok=True)
         for name in (PAGE, "results.npz", "model.safetensors"):
             (self.path / name).unlink(missing_ok=True)
-        (self.path / "reproduce.txt").write_text(self._how + "\n", encoding="utf-8")
+        (self.path / "reproduce.txt").write_text(
+            f"{_MARK}\n\n{self._how}\n", encoding="utf-8"
+        )
 
     def add(self, section: Section) -> None:
         """Write what a section found: pictures, numbers, the page with it."""
@@ -71,6 +83,7 @@ class Folder:
         with mpl.rc_context(
             {
                 "svg.fonttype": "none",
+                "text.parse_math": False,  # labels may hold dollars
                 "axes.spines.top": False,
                 "axes.spines.right": False,
                 "font.size": 10,
@@ -134,14 +147,18 @@ def check_folder(path: Path) -> None:
         raise NotADirectoryError(
             f"{str(path)!r} is a file: give the report a folder of its own (--out)"
         )
-    ours = {PAGE, "figures", "results.npz", "model.safetensors", "reproduce.txt"}
-    if path.is_dir():
-        others = sorted(item.name for item in path.iterdir() if item.name not in ours)
-        if others:
-            raise FileExistsError(
-                f"the folder {str(path)!r} holds other files "
-                f"({', '.join(others[:3])}): choose another (--out)"
-            )
+    if not path.is_dir():
+        return
+    others = {item.name for item in path.iterdir()} - {".DS_Store", "Thumbs.db"}
+    made = path / "reproduce.txt"
+    if made.is_file() and made.read_text("utf-8", "replace").startswith(_MARK):
+        ours = {PAGE, "figures", "results.npz", "model.safetensors", "reproduce.txt"}
+        others -= ours
+    if others:
+        raise FileExistsError(
+            f"the folder {str(path)!r} holds other files "
+            f"({', '.join(sorted(others)[:3])}): choose another (--out)"
+        )
 
 
 def versions() -> str:

@@ -64,27 +64,33 @@ class Errors:
     Parameters
     ----------
     true, predicted : lists of arrays of shape (n_timepoints_i, n_neurons)
-        Missing values, NaN in `true`, do not count.
+        Values that are NaN in either do not count.
     """
 
     def __init__(self, true: Trials, predicted: Trials) -> None:
-        mean = np.nanmean(np.concatenate(true), axis=0)
+        scored = [
+            np.where(np.isnan(p), np.nan, x)
+            for x, p in zip(true, predicted, strict=True)
+        ]
+        flat = np.concatenate(scored)
+        n_scored = np.maximum(np.isfinite(flat).sum(0), 1)
+        mean = np.nansum(flat, axis=0) / n_scored
         self._error = np.array(
-            [np.nansum((x - p) ** 2) for x, p in zip(true, predicted, strict=True)]
+            [np.nansum((x - p) ** 2) for x, p in zip(scored, predicted, strict=True)]
         )
-        self._total = np.array([np.nansum((x - mean) ** 2) for x in true])
+        self._total = np.array([np.nansum((x - mean) ** 2) for x in scored])
 
-    def r2(self, trials: np.ndarray | None = None) -> Any:
-        """`1 - SSE / SST` over all trials, or over resampled ones (..., n_trials)."""
-        if trials is None:
-            trials = np.arange(len(self._error))
-        total = self._total[trials].sum(-1)
-        return 1 - self._error[trials].sum(-1) / np.where(total > 0, total, np.nan)
+    def r2(self, weights: np.ndarray | None = None) -> Any:
+        """`1 - SSE / SST` over all trials, or over weighted ones (..., n_trials)."""
+        if weights is None:
+            weights = np.ones(len(self._error))
+        total = weights @ self._total
+        return 1 - weights @ self._error / np.where(total > 0, total, np.nan)
 
     @property
     def per_trial(self) -> np.ndarray:
         """R^2 of each trial."""
-        return 1 - self._error / np.where(self._total > 0, self._total, np.nan)
+        return self.r2(np.eye(len(self._error)))
 
 
 def _padded(X: Trials) -> np.ndarray:

@@ -37,9 +37,8 @@ class LyapunovSection(Section):
         for name, verdict in zip(self._of.names, self.found.verdict_, strict=True):
             verdicts.setdefault(str(verdict), []).append(name)
         if len(verdicts) == 1:
-            return (
-                f"In the long run every condition's network is: {next(iter(verdicts))}."
-            )
+            whose = "the" if len(self._of.names) == 1 else "every condition's"
+            return f"In the long run {whose} network is: {next(iter(verdicts))}."
         return (
             "In the long run: "
             + "; ".join(f"{what} ({', '.join(of)})" for what, of in verdicts.items())

@@ -10,10 +10,14 @@ from numpy.typing import ArrayLike
 from sklearn_jedi._estimator import JEDIEstimator
 from sklearn_jedi._parameters import check_choice, check_integer
 from sklearn_jedi._validation import check_trials
+from sklearn_jedi.report._labels import labels_as_text
 from sklearn_jedi.report._study import Study, Trials
+from sklearn_jedi.report._text import counted
 
 _FEWEST_TRIALS = 6
+_FEWEST_TO_FIT = 4
 _FEWEST_TIMEPOINTS = 8
+_FEWEST_GROUPS = 3
 _MOST_LABELS = 20
 
 
@@ -40,63 +44,29 @@ def prepare(
         if value is not None:
             check_integer(name, value, 1)
     check_choice("observation", observation, ("auto", "state", "noisy", "poisson"))
+    if settings["n_jobs"] == 0:
+        raise ValueError("n_jobs must not be 0; -1 uses all cores")
     if not 0 < dt <= settings["tau"]:
         raise ValueError(
             f"dt must be positive and at most tau ({settings['tau']} s); got {dt}"
         )
-    gate = JEDIEstimator()
-    trials, summary = check_trials(gate, X, reset=True, name="the report")
+    trials, summary = check_trials(JEDIEstimator(), X, reset=True, name="the report")
     values = [
         np.array(trials.source[k][:length], dtype=float)
         for k, length in enumerate(trials.lengths)
     ]
-    notes: list[str] = []
-    names = _labels("labels", labels, len(values))
-    together = _labels("groups", groups, len(values))
-    kept = np.ones(len(values), dtype=bool)
-    for what, of in (("label", names), ("group", together)):
-        if of is not None:
-            kept &= of != ""
-            if (of == "").any():
-                notes.append(
-                    f"{(of == '').sum()} trials without a {what} are left out."
-                )
-    short = np.array([len(x) < _FEWEST_TIMEPOINTS for x in values])
-    if (short & kept).any():
-        notes.append(
-            f"{(short & kept).sum()} trials of fewer than {_FEWEST_TIMEPOINTS} time "
-            "points are left out."
-        )
-    kept &= ~short
-    if kept.sum() < _FEWEST_TRIALS:
-        raise ValueError(
-            f"a report needs at least {_FEWEST_TRIALS} trials of at least "
-            f"{_FEWEST_TIMEPOINTS} time points (with a label, where labels are given); "
-            f"got {kept.sum()} such of {len(values)}"
-        )
-    values = [x for x, keep in zip(values, kept, strict=True) if keep]
+    names = labels_as_text("labels", labels, len(values))
+    together = labels_as_text("groups", groups, len(values))
+    kept, notes = _usable(values, names, together)
+    values = [values[trial] for trial in kept]
     names = None if names is None else names[kept]
     together = None if together is None else together[kept]
-    if names is not None and len(np.unique(names)) > _MOST_LABELS:
-        raise ValueError(
-            f"{label_name} has {len(np.unique(names))} different values; a report "
-            f"compares at most {_MOST_LABELS} conditions: choose another label, or bin "
-            "it"
-        )
-    if together is not None and len(np.unique(together)) < 3:
-        raise ValueError(
-            "groups needs at least 3 different values, so that some can be held out "
-            f"twice; got {len(np.unique(together))}"
-        )
-    values, silent = _without_constants(values)
-    if silent:
-        notes.append(f"{silent} neurons that never change are left out.")
+    _check_labels(names, label_name, together)
     unit = "the unit of the data"
-    counts = bool(summary.counts)
-    if counts and observation == "auto":
+    if summary.counts and observation == "auto":
         values, observation = [np.sqrt(x) for x in values], "noisy"
         unit = "√(spikes per bin)"
-    elif counts:
+    elif summary.counts:
         unit = "spikes per bin"
     study = Study(
         values,
@@ -106,39 +76,99 @@ def prepare(
         label_name=label_name,
         groups=together,
         observation=observation,
-        rank=None if rank is None else min(rank, values[0].shape[1]),
+        rank=rank,
         embedding_dim=embedding_dim,
         **settings,
     )
+    if len(study.train) < _FEWEST_TO_FIT:
+        raise ValueError(
+            f"with these groups {len(study.train)} trials are left to fit, and at "
+            f"least {_FEWEST_TO_FIT} are needed: give groups of more even sizes"
+        )
+    notes += _leave_out_neurons(study)
+    if rank is not None and rank > study.n_neurons:
+        notes.append(f"The rank, {rank}, is lowered to the number of neurons.")
+        study.rank = study.n_neurons
     return study, notes
 
 
-def _labels(name: str, labels: ArrayLike | None, n_trials: int) -> np.ndarray | None:
-    """Labels as text, "" where there is none; whole numbers without a point."""
-    if labels is None:
-        return None
-    array = np.asarray(labels, dtype=object)
-    if array.shape != (n_trials,):
+def _usable(
+    values: Trials, names: np.ndarray | None, together: np.ndarray | None
+) -> tuple[np.ndarray, list[str]]:
+    """Numbers of the trials that can be used, and why others cannot."""
+    kept, notes = np.ones(len(values), dtype=bool), []
+
+    def leave_out(which: np.ndarray, why: str) -> None:
+        n_new = int((which & kept).sum())
+        if n_new:
+            notes.append(f"Left out: {counted(n_new, 'trial')} {why}.")
+        kept[which] = False
+
+    if names is not None:
+        leave_out(names == "", "without a label")
+    if together is not None:
+        leave_out(together == "", "without a group")
+    lengths = np.array([len(x) for x in values])
+    leave_out(
+        lengths < _FEWEST_TIMEPOINTS, f"of fewer than {_FEWEST_TIMEPOINTS} time points"
+    )
+    known = [np.isfinite(x[: len(x) // 2]).any(1).sum() for x in values]
+    leave_out(np.array(known) < 2, "with nothing recorded in the first half")
+    if kept.sum() < _FEWEST_TRIALS:
         raise ValueError(
-            f"{name} must have one entry per trial, shape ({n_trials},); got "
-            f"{array.shape}"
+            f"a report needs at least {_FEWEST_TRIALS} trials of at least "
+            f"{_FEWEST_TIMEPOINTS} time points (with a label, where labels are given); "
+            f"got {kept.sum()} such of {len(values)}"
         )
-    return np.array([_text(label) for label in array.tolist()])
+    return np.flatnonzero(kept), notes
 
 
-def _text(label: Any) -> str:
-    # NaN, NaT and pandas' NA are not equal to themselves
-    if label is None or label != label or str(label) in ("<NA>", "NaT"):
-        return ""
-    if isinstance(label, float) and label.is_integer():
-        return str(int(label))
-    return f"{label:g}" if isinstance(label, float) else str(label).strip()
+def _check_labels(
+    names: np.ndarray | None, label_name: str, together: np.ndarray | None
+) -> None:
+    if names is not None and len(np.unique(names)) > _MOST_LABELS:
+        raise ValueError(
+            f"{label_name} has {len(np.unique(names))} different values; a report "
+            f"compares at most {_MOST_LABELS} conditions: choose another label, or bin "
+            "it"
+        )
+    if together is not None and len(np.unique(together)) < _FEWEST_GROUPS:
+        raise ValueError(
+            f"groups needs at least {_FEWEST_GROUPS} different values, so that some "
+            f"can be held out twice; got {len(np.unique(together))}"
+        )
 
 
-def _without_constants(values: Trials) -> tuple[Trials, int]:
-    """Trials without the neurons that never change, and how many these are."""
-    flat = np.concatenate(values)
-    moves = np.nanmax(flat, 0) > np.nanmin(flat, 0)
+def _leave_out_neurons(study: Study) -> list[str]:
+    """Drop the neurons that a fit could learn nothing of."""
+    notes = []
+    moves = _moves(study.X)
     if not moves.any():
         raise ValueError("no neuron's activity ever changes: there is nothing to fit")
-    return [x[:, moves] for x in values], int((~moves).sum())
+    if not moves.all():
+        n_constant = int((~moves).sum())
+        notes.append(f"Left out: {counted(n_constant, 'neuron')} that never changed.")
+    always = moves.copy()
+    for train in (study.train, *(train for train, _ in study.folds(study.train))):
+        always &= _moves(study.take(train))
+    if not always.any():
+        raise ValueError(
+            "no neuron was recorded throughout: each changes in only some of the parts "
+            "that the trials are split into"
+        )
+    n_partly = int((moves & ~always).sum())
+    if n_partly:
+        notes.append(
+            f"Left out: {counted(n_partly, 'neuron')} that changed in only some of the "
+            "parts that the trials are split into."
+        )
+    study.X = [x[:, always] for x in study.X]
+    return notes
+
+
+def _moves(trials: Trials) -> np.ndarray:
+    """Which neurons have values that differ."""
+    flat = np.concatenate(trials)
+    known = np.isfinite(flat)
+    highest = np.where(known, flat, -np.inf).max(0)
+    return highest > np.where(known, flat, np.inf).min(0)

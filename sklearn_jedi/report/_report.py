@@ -142,6 +142,7 @@ def make_report(
     ('report.html', 2)
     """
     import_pyplot()
+    _import_tqdm()
     check_folder(Path(out))
     study, lines = prepare(
         X,
@@ -157,10 +158,6 @@ def make_report(
         random_state=random_state,
         n_jobs=n_jobs,
     )
-    how = how or "sklearn_jedi.report.make_report, from Python"
-    folder = Folder(Path(out), title, study.describe(), how)
-    folder.open()
-    folder.notes += [*(notes or []), *lines]
     choice = ChoiceSection()
     sections: list[Section] = [
         choice,
@@ -170,7 +167,11 @@ def make_report(
         FixedPointSection(),
         LyapunovSection(),
     ]
-    unfinished = None
+    how = how or "sklearn_jedi.report.make_report, from Python"
+    folder = Folder(Path(out), sections, title, study.describe(), how)
+    folder.open()
+    folder.notes += [*(notes or []), *lines]
+    ended = None
     for number, section in enumerate(sections):
         found = False
         try:
@@ -181,19 +182,24 @@ def make_report(
         except KeyboardInterrupt:
             if found:
                 folder.add(section)  # what has been found is not lost while drawing it
-            unfinished = "The work was interrupted (Ctrl-C)"
+            ended = "The work was interrupted (Ctrl-C)"
+        except Exception as error:
+            folder.write_page(
+                f"The work failed: {error}. {_missing(sections[number:])}"
+            )
+            raise
         if study.model is not None:
             folder.save(study.model)
-        rest = ", ".join(one.title for one in sections[number + found :])
-        folder.write_page(f"{unfinished or 'Still to come'}: {rest}." if rest else None)
-        if unfinished:
+        rest = sections[number + found :]
+        missing = f"{ended or 'The work is going on'}. {_missing(rest)}"
+        folder.write_page(missing if rest else None)
+        if ended:
             break
-    return Report(
-        folder.path / PAGE,
-        study.model,
-        folder.notes,
-        interrupted=unfinished is not None,
-    )
+    return Report(folder.path / PAGE, study.model, folder.notes, ended is not None)
+
+
+def _missing(sections: list[Section]) -> str:
+    return f"Missing: {', '.join(section.title for section in sections)}."
 
 
 @contextmanager
@@ -201,8 +207,7 @@ def _progress(
     study: Study, number: int, sections: list[Section], quiet: bool
 ) -> Iterator[None]:
     """A bar for one section."""
-    from tqdm import tqdm
-
+    tqdm = _import_tqdm()
     # where lines cannot be written over, few of them
     pause, shown = (0.1 if sys.stderr.isatty() else 10.0), time.monotonic()
     with tqdm(
@@ -224,3 +229,14 @@ def _progress(
         yield
         bar.n = bar.total
         bar.set_postfix_str("")
+
+
+def _import_tqdm() -> Any:
+    try:
+        from tqdm import tqdm
+    except ImportError as error:
+        raise ImportError(
+            "reports need tqdm: install it with the report extra, "
+            "pip install 'sklearn-jedi[report]'"
+        ) from error
+    return tqdm

@@ -51,8 +51,12 @@ class SpectrumSection(Section):
         self._condition = np.zeros(len(self._trials), dtype=int)
         for number, (_, trials) in enumerate(study.conditions):
             self._condition[np.isin(self._trials, trials)] = number
-        self.p_rate = _differ(self.leading_rate, self._condition)
-        self.p_frequency = _differ(self.leading_frequency, self._condition)
+        units = study.units_of(self._trials)
+        # two tests: each p value is doubled
+        self.p_rate, self.p_frequency = (
+            np.minimum(1.0, 2 * _differ(values, self._condition, units))
+            for values in (self.leading_rate, self.leading_frequency)
+        )
 
     def summary(self) -> str:
         stable = np.mean(self.leading_rate < 0)
@@ -80,7 +84,8 @@ class SpectrumSection(Section):
             f"linearised at {_N_STATES} states that the trial visited; above the "
             "dashed line, the edge of stability, a mode grows. Right: rate of the "
             "least stable mode of each trial, mean over these states; lines: medians. "
-            "Rates are those of the fitted map, one step for each bin."
+            "Rates are those of the fitted map, one step for each bin. They depend on "
+            "where the activity was, not on the network alone."
         )
 
     def draw(self) -> Any:
@@ -152,14 +157,15 @@ class SpectrumSection(Section):
         return [Table(header, rows)]
 
     def notes(self) -> list[str]:
-        if (
-            len(self._names) > 1
-            and np.nanmin([self.p_rate, self.p_frequency, 1]) > 0.05
-        ):
+        if len(self._names) == 1:
+            return []
+        tested = [p for p in (self.p_rate, self.p_frequency) if np.isfinite(p)]
+        if not tested:
+            return ["Too few trials to test whether spectra differ between conditions."]
+        if min(tested) >= 0.05:
             return [
                 "Spectra do not differ between conditions by more than they vary "
-                "within them (Kruskal-Wallis tests of the leading rate and frequency, "
-                "p > 0.05)."
+                "within them (Kruskal-Wallis tests of the leading rate and frequency)."
             ]
         return []
 
@@ -184,9 +190,17 @@ def _leading_frequency(rates: np.ndarray, frequencies: np.ndarray) -> float:
     return float(np.mean(found)) if found else np.nan
 
 
-def _differ(values: np.ndarray, condition: np.ndarray) -> float:
-    """P value of the Kruskal-Wallis test; NaN where it cannot be done."""
-    samples = [values[(condition == k) & np.isfinite(values)] for k in set(condition)]
+def _differ(values: np.ndarray, condition: np.ndarray, units: np.ndarray) -> float:
+    """P value of the Kruskal-Wallis test; NaN where it cannot be done.
+
+    Trials of a unit (a group) are not independent: each unit has one value, the median
+    of its trials, in a condition.
+    """
+    known = np.isfinite(values)
+    samples = []
+    for number in set(condition):
+        of = (condition == number) & known
+        samples.append([np.median(values[of & (units == u)]) for u in set(units[of])])
     samples = [sample for sample in samples if len(sample) > 1]
     if len(samples) < 2 or np.ptp(np.concatenate(samples)) == 0:
         return np.nan
@@ -194,7 +208,8 @@ def _differ(values: np.ndarray, condition: np.ndarray) -> float:
 
 
 def _verdict(p: float) -> str:
-    return f"{'differs' if p < 0.05 else 'does not differ'} (p = {p:.2g})"
+    shown = f"p = {p:.3f}" if p >= 0.001 else f"p = {p:.0e}"
+    return f"{'differs' if p < 0.05 else 'does not differ'} ({shown})"
 
 
 def _quartiles(values: np.ndarray) -> str:

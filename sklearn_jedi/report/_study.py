@@ -17,8 +17,10 @@ from sklearn.model_selection import (
 )
 
 from sklearn_jedi._estimator import JEDIEstimator
+from sklearn_jedi.report._text import counted
 
 _TEST_SHARE = 0.25
+_N_SPLITS = 20  # of groups, of which the one nearest to that share is taken
 
 Trials = list[np.ndarray]
 
@@ -82,7 +84,11 @@ class Study:
 
     def __post_init__(self) -> None:
         everything = np.arange(len(self.X))
-        self.train, self.test = next(self._outer().split(everything, *self._by()))
+        splits = list(self._outer().split(everything, *self._by()))
+        # groups differ in size
+        self.train, self.test = min(
+            splits, key=lambda split: abs(len(split[1]) / len(self.X) - _TEST_SHARE)
+        )
 
     def describe(self) -> str:
         """The recording in a sentence."""
@@ -96,9 +102,10 @@ class Study:
             f"neurons, in {self.unit}"
         )
         if self.labels is not None:
-            text += f"; {len(self.conditions)} values of {self.label_name}"
+            text += f"; {counted(len(self.conditions), 'value')} of {self.label_name}"
         if self.groups is not None:
-            text += f"; {len(np.unique(self.groups))} groups that are never split"
+            n_groups = len(np.unique(self.groups))
+            text += f"; {counted(n_groups, 'group')}, never split"
         return text + "."
 
     @property
@@ -140,6 +147,30 @@ class Study:
             **params,
         )
 
+    def units_of(self, trials: np.ndarray) -> np.ndarray:
+        """Number of the independent unit, a group or a trial, that each trial is of."""
+        if self.groups is None:
+            return np.arange(len(trials))
+        return np.unique(self.groups[trials], return_inverse=True)[1]
+
+    def permuted(
+        self, labels: np.ndarray, trials: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Labels of some trials, exchanged as they may be where they mean nothing.
+
+        Labels of whole groups change places where each group has one, otherwise labels
+        within groups.
+        """
+        units, values = self.units_of(trials), labels[trials]
+        if self.groups is None:
+            return rng.permutation(values)
+        members = [np.flatnonzero(units == unit) for unit in range(units.max() + 1)]
+        if all(len(set(values[of])) == 1 for of in members):
+            return rng.permutation(values[[of[0] for of in members]])[units]
+        for of in members:
+            values[of] = rng.permutation(values[of])
+        return values
+
     def folds(self, trials: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Splits of some of the trials, for choosing settings; numbers of trials."""
         y, groups = (None if of is None else of[trials] for of in self._by())
@@ -155,7 +186,7 @@ class Study:
     def _outer(self) -> Any:
         settings = {"test_size": _TEST_SHARE, "random_state": self.random_state}
         if self.groups is not None:
-            return GroupShuffleSplit(1, **settings)
+            return GroupShuffleSplit(_N_SPLITS, **settings)
         if self._stratify(self.labels, 4):
             n_classes = len(self.conditions)
             n_test = max(round(_TEST_SHARE * len(self.X)), n_classes)
