@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import shlex
+import signal
 import sys
 import warnings
 from dataclasses import replace
@@ -55,6 +56,8 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     args = _parser().parse_args(argv)
     command = "sklearn-jedi " + shlex.join(argv)
+    # being ended is like Ctrl-C: workers are ended, too, and what is finished stays
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning  # type: ignore[assignment]
@@ -65,6 +68,8 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"sklearn-jedi: error: {error}", file=sys.stderr)
         return 2
+    finally:
+        signal.signal(signal.SIGTERM, before)
     if not args.quiet:
         for note in report.notes:
             print(f"note: {note}")

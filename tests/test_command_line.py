@@ -187,6 +187,36 @@ def test_version_and_help(capsys):
         assert said in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_workers_end_with_the_command(npz, tmp_path, sent):
+    """Interrupted while two workers fit."""
+    psutil = pytest.importorskip("psutil", reason="distributed brings it")
+    command = [sys.executable, "-m", "sklearn_jedi._command_line", "report", str(npz)]
+    command += ["--key", "spikes", "--dt", "0.01", "--jobs", "2", "--out", "out"]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tmp_path
+    )
+    try:
+        deadline = time.monotonic() + 120
+        workers = []
+        while not any("LokyProcess-2" in " ".join(w.cmdline()) for w in workers):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+            workers = psutil.Process(process.pid).children(recursive=True)
+        time.sleep(1.0)  # into the first fits
+        os.kill(process.pid, sent)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    _, alive = psutil.wait_procs(workers, timeout=30)
+    assert alive == []
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "Missing: Rank and embedding dimension, Fit" in page
+
+
 def test_ctrl_c_leaves_what_is_finished(npz, tmp_path):
     out = tmp_path / "out"
     command = [sys.executable, "-m", "sklearn_jedi._command_line"]

@@ -116,14 +116,20 @@ class Folder:
         )
         self.notes += [note for note in section.notes() if note not in self.notes]
 
-    def save(self, model: JEDIEstimator) -> None:
-        """Write the model, once."""
-        target = self.path / "model.safetensors"
-        if not target.exists():
-            model.save(target)
+    def write(self, model: JEDIEstimator | None, unfinished: str | None) -> None:
+        """Write the model, once there is one, and the page of what there is.
 
-    def write_page(self, unfinished: str | None) -> None:
-        """Write the page of what there is, and what is missing."""
+        Parameters
+        ----------
+        model : JEDIEstimator or None
+        unfinished : str or None
+            What is missing and why; None where all is there.
+        """
+        target = self.path / "model.safetensors"
+        if model is not None and not target.exists():
+            part = self.path / "figures" / "model.part"
+            model.save(part)
+            part.replace(target)
         text = page(
             self._title,
             self._data,

@@ -171,7 +171,6 @@ def make_report(
     folder = Folder(Path(out), sections, title, study.describe(), how)
     folder.open()
     folder.notes += [*(notes or []), *lines]
-    ended = None
     for number, section in enumerate(sections):
         found = False
         try:
@@ -179,27 +178,23 @@ def make_report(
                 section.compute(study)
                 found = True
                 folder.add(section)
+            folder.write(study.model, _missing("is going on", sections[number + 1 :]))
         except KeyboardInterrupt:
             if found:
                 folder.add(section)  # what has been found is not lost while drawing it
-            ended = "The work was interrupted (Ctrl-C)"
+            rest = sections[number + found :]
+            folder.write(study.model, _missing("was interrupted (Ctrl-C)", rest))
+            return Report(folder.path / PAGE, study.model, folder.notes, True)
         except Exception as error:
-            folder.write_page(
-                f"The work failed: {error}. {_missing(sections[number:])}"
-            )
+            folder.write(study.model, _missing(f"failed: {error}", sections[number:]))
             raise
-        if study.model is not None:
-            folder.save(study.model)
-        rest = sections[number + found :]
-        missing = f"{ended or 'The work is going on'}. {_missing(rest)}"
-        folder.write_page(missing if rest else None)
-        if ended:
-            break
-    return Report(folder.path / PAGE, study.model, folder.notes, ended is not None)
+    return Report(folder.path / PAGE, study.model, folder.notes, False)
 
 
-def _missing(sections: list[Section]) -> str:
-    return f"Missing: {', '.join(section.title for section in sections)}."
+def _missing(what: str, sections: list[Section]) -> str | None:
+    """What a page says that is not whole."""
+    titles = ", ".join(section.title for section in sections)
+    return f"The work {what}. Missing: {titles}." if sections else None
 
 
 @contextmanager
