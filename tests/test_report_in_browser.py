@@ -28,7 +28,7 @@ _MEASURE = """<script>addEventListener("load", () => {
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    X, y, _ = make_rotation_family(6, n_timepoints=40, n_neurons=10, random_state=0)
+    X, y, _ = make_rotation_family(6, n_timepoints=30, n_neurons=7, random_state=0)
     report = make_report(
         X,
         dt=0.01,
