@@ -17,16 +17,17 @@ import numpy as np
 from sklearn_jedi import __version__
 
 _EXAMPLES = """examples:
-  sklearn-jedi report session.nwb --align go_cue_time --window -0.3 0.6 --label target
+  sklearn-jedi report session.nwb --align go_cue_time --window 0 0.6 --label target
   sklearn-jedi report session.nwb --align go_cue_time --trials "result == 'R'" \\
       --units "quality == 'good' and rate > 1" --label target --group block
   sklearn-jedi report trials.npz --key spikes --dt 0.01 --label target
   sklearn-jedi report trials.mat --variable trials --spike-times spikes \\
-      --align goCue --window -0.3 0.6 --label target
+      --align goCue --window 0 0.6 --label target
 """
 
 
 _BIN_SIZE = 0.01
+_WINDOW = (-0.3, 0.6)
 _DIMS = ("trial", "time", "neuron")
 _ARRAYS = ("dt", "time", "time_unit", "dims")
 # what each kind of file takes beyond --window, --trials and --units
@@ -73,7 +74,8 @@ def main(argv: list[str] | None = None) -> int:
     if not args.quiet:
         for note in report.notes:
             print(f"note: {note}")
-        print(f"report: {report.path}")
+        said = "interrupted; unfinished report" if report.interrupted else "report"
+        print(f"{said}: {report.path}")
     return 130 if report.interrupted else 0
 
 
@@ -152,7 +154,11 @@ def _parser() -> argparse.ArgumentParser:
     model.add_argument("--rank", type=int, help="default: chosen by cross-validation")
     model.add_argument("--embedding-dim", type=int, help="default: the same")
     model.add_argument(
-        "--tau", type=float, default=0.1, metavar="S", help="neurons' time constant"
+        "--tau",
+        type=float,
+        default=0.1,
+        metavar="S",
+        help="neurons' time constant (default: 0.1)",
     )
     model.add_argument(
         "--observation",
@@ -163,10 +169,18 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="the same for a simulated recording")
     demo.set_defaults(run=_demo)
     for one, folder in ((report, "report"), (demo, "demo")):
-        one.add_argument("--out", type=Path, default=Path(folder), metavar="FOLDER")
-        one.add_argument("--seed", type=int, default=0)
         one.add_argument(
-            "--jobs", type=int, default=-1, help="processes; -1: all cores"
+            "--out",
+            type=Path,
+            default=Path(folder),
+            metavar="FOLDER",
+            help=f"to write to; a report there is replaced (default: {folder})",
+        )
+        one.add_argument(
+            "--seed", type=int, default=0, help="of splits and fits (default: 0)"
+        )
+        one.add_argument(
+            "--jobs", type=int, default=-1, help="processes (default: -1, all cores)"
         )
         one.add_argument("--quiet", action="store_true", help="say nothing but errors")
     return parser
@@ -248,7 +262,7 @@ def _read(args: argparse.Namespace) -> Any:
         return io.trials_from_nwb(
             args.file,
             align=args.align or "start_time",
-            window=window or (-0.3, 0.6),
+            window=window or _WINDOW,
             bin_size=args.bin_size or _BIN_SIZE,
             trials=args.trials,
             units=args.units,
@@ -258,7 +272,9 @@ def _read(args: argparse.Namespace) -> Any:
     if kind == ".npz":
         trials = io.trials_from_npz(args.file, args.key, **array)
     else:
-        cut = {"align": args.align, "window": window} if args.spike_times else {}
+        cut = {}
+        if args.spike_times:
+            cut = {"align": args.align, "window": window or _WINDOW}
         trials = io.trials_from_mat(
             args.file,
             args.variable,
@@ -331,6 +347,8 @@ def _with_spikes(trials: Any, min_rate: float) -> Any:
         total += values.sum(0)
         n_bins += known.sum(0)
     rates = total / np.maximum(n_bins, 1) / trials.dt
+    if not n_bins.any():
+        raise ValueError("every value of the trials is NaN")
     if not (rates >= min_rate).any():
         raise ValueError(
             f"no neuron fires {min_rate:g} spikes/s or more (--min-rate); the highest "

@@ -173,6 +173,39 @@ def test_noise_is_not_taken_for_dynamics(tmp_path):
     X = np.random.default_rng(0).standard_normal((20, 20, 8))
     report = make_report(X, observation="noisy", out=tmp_path, **QUICK)
     assert any("explain little of the held-out trials" in n for n in report.notes)
+    said = Page(report.path.read_text(encoding="utf-8")).words
+    doubted = [s for s in said if s.startswith("Of a model that hardly describes")]
+    assert len(doubted) == 3  # spectra, fixed points, Lyapunov exponents
+
+
+def test_forecasts_behind_the_linear_model_are_called_so(tmp_path):
+    """Also where groups are too few for an interval."""
+    X, _, _ = make_rotation_family(
+        24, frequencies=(2.0,), n_timepoints=40, n_neurons=6, random_state=0
+    )
+    one = QUICK | {"rank": 1, "embedding_dim": 1}  # such networks cannot turn
+    report = make_report(X, groups=np.arange(24) // 6, out=tmp_path, **one)
+    with np.load(tmp_path / "results.npz") as results:
+        jedi, linear = (
+            results[f"fit_r2_{model}_forecast_recorded"] for model in ("jedi", "linear")
+        )
+    assert jedi < linear
+    assert any("not better than those of one linear" in n for n in report.notes)
+
+
+@pytest.mark.parametrize(
+    ("start", "said"), [(-0.3, True), (0.005, False), (-2.0, False)]
+)
+def test_a_time_zero_within_the_trials_is_pointed_out(start, said):
+    X = np.random.default_rng(0).standard_normal((8, 60, 3))
+    _, notes = study(X, start=start)
+    assert any("Time 0 is within the trials" in note for note in notes) == said
+
+
+def test_labels_of_held_out_trials_alone_are_called_so(tmp_path):
+    X, y, _ = make_rotation_family(5, n_timepoints=30, n_neurons=6, random_state=0)
+    report = make_report(X, labels=y, groups=y, out=tmp_path, **QUICK)
+    assert any("is only among the held-out trials" in note for note in report.notes)
 
 
 def test_attractors_that_depend_on_the_fit_are_called_so(report):
@@ -362,6 +395,10 @@ def test_numbers_are_ordered_as_numbers():
         ({"groups": np.arange(40) // 20}, "groups needs at least 3.*got 2"),
         ({"dt": 0.2}, "dt must be positive and at most tau"),
         ({"rank": 0}, "rank"),
+        ({"rank": 4}, "rank is 4, but there are 3 neurons"),
+        ({"embedding_dim": 40}, "embedding_dim is 40, but there are 30 trials"),
+        ({"tau": -1.0}, "tau must be positive"),
+        ({"n_jobs": 0}, "n_jobs must not be 0"),
         ({"observation": "spikes"}, "observation"),
     ],
 )

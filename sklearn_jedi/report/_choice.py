@@ -127,8 +127,8 @@ class ChoiceSection(Section):
         text = (
             "R² of the second half of trials, forecast from the first, in "
             f"{len(self._folds)} folds of {self._n_trials} training trials (points: "
-            "means; bars: standard errors over folds; held against single bins, which "
-            "are mostly noise in spike counts). Ringed: what was taken, of what is as "
+            "means; bars: standard errors over folds; held against single bins, noise "
+            "and all). Ringed: what was taken, of what is as "
             "good as the best (by one standard error of the difference, or 1 %) the "
             "smallest rank or number of states"
         )
@@ -184,6 +184,14 @@ class ChoiceSection(Section):
         return [Table(("model", "rank", "embedding", "R²", "standard error"), rows)]
 
     def notes(self) -> list[str]:
+        tried = [score.mean() for s, score in self.scores.items() if s.embedding_dim]
+        if tried and max(tried) <= 0:
+            return [
+                "No setting forecasts held-out trials better than each neuron's mean, "
+                "so rank and embedding could not really be chosen. Where a cue within "
+                "the trials changes the dynamics, report the time before and after it "
+                "separately (--window)."
+            ]
         if len(self._ranks) == 1 or self.chosen.rank < max(self._ranks):
             return []
         return [

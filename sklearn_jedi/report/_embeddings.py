@@ -11,7 +11,7 @@ from sklearn_jedi._threads import few_threads
 from sklearn_jedi.plotting import EmbeddingDisplay
 from sklearn_jedi.report._section import Section, Table
 from sklearn_jedi.report._study import Study
-from sklearn_jedi.report._text import counted
+from sklearn_jedi.report._text import counted, listed
 
 _LEVEL = 0.05
 
@@ -58,6 +58,7 @@ class EmbeddingSection(Section):
             null.append(self._accuracy(mixed)[1])
             study.progress(done + 1, n_permutations, "permutations")
         self.chance = float(np.mean(null))
+        self._least_p = 1 / (1 + n_permutations)
         self.p_value = (1 + np.sum(np.array(null) >= self.accuracy)) / (1 + len(null))
 
     def _accuracy(self, labels: np.ndarray) -> tuple[np.ndarray, float]:
@@ -78,7 +79,8 @@ class EmbeddingSection(Section):
         return (
             f"From the embedding of a held-out trial, {self._label_name} is read "
             f"correctly in {100 * self.accuracy:.0f} % of trials, {verdict} chance "
-            f"({100 * self.chance:.0f} %; permutation test, p = {self.p_value:.3f})."
+            f"({100 * self.chance:.0f} % with permuted labels; permutation test, "
+            f"p {'=' if self.p_value > self._least_p else '≤'} {self.p_value:.3f})."
         )
 
     def caption(self) -> str:
@@ -178,6 +180,13 @@ class EmbeddingSection(Section):
         return [Table((self._label_name, "trials", *axes), rows)]
 
     def notes(self) -> list[str]:
+        if self._labels is not None:
+            unseen = set(self._labels[self._test]) - set(self._labels[self._train])
+            if unseen:
+                return [
+                    f"{self._label_name} {listed(sorted(unseen))} is only among the "
+                    "held-out trials: it is not read, and has no network of its own."
+                ]
         if np.isnan(self.accuracy) or self.p_value < _LEVEL:
             return []
         return [

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import time
-import warnings
 from contextlib import redirect_stdout
 from io import StringIO
 from typing import Any
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_jedi._progress import progress_to
 from sklearn_jedi.plotting import ReconstructionDisplay
@@ -42,20 +40,10 @@ class FitSection(Section):
         assert study.rank is not None
         assert study.embedding_dim is not None
         began = time.perf_counter()
-        with (
-            warnings.catch_warnings(record=True) as caught,
-            progress_to(study.progress),
-            redirect_stdout(StringIO()),
-        ):
-            warnings.simplefilter("always")
+        with progress_to(study.progress), redirect_stdout(StringIO()):
             model = study.estimator(study.rank, study.embedding_dim, verbose=1)
             model.fit(train)
         self._seconds = time.perf_counter() - began
-        self._warnings = [
-            str(one.message)
-            for one in caught
-            if issubclass(one.category, (UserWarning, ConvergenceWarning))
-        ]
         study.model = model
         if model.interrupted_:
             raise KeyboardInterrupt  # the model is kept; nothing more is asked for
@@ -70,6 +58,8 @@ class FitSection(Section):
         }
         self._scores = HeldOutScores(study, models, self._smoothed)
         self._has_intervals = bool(np.isfinite(self._scores.ahead("forecast")).all())
+        scores = [self._scores.r2("JEDI", what) for what in ("free run", "forecast")]
+        study.is_doubtful = min(scores) < _LOW
 
     def summary(self) -> str:
         jedi, linear = (self._scores.r2(name, "forecast") for name in MODELS)
@@ -108,9 +98,10 @@ class FitSection(Section):
         )
         return (
             f"Left: a held-out trial (the median one, R² {scores.example[2]:.2f}), "
-            f"{recorded} and free run of its network, of the neurons that vary most, "
-            f"in {self._unit}. Right: R² on {counted(n_test, 'held-out trial')}, of "
-            f"forecasts of the second half and of free runs{bars}. The embedding of a "
+            f"{recorded} and free run of its network, of the neurons that vary most "
+            f"(numbered among those fitted), in {self._unit}. Right: R² on "
+            f"{counted(n_test, 'held-out trial')}, of forecasts of the second half and "
+            f"of free runs{bars}. The embedding of a "
             "free run is inferred from the same trial, that of a forecast from the "
             f"first half alone. The fit to {counted(self._sizes[0], 'trial')} took "
             f'{self._seconds:.1f} s (observation="{self._observation}").'
@@ -167,9 +158,7 @@ class FitSection(Section):
         return [Table(header, sorted(rows, key=lambda row: (row[2], row[1])))]
 
     def notes(self) -> list[str]:
-        notes = [
-            f"While fitting: {message}." for message in dict.fromkeys(self._warnings)
-        ]
+        notes = []
         for what, scored in (("Free runs", "free run"), ("Forecasts", "forecast")):
             score = self._scores.r2("JEDI", scored)
             if score < _LOW:
@@ -189,7 +178,11 @@ class FitSection(Section):
                 f"Only {counted(n_units, self._unit_name)} are held out: intervals are "
                 "rough."
             )
-        if self._has_intervals and self._scores.ahead("forecast")[0] <= 0:
+        jedi, linear = (self._scores.r2(name, "forecast") for name in MODELS)
+        ahead = (
+            self._scores.ahead("forecast")[0] if self._has_intervals else jedi - linear
+        )
+        if ahead <= 0:
             notes.append(
                 "Forecasts are not better than those of one linear model for all "
                 "trials. Differences between conditions, cycles and several fixed "

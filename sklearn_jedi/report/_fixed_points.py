@@ -31,6 +31,7 @@ class FixedPointSection(Section):
 
     name = "fixed_points"
     title = "Fixed points and trajectories"
+    reads_networks = True
 
     def compute(self, study: Study) -> None:
         self._of: Conditions = conditions(study)
@@ -92,7 +93,9 @@ class FixedPointSection(Section):
             "in the plane in which its activity varies most. Grey: activity of "
             "some trials. Filled: stable fixed points; open: unstable ones, with lines "
             "along which they are left; orange: limit cycles; blue: continuous "
-            "attractors."
+            "attractors; crosses: slow points. Components are in the units of the "
+            "activity. The indices of all fixed points of a network sum to +1, so "
+            "that another sum shows that one was missed."
         )
 
     def draw(self) -> Any:

@@ -28,6 +28,7 @@ _PACKAGES = (
     "matplotlib",
     "pandas",
     "pynapple",
+    "pynwb",
 )
 
 
@@ -76,8 +77,8 @@ class Folder:
             f"{_MARK}\n\n{self._how}\n", encoding="utf-8"
         )
 
-    def add(self, section: Section) -> None:
-        """Write what a section found: pictures, numbers, the page with it."""
+    def add(self, section: Section, caveat: str = "") -> None:
+        """Write what a section found, and what is to be said before it."""
         import matplotlib as mpl
 
         with mpl.rc_context(
@@ -107,7 +108,7 @@ class Folder:
             Part(
                 section.name,
                 section.title,
-                section.summary(),
+                caveat + section.summary(),
                 section.caption(),
                 png.getvalue(),
                 width,
@@ -115,6 +116,14 @@ class Folder:
             )
         )
         self.notes += [note for note in section.notes() if note not in self.notes]
+
+    def note(self, caught: list, section: Section) -> None:
+        """Keep the warnings of a section for the reader of the page."""
+        said = [one for one in caught if issubclass(one.category, UserWarning)]
+        for text in dict.fromkeys(str(one.message) for one in said):
+            line = f"{section.title}: {text}."
+            if line not in self.notes:
+                self.notes.append(line)
 
     def write(self, model: JEDIEstimator | None, unfinished: str | None) -> None:
         """Write the model, once there is one, and the page of what there is.

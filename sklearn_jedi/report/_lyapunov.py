@@ -22,6 +22,7 @@ class LyapunovSection(Section):
 
     name = "lyapunov"
     title = "Lyapunov exponents"
+    reads_networks = True
 
     def compute(self, study: Study) -> None:
         self._of: Conditions = conditions(study)
@@ -50,7 +51,9 @@ class LyapunovSection(Section):
             "The largest Lyapunov exponents of each condition's network (bars: three "
             "standard errors): rates at which nearby states approach each other "
             "(negative) or separate (positive, chaos); 0 along a limit cycle. They are "
-            "of the long run, far beyond the length of a trial, without input or noise."
+            "of the long run, far beyond the length of a trial, without input or "
+            "noise. "
+            '"Mixed": runs from different states end differently.'
         )
 
     def draw(self) -> Any:

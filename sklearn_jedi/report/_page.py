@@ -77,14 +77,14 @@ def page(
     body = [f"<h1>{escape(title)}</h1>", f'<p class="data">{escape(data)}</p>']
     if unfinished:
         body.append(_box("Not finished", [unfinished], "notes"))
-    body.append('<ul class="found">')
-    body += [f"<li>{escape(part.summary)}</li>" for part in parts]
-    body.append("</ul>")
     if notes:
         body.append(_box("Read with care", notes, "notes"))
     elif not unfinished:
         nothing = ["No check of this report found a reason to doubt it."]
         body.append(_box("No warnings", nothing, "notes none"))
+    body.append('<ul class="found">')
+    body += [f"<li>{escape(part.summary)}</li>" for part in parts]
+    body.append("</ul>")
     for number, part in enumerate(parts, 1):
         body.append(_section(number, part))
     body.append("<h2>How this was made</h2>")

@@ -19,6 +19,12 @@ _FEWEST_TO_FIT = 4
 _FEWEST_TIMEPOINTS = 8
 _FEWEST_GROUPS = 3
 _MOST_LABELS = 20
+_ZERO_WITHIN = (
+    "Time 0 is within the trials. Networks see no input: where a cue or movement there "
+    "changes the dynamics, one network has to make up for it, and can end in cycles or "
+    "fixed points that are none. Report the time before and after it separately "
+    "(--window), and see whether findings stay."
+)
 
 
 def prepare(
@@ -46,6 +52,8 @@ def prepare(
     check_choice("observation", observation, ("auto", "state", "noisy", "poisson"))
     if settings["n_jobs"] == 0:
         raise ValueError("n_jobs must not be 0; -1 uses all cores")
+    if not settings["tau"] > 0:
+        raise ValueError(f"tau must be positive (seconds); got {settings['tau']}")
     if not 0 < dt <= settings["tau"]:
         raise ValueError(
             f"dt must be positive and at most tau ({settings['tau']} s); got {dt}"
@@ -86,10 +94,29 @@ def prepare(
             f"least {_FEWEST_TO_FIT} are needed: give groups of more even sizes"
         )
     notes += _leave_out_neurons(study)
-    if rank is not None and rank > study.n_neurons:
-        notes.append(f"The rank, {rank}, is lowered to the number of neurons.")
-        study.rank = study.n_neurons
+    _check_sizes(study)
+    if _is_zero_within(study):
+        notes.append(_ZERO_WITHIN)
     return study, notes
+
+
+def _check_sizes(study: Study) -> None:
+    if study.rank is not None and study.rank > study.n_neurons:
+        raise ValueError(
+            f"rank is {study.rank}, but there are {study.n_neurons} neurons to fit: "
+            "give at most that"
+        )
+    if study.embedding_dim is not None and study.embedding_dim > len(study.train):
+        raise ValueError(
+            f"embedding_dim is {study.embedding_dim}, but there are "
+            f"{len(study.train)} trials to fit: give less"
+        )
+
+
+def _is_zero_within(study: Study) -> bool:
+    """Whether time 0, most likely an event, has bins before and after it."""
+    longest = max(len(x) for x in study.X)
+    return study.start < -study.dt and study.start + study.dt * longest > 2 * study.dt
 
 
 def _usable(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -175,13 +176,17 @@ def make_report(
         found = False
         try:
             with _progress(study, number, sections, quiet):
-                section.compute(study)
+                with warnings.catch_warnings(record=True) as caught:
+                    warnings.simplefilter("always", UserWarning)
+                    section.compute(study)
                 found = True
-                folder.add(section)
+                folder.note(caught, section)
+                folder.add(section, _caveat(study, section))
             folder.write(study.model, _missing("is going on", sections[number + 1 :]))
         except KeyboardInterrupt:
             if found:
-                folder.add(section)  # what has been found is not lost while drawing it
+                # what has been found is not lost while drawing it
+                folder.add(section, _caveat(study, section))
             rest = sections[number + found :]
             folder.write(study.model, _missing("was interrupted (Ctrl-C)", rest))
             return Report(folder.path / PAGE, study.model, folder.notes, True)
@@ -189,6 +194,12 @@ def make_report(
             folder.write(study.model, _missing(f"failed: {error}", sections[number:]))
             raise
     return Report(folder.path / PAGE, study.model, folder.notes, False)
+
+
+def _caveat(study: Study, section: Section) -> str:
+    if study.is_doubtful and section.reads_networks:
+        return "Of a model that hardly describes the activity: "
+    return ""
 
 
 def _missing(what: str, sections: list[Section]) -> str | None:
@@ -203,14 +214,15 @@ def _progress(
 ) -> Iterator[None]:
     """A bar for one section."""
     tqdm = _import_tqdm()
+    title = f"{number + 1}/{len(sections)} {sections[number].title}"
     # where lines cannot be written over, few of them
     pause, shown = (0.1 if sys.stderr.isatty() else 10.0), time.monotonic()
     with tqdm(
         total=1,
-        desc=f"{number + 1}/{len(sections)} {sections[number].title}",
+        desc=title,
         disable=quiet,
         file=sys.stderr,
-        bar_format="{desc:<38} {bar:20} {elapsed} {postfix}",
+        bar_format="{desc:<58} {bar:20} {elapsed}",
     ) as bar:
 
         def show(done: int, total: int, text: str) -> None:
@@ -218,12 +230,12 @@ def _progress(
             bar.total, bar.n = max(total, 1), min(done, total)
             if time.monotonic() - shown > pause:
                 shown = time.monotonic()
-                bar.set_postfix_str(f"{text} {done}/{total}")
+                bar.set_description_str(f"{title}: {text} {done}/{total}")
 
         study.progress = show
         yield
         bar.n = bar.total
-        bar.set_postfix_str("")
+        bar.set_description_str(title)
 
 
 def _import_tqdm() -> Any:

@@ -27,10 +27,13 @@ class Section(ABC):
         Of files.
     title : str
         On the page, and beside the progress.
+    reads_networks : bool
+        Whether the answer is worth no more than the networks are.
     """
 
     name: str
     title: str
+    reads_networks: bool = False
 
     @abstractmethod
     def compute(self, study: Study) -> None:

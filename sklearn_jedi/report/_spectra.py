@@ -23,6 +23,7 @@ class SpectrumSection(Section):
 
     name = "spectra"
     title = "Spectra"
+    reads_networks = True
 
     def compute(self, study: Study) -> None:
         assert study.model is not None
@@ -73,7 +74,10 @@ class SpectrumSection(Section):
                 f"least stable of them at {np.nanmedian(self.leading_frequency):.2g} Hz"
             )
         if len(self._names) > 1 and np.isfinite(self.p_rate):
-            text += f". Between conditions the rate {_verdict(self.p_rate)}"
+            text += (
+                ". Between conditions (Kruskal-Wallis over all trials, two tests) the "
+                f"rate {_verdict(self.p_rate)}"
+            )
             if np.isfinite(self.p_frequency):
                 text += f", the frequency {_verdict(self.p_frequency)}"
         return text + "."
@@ -84,6 +88,7 @@ class SpectrumSection(Section):
             f"linearised at {_N_STATES} states that the trial visited; above the "
             "dashed line, the edge of stability, a mode grows. Right: rate of the "
             "least stable mode of each trial, mean over these states; lines: medians. "
+            "The fastest decays are not shown. "
             "Rates are those of the fitted map, one step for each bin. They depend on "
             "where the activity was, not on the network alone."
         )

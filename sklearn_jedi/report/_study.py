@@ -57,6 +57,9 @@ class Study:
         Where the network was, in its units.
     of_conditions : Conditions or None
         The network of each condition; None until asked for.
+    is_doubtful : bool
+        Whether the model describes held-out trials so badly that its networks say
+        little.
     progress : callable
         ``progress(done, total, text)``.
     """
@@ -81,6 +84,7 @@ class Study:
     embeddings: np.ndarray | None = None
     states: Trials | None = None
     of_conditions: Any = None
+    is_doubtful: bool = False
 
     def __post_init__(self) -> None:
         everything = np.arange(len(self.X))
