@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_jedi import _persistence, _predictions
 from sklearn_jedi._base import TrialTransformer
-from sklearn_jedi._labelled import ahead_of, like
+from sklearn_jedi._labelled_arrays import ahead_of, like
 from sklearn_jedi._low_rank_rnn import LowRankRNN
 from sklearn_jedi._model import Model
 from sklearn_jedi._parameters import check_integer

@@ -26,8 +26,7 @@ from sklearn_jedi._validation import check_counts, check_labels
 
 __all__ = ["MetaDynamicalSSM"]
 
-# Least standard deviation of log rates, or share of the variance, that counts as
-# activity that the latents explain.
+# Least SD of log rates, or share of the variance, that latents have to explain.
 _LEAST_LOG_RATE = 0.05
 _LEAST_SHARE = 0.01
 

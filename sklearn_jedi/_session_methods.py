@@ -14,7 +14,7 @@ from sklearn_jedi._base import TrialTransformer
 from sklearn_jedi._family import LatentModel
 from sklearn_jedi._fitted_methods import check_embeddings
 from sklearn_jedi._forecast_scores import forecast_score
-from sklearn_jedi._labelled import ahead_of, like
+from sklearn_jedi._labelled_arrays import ahead_of, like
 from sklearn_jedi._latent_dynamics import LatentDynamics
 from sklearn_jedi._parameters import check_integer
 from sklearn_jedi._sessions import UNNAMED, Neurons, SessionTrials, check_sessions

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sklearn_jedi._labelled import in_order
+from sklearn_jedi._labelled_arrays import in_order
 from sklearn_jedi._trials import Trials
 from sklearn_jedi._validation import Summary, check_labels, check_trials
 

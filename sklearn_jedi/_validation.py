@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
-from sklearn_jedi._labelled import in_order, neuron_names
+from sklearn_jedi._labelled_arrays import in_order, neuron_names
 from sklearn_jedi._running import RunningMoments
 from sklearn_jedi._trials import Trials
 

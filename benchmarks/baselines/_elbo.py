@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from sklearn_jedi.metrics import trajectory_r2
 _GRADIENT_NORM = 1.0
 
 
-class VAE(TransformerMixin, BaseEstimator):
+class VAE(ABC, TransformerMixin, BaseEstimator):
     r"""Variational autoencoder of trials [1]_; subclasses say what its nets are.
 
     Trials are centred per neuron and divided by one standard deviation, that of all
@@ -109,9 +110,9 @@ class VAE(TransformerMixin, BaseEstimator):
         """Trials, of what the decoder makes."""
         return values * self.scale_ + self.mean_
 
+    @abstractmethod
     def _module(self, train: Tensor) -> nn.Module:
         """Nets with encode(x) -> (mean, log variance), decode(z, n_timepoints) -> x."""
-        raise NotImplementedError
 
     def _seen(self, x: Tensor) -> Tensor:
         """The part of a minibatch that the encoder sees."""

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_jedi._labelled import DIMS
+from sklearn_jedi._labelled_arrays import DIMS
+from sklearn_jedi.io._bin_times import steps
 from sklearn_jedi.io._files import import_optional, listed
-from sklearn_jedi.io._steps import steps
 from sklearn_jedi.io._trial_set import TrialSet
 
 

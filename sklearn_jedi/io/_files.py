@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from sklearn_jedi import _optional
+
 
 def import_optional(name: str) -> Any:
-    """Import a library of the `io` extra.
-
-    Raises
-    ------
-    ImportError
-        If it is not installed; the message names the extra.
-    """
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ImportError(
-            f"sklearn_jedi.io needs {name}: install it with the io extra, "
-            "pip install 'sklearn-jedi[io]'"
-        ) from error
+    """Import a library of the `io` extra, or raise ImportError that names the extra."""
+    return _optional.import_optional(name, "sklearn_jedi.io", "io")
 
 
 def check_file(path: str | os.PathLike[str]) -> Path:

@@ -12,10 +12,10 @@ import numpy as np
 
 from sklearn_jedi._parameters import check_choice
 from sklearn_jedi.io._arrays import as_activity
+from sklearn_jedi.io._bin_times import SECONDS, steps
 from sklearn_jedi.io._binning import stack
 from sklearn_jedi.io._files import import_optional, listed
 from sklearn_jedi.io._spike_times import check_spike_times
-from sklearn_jedi.io._steps import SECONDS, steps
 from sklearn_jedi.io._trial_set import TrialSet
 from sklearn_jedi.io._windows import cut_windows
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from sklearn_jedi.io._bin_times import even_steps
 from sklearn_jedi.io._cutting import cut_samples, cut_spikes
 from sklearn_jedi.io._files import import_optional
 from sklearn_jedi.io._selection import select_rows
-from sklearn_jedi.io._steps import even_steps
 from sklearn_jedi.io._trial_set import TrialSet
 from sklearn_jedi.io._windows import check_window
 

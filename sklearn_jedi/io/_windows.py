@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sklearn_jedi._parameters import check_real
+from sklearn_jedi.io._bin_times import seconds
 from sklearn_jedi.io._binning import TOLERANCE, Bins, nanoseconds
 from sklearn_jedi.io._files import listed
-from sklearn_jedi.io._steps import seconds
 
 _LATEST = 9e9  # s: later times cannot be whole nanoseconds in 64 bits
 

@@ -7,17 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sklearn_jedi._optional import import_optional
+
 
 def import_pyplot() -> Any:
     """matplotlib.pyplot, or an error that names the extra."""
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError(
-            "plotting needs matplotlib: install it with the plot extra, "
-            "pip install 'sklearn-jedi[plot]'"
-        ) from error
-    return plt
+    return import_optional("matplotlib.pyplot", "plotting", "plot")
 
 
 def get_axes(ax: Any) -> Any:

@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils._set_output import _wrap_data_with_container
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_jedi._labelled import in_order, is_labelled, like
+from sklearn_jedi._labelled_arrays import in_order, is_labelled, like
 from sklearn_jedi._trials import Block, Trials
 from sklearn_jedi._validation import Summary, check_trials, is_2d
 

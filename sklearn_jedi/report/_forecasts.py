@@ -10,7 +10,7 @@ from sklearn_jedi._linear_state_space import LinearStateSpace
 from sklearn_jedi._threads import few_threads
 from sklearn_jedi.report._study import Trials
 
-# 100 rounds changed R^2 of forecasts by less than 0.002
+# of simulated attractors, 100 rounds changed R^2 of forecasts by at most 0.0022
 _ROUNDS = 50
 
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from numpy.typing import ArrayLike
 
 from sklearn_jedi._estimator import JEDIEstimator
+from sklearn_jedi._optional import import_optional
 from sklearn_jedi.plotting._common import import_pyplot
 from sklearn_jedi.report._choice import ChoiceSection
 from sklearn_jedi.report._embeddings import EmbeddingSection
@@ -239,11 +240,4 @@ def _progress(
 
 
 def _import_tqdm() -> Any:
-    try:
-        from tqdm import tqdm
-    except ImportError as error:
-        raise ImportError(
-            "reports need tqdm: install it with the report extra, "
-            "pip install 'sklearn-jedi[report]'"
-        ) from error
-    return tqdm
+    return import_optional("tqdm", "a report", "report").tqdm

@@ -121,20 +121,14 @@ class Study:
         """Name and trials of each label, in the order of their values."""
         if self.labels is None:
             return [("all trials", np.arange(len(self.X)))]
+        try:  # numbers in the order of numbers, other text in that of text
+            order: np.ndarray = self.labels.astype(float)
+        except ValueError:
+            order = self.labels
         return [
             (str(label), np.flatnonzero(self.labels == label))
-            for label in dict.fromkeys(self.labels[np.argsort(self.label_order)])
+            for label in dict.fromkeys(self.labels[np.argsort(order)])
         ]
-
-    @property
-    def label_order(self) -> np.ndarray:
-        """What labels are sorted by: numbers as numbers, other text as text."""
-        if self.labels is None:
-            return np.zeros(len(self.X))
-        try:
-            return self.labels.astype(float)
-        except ValueError:
-            return self.labels
 
     def take(self, trials: np.ndarray) -> Trials:
         return [self.X[trial] for trial in trials]
