@@ -367,3 +367,17 @@ def test_training_of_an_estimator(trained):
 def test_nothing_trained_is_nothing_to_draw(em_fitted):
     with pytest.raises(ValueError, match=r"nothing was trained \(max_epochs=0"):
         TrainingDisplay.from_estimator(em_fitted)
+
+
+@pytest.mark.parametrize(
+    ("labels", "order"),
+    [
+        (["10", "2", "-1.5", "2"], ["-1.5", "2", "10"]),
+        (["b", "10", "2", "a"], ["10", "2", "a", "b"]),
+        ([3, 1, 3, 2], [1, 2, 3]),
+    ],
+)
+def test_numbers_are_in_the_order_of_numbers(labels, order):
+    display = EmbeddingDisplay(np.zeros((4, 2)), labels).plot()
+    texts = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert texts == [str(label) for label in order]

@@ -23,6 +23,15 @@ def get_axes(ax: Any) -> Any:
     return ax
 
 
+def ordered_labels(labels: np.ndarray) -> np.ndarray:
+    """Different labels in order; text that is numbers in the order of numbers."""
+    unique = np.unique(labels)
+    try:
+        return unique[np.argsort(unique.astype(float), kind="stable")]
+    except (TypeError, ValueError):
+        return unique
+
+
 def colour_groups(
     labels: ArrayLike | None, n: int, what: str = "trial"
 ) -> list[tuple[Any, Any, Any]]:
@@ -36,7 +45,7 @@ def colour_groups(
         raise ValueError(
             f"labels must have shape ({n},), one per {what}; got {labels.shape}"
         )
-    groups = np.unique(labels)
+    groups = ordered_labels(labels)
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.92, len(groups)))
     return [
         (group, labels == group, colour)

@@ -127,11 +127,8 @@ class EmbeddingSection(Section):
             ax.set_xlabel("embedding axis 1 (prior SD)")
             ax.set_ylabel("embedding axis 2 (prior SD)")
         else:
-            codes = np.array([self._order.index(label) for label in self._labels])
-            EmbeddingDisplay(shown, codes, self._label_name).plot(ax)
+            EmbeddingDisplay(shown, self._labels, self._label_name).plot(ax)
             legend = ax.get_legend()
-            for text, name in zip(legend.get_texts(), self._order, strict=True):
-                text.set_text(name)
             legend.set_bbox_to_anchor((1.0, 1.0))
             legend.set_loc("upper left")
         if flat:

@@ -17,6 +17,7 @@ from sklearn.model_selection import (
 )
 
 from sklearn_jedi._estimator import JEDIEstimator
+from sklearn_jedi.plotting._common import ordered_labels
 from sklearn_jedi.report._text import counted
 
 _TEST_SHARE = 0.25
@@ -121,13 +122,9 @@ class Study:
         """Name and trials of each label, in the order of their values."""
         if self.labels is None:
             return [("all trials", np.arange(len(self.X)))]
-        try:  # numbers in the order of numbers, other text in that of text
-            order: np.ndarray = self.labels.astype(float)
-        except ValueError:
-            order = self.labels
         return [
             (str(label), np.flatnonzero(self.labels == label))
-            for label in dict.fromkeys(self.labels[np.argsort(order)])
+            for label in ordered_labels(self.labels)
         ]
 
     def take(self, trials: np.ndarray) -> Trials:
