@@ -10,7 +10,7 @@ from sklearn.base import clone
 from benchmarks._common import classifier, expected_counts, noisy_family, split
 from benchmarks.baselines import OneNetwork, PerCondition
 from sklearn_jedi import JEDIEstimator, LowRankRNN
-from sklearn_jedi._linear_state_space import LinearStateSpace
+from sklearn_jedi.baselines._linear_state_space import LinearStateSpace
 from sklearn_jedi.datasets import make_driven_teachers
 from sklearn_jedi.metrics import trajectory_r2
 

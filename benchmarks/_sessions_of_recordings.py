@@ -12,8 +12,8 @@ from scipy.ndimage import gaussian_filter1d
 
 from benchmarks._common import RESULTS, expected_counts
 from sklearn_jedi import JEDIEstimator, MetaDynamicalSSM
-from sklearn_jedi._alignment import align_by_conditions
-from sklearn_jedi._linear_state_space import LinearStateSpace
+from sklearn_jedi._engine._alignment import align_by_conditions
+from sklearn_jedi.baselines._linear_state_space import LinearStateSpace
 from sklearn_jedi.datasets import make_reaching
 from sklearn_jedi.metrics import trajectory_r2
 

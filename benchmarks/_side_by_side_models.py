@@ -40,7 +40,7 @@ from benchmarks.baselines import (
     linear_network,
 )
 from sklearn_jedi import JEDIEstimator, LowRankRNN
-from sklearn_jedi._linear_state_space import LinearStateSpace
+from sklearn_jedi.baselines._linear_state_space import LinearStateSpace
 
 
 def alone(model: Any, X: np.ndarray, y: np.ndarray) -> Any:

@@ -31,7 +31,7 @@ from benchmarks._common import (
     table,
 )
 from sklearn_jedi import JEDIEstimator
-from sklearn_jedi._linear_state_space import LinearStateSpace
+from sklearn_jedi.baselines._linear_state_space import LinearStateSpace
 from sklearn_jedi.datasets import make_driven_teachers
 from sklearn_jedi.metrics import bits_per_spike, trajectory_r2
 

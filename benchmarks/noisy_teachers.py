@@ -27,7 +27,7 @@ from benchmarks._common import (
 )
 from benchmarks.rotation_spectra import upper
 from sklearn_jedi import JEDIEstimator
-from sklearn_jedi._linear_state_space import LinearStateSpace
+from sklearn_jedi.baselines._linear_state_space import LinearStateSpace
 from sklearn_jedi.datasets import make_driven_teachers, make_rotation_family
 from sklearn_jedi.metrics import trajectory_r2
 

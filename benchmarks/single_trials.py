@@ -39,7 +39,7 @@ from benchmarks._common import (
     timed,
 )
 from sklearn_jedi import JEDIEstimator
-from sklearn_jedi._linear_state_space import LinearStateSpace
+from sklearn_jedi.baselines._linear_state_space import LinearStateSpace
 from sklearn_jedi.metrics import trajectory_r2
 
 N_GIVEN = 16

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from sklearn_jedi import JEDIEstimator
-from sklearn_jedi._trials import Trials
+from sklearn_jedi._data._trials import Trials
 from sklearn_jedi.datasets import make_rotation_family
 
 

@@ -5,8 +5,8 @@ import pytest
 from scipy.stats import ortho_group
 
 from sklearn_jedi import MetaDynamicalSSM
-from sklearn_jedi._alignment import Flow, align_by_conditions, align_by_flow
-from sklearn_jedi._family import features_of, random_units
+from sklearn_jedi._engine._alignment import Flow, align_by_conditions, align_by_flow
+from sklearn_jedi._models._fit import features_of, random_units
 from sklearn_jedi.datasets import make_oscillator_sessions
 
 

@@ -16,7 +16,7 @@ from benchmarks.baselines import (
 )
 from benchmarks.baselines._force import recursive_least_squares
 from sklearn_jedi import JEDIEstimator, LowRankRNN
-from sklearn_jedi._linear_state_space import LinearStateSpace
+from sklearn_jedi.baselines._linear_state_space import LinearStateSpace
 from sklearn_jedi.datasets import make_rotation_family
 from sklearn_jedi.metrics import trajectory_r2
 

@@ -14,7 +14,7 @@ from benchmarks.baselines import (
     linear_network,
 )
 from benchmarks.baselines import _peers as peers
-from sklearn_jedi._linear_state_space import LinearStateSpace
+from sklearn_jedi.baselines._linear_state_space import LinearStateSpace
 from sklearn_jedi.metrics import trajectory_r2
 
 PEERS = {

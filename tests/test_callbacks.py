@@ -7,8 +7,8 @@ import pytest
 from skorch.callbacks import Checkpoint, EarlyStopping
 
 from sklearn_jedi import JEDIEstimator
-from sklearn_jedi._net import EmbeddedNetwork
-from sklearn_jedi._progress import show_progress
+from sklearn_jedi._training._free_runs import EmbeddedNetwork
+from sklearn_jedi._utils._progress import show_progress
 
 
 def jedi(**params):

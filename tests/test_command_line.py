@@ -14,9 +14,9 @@ import pytest
 from nwb_files import write_nwb
 
 from sklearn_jedi import JEDIEstimator, __version__
-from sklearn_jedi._command_line import _crop, main
 from sklearn_jedi.datasets import make_rotation_family
 from sklearn_jedi.io import TrialSet
+from sklearn_jedi.report._command_line import _crop, main
 
 QUICK = ["--rank", "2", "--embedding-dim", "1", "--jobs", "1", "--quiet"]
 
@@ -181,7 +181,13 @@ def test_version_and_help(capsys):
 def test_workers_end_with_the_command(npz, tmp_path):
     """Which is ended while two workers fit."""
     psutil = pytest.importorskip("psutil", reason="distributed brings it")
-    command = [sys.executable, "-m", "sklearn_jedi._command_line", "report", str(npz)]
+    command = [
+        sys.executable,
+        "-m",
+        "sklearn_jedi.report._command_line",
+        "report",
+        str(npz),
+    ]
     command += ["--key", "spikes", "--dt", "0.01", "--jobs", "2", "--out", "out"]
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tmp_path
@@ -209,7 +215,7 @@ def test_workers_end_with_the_command(npz, tmp_path):
 
 def test_ctrl_c_leaves_what_is_finished(npz, tmp_path):
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "sklearn_jedi._command_line"]
+    command = [sys.executable, "-m", "sklearn_jedi.report._command_line"]
     command += arguments(npz, out)
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
     try:

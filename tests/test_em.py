@@ -4,8 +4,13 @@ import numpy as np
 import pytest
 
 from sklearn_jedi import JEDIEstimator
-from sklearn_jedi._em import BilinearModel, fit_bilinear, posterior, serial_inflation
-from sklearn_jedi._moments import trial_moments
+from sklearn_jedi._engine._bilinear_em import (
+    BilinearModel,
+    fit_bilinear,
+    posterior,
+    serial_inflation,
+)
+from sklearn_jedi._engine._moments import trial_moments
 
 
 def planted(rng, n_trials=60, n_steps=50, noise=0.0):

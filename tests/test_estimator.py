@@ -10,7 +10,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback
 
-from sklearn_jedi import JEDIEstimator, _state_model
+from sklearn_jedi import JEDIEstimator
+from sklearn_jedi._models import _observed as _state_model
 from sklearn_jedi.datasets import make_driven_teachers, make_rotation_family
 from sklearn_jedi.metrics import trajectory_r2
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sklearn_jedi._hypernetwork import Hypernetwork
+from sklearn_jedi._training._hypernetwork import Hypernetwork
 
 
 @pytest.fixture

@@ -6,12 +6,17 @@ import torch
 from conftest import in_block
 from scipy import optimize
 
-from sklearn_jedi import _inference
-from sklearn_jedi._em import serial_inflation
-from sklearn_jedi._hypernetwork import Hypernetwork
-from sklearn_jedi._inference import PathNoise, cover, infer_embeddings, path_noise
-from sklearn_jedi._moments import Basis
-from sklearn_jedi._rollout import free_run, reduction, split_state
+from sklearn_jedi._engine._bilinear_em import serial_inflation
+from sklearn_jedi._engine._moments import Basis
+from sklearn_jedi._engine._reduction import free_run, reduction, split_state
+from sklearn_jedi._models import _free_run_posterior as _inference
+from sklearn_jedi._models._free_run_posterior import (
+    PathNoise,
+    cover,
+    infer_embeddings,
+    path_noise,
+)
+from sklearn_jedi._training._hypernetwork import Hypernetwork
 
 N_NEURONS, RANK, N_DIRECTIONS, N_AXES = 7, 2, 3, 2
 

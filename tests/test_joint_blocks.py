@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from test_smoother import make_model
 
-from sklearn_jedi._joint_blocks import joint_blocks, padded
-from sklearn_jedi._smoother import smooth
-from sklearn_jedi._trials import Trials
+from sklearn_jedi._data._trials import Trials
+from sklearn_jedi._engine._joint_blocks import joint_blocks, padded
+from sklearn_jedi._engine._smoother import smooth
 
 LENGTHS = [(20, 13), (9, 9, 9), (25,)]
 
@@ -53,7 +53,7 @@ def test_sessions_do_not_see_each_other(poisson, rng):
 
 
 def test_large_sessions_are_not_joined(monkeypatch, rng):
-    monkeypatch.setattr("sklearn_jedi._joint_blocks._MOST_BINS", 50)
+    monkeypatch.setattr("sklearn_jedi._engine._joint_blocks._MOST_BINS", 50)
     _, trials = sessions_of(False, rng)
     sessions = [[part.session for part in one.parts] for one in joint_blocks(trials)]
     assert sessions == [[0], [1], [2]]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sklearn_jedi._linear_state_space import LinearStateSpace
+from sklearn_jedi.baselines._linear_state_space import LinearStateSpace
 from sklearn_jedi.metrics import trajectory_r2
 
 PLANTED = 0.96 * np.exp(1j * np.array([-0.3, 0.3]))

@@ -8,7 +8,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_jedi import LowRankRNN, Nonlinearity
-from sklearn_jedi._nonlinearities import get_nonlinearity
+from sklearn_jedi._networks._nonlinearities import get_nonlinearity
 
 NONLINEARITIES = {
     "tanh": np.tanh,

@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import check_estimator
 
 from sklearn_jedi import MetaDynamicalSSM
-from sklearn_jedi._state_space import StateSpaceEM
+from sklearn_jedi._engine._state_space_em import StateSpaceEM
 from sklearn_jedi.analysis import FixedPointAnalyzer, LyapunovAnalyzer
 from sklearn_jedi.datasets import make_oscillator_sessions
 from sklearn_jedi.metrics import trajectory_r2
@@ -387,7 +387,8 @@ def test_training_is_kept_only_where_held_out_forecasts_improve(cycles):
 
 def test_trained_dynamics_come_back_from_a_file(cycles, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "sklearn_jedi._variational_data.Forecasts.__call__", lambda self, models: 0.5
+        "sklearn_jedi._training._variational_data.Forecasts.__call__",
+        lambda self, models: 0.5,
     )
     meta = clone(cycles.meta).set_params(max_epochs=5, random_state=0)
     meta.fit(cycles.X, sessions=cycles.sessions)

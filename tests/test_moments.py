@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 from conftest import in_trials
 
-from sklearn_jedi import LowRankRNN, _moments
-from sklearn_jedi._moments import find_basis, moving_average, project, trial_moments
+from sklearn_jedi import LowRankRNN
+from sklearn_jedi._engine import _moments
+from sklearn_jedi._engine._moments import (
+    find_basis,
+    moving_average,
+    project,
+    trial_moments,
+)
 
 
 @pytest.mark.parametrize("window", [1, 2, 5, 11])

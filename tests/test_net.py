@@ -7,9 +7,15 @@ from conftest import in_block, in_trials
 from skorch.callbacks import Callback
 
 from sklearn_jedi import JEDIEstimator
-from sklearn_jedi._net import HeldOutBatches, KeepBest, Recording, WindowBatches, train
-from sklearn_jedi._rollout import free_run, split_state
-from sklearn_jedi._selection import held_out_windows
+from sklearn_jedi._engine._reduction import free_run, split_state
+from sklearn_jedi._engine._settings import held_out_windows
+from sklearn_jedi._training._free_runs import (
+    HeldOutBatches,
+    KeepBest,
+    Recording,
+    WindowBatches,
+    train,
+)
 
 
 @pytest.fixture(scope="module")

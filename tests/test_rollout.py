@@ -5,8 +5,14 @@ import pytest
 import torch
 
 from sklearn_jedi import LowRankRNN
-from sklearn_jedi._moments import Basis
-from sklearn_jedi._rollout import free_run, reduction, rest_path, split_state, to_torch
+from sklearn_jedi._engine._moments import Basis
+from sklearn_jedi._engine._reduction import (
+    free_run,
+    reduction,
+    rest_path,
+    split_state,
+    to_torch,
+)
 
 ALPHA, GAIN = 0.2, 0.6
 

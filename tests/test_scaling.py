@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sklearn_jedi._scaling import choose_scaling
+from sklearn_jedi._data._units import choose_scaling
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 from conftest import in_block, in_trials
 
 from sklearn_jedi import JEDIEstimator
-from sklearn_jedi._selection import choose_settings, held_out_windows
+from sklearn_jedi._engine._settings import choose_settings, held_out_windows
 from sklearn_jedi.datasets import make_rotation_family
 
 
@@ -92,7 +92,7 @@ def test_ridge_is_chosen_again_for_fewer_directions(rotations, monkeypatch):
         error = (0.5 if wide else 0.1) * (1 + off)
         return settings._replace(score=1 - error)
 
-    monkeypatch.setattr("sklearn_jedi._selection._Search.scored", scored)
+    monkeypatch.setattr("sklearn_jedi._engine._settings._Search.scored", scored)
     settings, _ = choose(rotations[0], window=1, gain=1.0)
     assert (settings.n_directions, settings.ridge) == (6, 0.01)
 

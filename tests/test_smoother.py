@@ -5,10 +5,10 @@ import pytest
 from conftest import in_block
 from scipy import linalg, optimize
 
-from sklearn_jedi._em import BilinearModel
-from sklearn_jedi._readout import Readout
-from sklearn_jedi._rollout import Reduction
-from sklearn_jedi._smoother import StateSpace, _Problem, smooth
+from sklearn_jedi._engine._bilinear_em import BilinearModel
+from sklearn_jedi._engine._likelihoods import Readout
+from sklearn_jedi._engine._reduction import Reduction
+from sklearn_jedi._engine._smoother import StateSpace, _Problem, smooth
 
 ALPHA, GAIN = 0.2, 0.7
 # where the optimum is compared

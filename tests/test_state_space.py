@@ -7,7 +7,7 @@ import pytest
 from scipy.ndimage import gaussian_filter1d
 
 from sklearn_jedi import JEDIEstimator
-from sklearn_jedi._state_space import StateSpaceEM
+from sklearn_jedi._engine._state_space_em import StateSpaceEM
 from sklearn_jedi.datasets import make_rotation_family
 
 
@@ -226,7 +226,7 @@ def test_transform_of_the_training_trials_is_their_embedding(
 
 def test_more_trials_than_the_first_rounds_use(monkeypatch, noisy):
     X, truth, jedi = noisy
-    monkeypatch.setattr("sklearn_jedi._first_states._START_TRIALS", 8)
+    monkeypatch.setattr("sklearn_jedi._engine._first_states._START_TRIALS", 8)
     passes = small(observation="noisy").fit(X)
     assert r2(passes.reconstruct(X), truth) > 0.97
     assert not np.array_equal(passes.embeddings_, jedi.embeddings_)

@@ -5,8 +5,8 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from sklearn_jedi import _threads
-from sklearn_jedi._threads import few_threads
+from sklearn_jedi._utils import _threads
+from sklearn_jedi._utils._threads import few_threads
 
 
 def blas_threads():

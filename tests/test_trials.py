@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import in_block, in_trials
 
-from sklearn_jedi._scaling import Scaling
+from sklearn_jedi._data._units import Scaling
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from sklearn.exceptions import NotFittedError
 from skorch.callbacks import Callback
 
 from sklearn_jedi import JEDIEstimator
-from sklearn_jedi._parameters import check_integer, check_real
-from sklearn_jedi._validation import check_trials
+from sklearn_jedi._data._gate import check_trials
+from sklearn_jedi._utils._checks import check_integer, check_real
 
 
 class NoTraining(Callback):

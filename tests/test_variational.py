@@ -5,23 +5,23 @@ import pytest
 import torch
 from skorch.callbacks import Callback
 
-from sklearn_jedi._em import BilinearModel
-from sklearn_jedi._family import random_units
-from sklearn_jedi._net import NonFiniteLossError
-from sklearn_jedi._readout import Readout
-from sklearn_jedi._rollout import free_run, reduction
-from sklearn_jedi._smoother import StateSpace, smooth
-from sklearn_jedi._trials import Trials
-from sklearn_jedi._variational import first_recognition, train_variational
-from sklearn_jedi._variational_data import (
+from sklearn_jedi._data._trials import Trials
+from sklearn_jedi._engine._bilinear_em import BilinearModel
+from sklearn_jedi._engine._likelihoods import Readout
+from sklearn_jedi._engine._reduction import free_run, reduction
+from sklearn_jedi._engine._smoother import StateSpace, smooth
+from sklearn_jedi._models._fit import random_units
+from sklearn_jedi._training._free_runs import NonFiniteLossError
+from sklearn_jedi._training._variational import first_recognition, train_variational
+from sklearn_jedi._training._variational_data import (
     Forecasts,
     Recordings,
     ShuffledBatches,
     _first_bins,
     held_out_trials,
 )
-from sklearn_jedi._variational_model import LatentFamily, VariationalModel
-from sklearn_jedi._variational_recognition import Recognition
+from sklearn_jedi._training._variational_model import LatentFamily, VariationalModel
+from sklearn_jedi._training._variational_recognition import Recognition
 
 ALPHA, NOISE, STEP = 0.2, 0.3, 0.08
 N_UNITS = 16

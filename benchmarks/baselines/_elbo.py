@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from benchmarks.baselines._trials import complete_trials
-from sklearn_jedi._threads import few_threads
+from sklearn_jedi._utils._threads import few_threads
 from sklearn_jedi.metrics import trajectory_r2
 
 _GRADIENT_NORM = 1.0

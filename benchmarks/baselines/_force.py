@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from benchmarks.baselines._trials import complete_trials
 from sklearn_jedi import LowRankRNN
-from sklearn_jedi._scaling import choose_scaling
+from sklearn_jedi._data._units import choose_scaling
 from sklearn_jedi.metrics import trajectory_r2
 
 

@@ -11,8 +11,8 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from sklearn_jedi._parameters import check_choice, check_integer, check_real
-from sklearn_jedi._progress import show_progress
+from sklearn_jedi._utils._checks import check_choice, check_integer, check_real
+from sklearn_jedi._utils._progress import show_progress
 from sklearn_jedi.analysis._limit_cycles import LimitCycle
 from sklearn_jedi.analysis._reduced import (
     Networks,

@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
-from sklearn_jedi._parameters import check_integer
-from sklearn_jedi._progress import show_progress
+from sklearn_jedi._utils._checks import check_integer
+from sklearn_jedi._utils._progress import show_progress
 from sklearn_jedi.analysis._exponents import lyapunov_exponents
 from sklearn_jedi.analysis._reduced import (
     Networks,

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_jedi._latent_dynamics import LatentDynamics
-from sklearn_jedi._low_rank_rnn import LowRankRNN
+from sklearn_jedi._networks._latent_dynamics import LatentDynamics
+from sklearn_jedi._networks._low_rank_rnn import LowRankRNN
 
 __all__ = [
     "Networks",

@@ -11,8 +11,8 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_jedi._latent_dynamics import LatentDynamics
-from sklearn_jedi._parameters import check_choice, check_integer
+from sklearn_jedi._networks._latent_dynamics import LatentDynamics
+from sklearn_jedi._utils._checks import check_choice, check_integer
 from sklearn_jedi.analysis._modes import Spectrum, spectrum_at
 from sklearn_jedi.analysis._reduced import (
     Networks,

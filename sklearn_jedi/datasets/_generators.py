@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state
 
-from sklearn_jedi._low_rank_rnn import LowRankRNN
+from sklearn_jedi._networks._low_rank_rnn import LowRankRNN
 
 __all__ = ["make_attractor_family", "make_driven_teachers", "make_rotation_family"]
 

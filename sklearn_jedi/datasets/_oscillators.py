@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.utils import Bunch, check_random_state
 
-from sklearn_jedi._parameters import check_choice, check_integer, check_real
+from sklearn_jedi._utils._checks import check_choice, check_integer, check_real
 
 __all__ = ["make_oscillator_sessions"]
 

@@ -8,8 +8,8 @@ import numpy as np
 from scipy.linalg import block_diag
 from sklearn.utils import Bunch, check_random_state
 
-from sklearn_jedi._low_rank_rnn import LowRankRNN
-from sklearn_jedi._parameters import check_integer, check_real
+from sklearn_jedi._networks._low_rank_rnn import LowRankRNN
+from sklearn_jedi._utils._checks import check_integer, check_real
 
 __all__ = ["make_reaching"]
 

@@ -11,7 +11,7 @@ from zipfile import BadZipFile
 import numpy as np
 from sklearn.datasets import get_data_home
 
-from sklearn_jedi._threads import few_threads
+from sklearn_jedi._utils._threads import few_threads
 
 # Part of a file's name: to be raised whenever networks come out differently.
 _RECIPE = 1

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils import Bunch, check_random_state
 
-from sklearn_jedi._low_rank_rnn import LowRankRNN
-from sklearn_jedi._parameters import check_integer, check_real
+from sklearn_jedi._networks._low_rank_rnn import LowRankRNN
+from sklearn_jedi._utils._checks import check_integer, check_real
 from sklearn_jedi.datasets._task_training import DT, TAU, Conditions, Weights, trained
 
 __all__ = ["make_task_network"]

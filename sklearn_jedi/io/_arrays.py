@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_jedi._labelled_arrays import DIMS
+from sklearn_jedi._data._labelled_arrays import DIMS
 from sklearn_jedi.io._bin_times import steps
 from sklearn_jedi.io._files import import_optional, listed
 from sklearn_jedi.io._trial_set import TrialSet

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_jedi._parameters import check_choice, check_real
+from sklearn_jedi._utils._checks import check_choice, check_real
 
 SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 

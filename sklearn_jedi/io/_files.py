@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from sklearn_jedi import _optional
+from sklearn_jedi._utils import _optional
 
 
 def import_optional(name: str) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_jedi._parameters import check_choice
+from sklearn_jedi._utils._checks import check_choice
 from sklearn_jedi.io._arrays import as_activity
 from sklearn_jedi.io._bin_times import SECONDS, steps
 from sklearn_jedi.io._binning import stack

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_jedi._labelled_arrays import DIMS
+from sklearn_jedi._data._labelled_arrays import DIMS
 from sklearn_jedi.io._binning import stack
 from sklearn_jedi.io._files import import_optional
 from sklearn_jedi.io._selection import select_rows

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sklearn_jedi._parameters import check_real
+from sklearn_jedi._utils._checks import check_real
 from sklearn_jedi.io._bin_times import seconds
 from sklearn_jedi.io._binning import TOLERANCE, Bins, nanoseconds
 from sklearn_jedi.io._files import listed

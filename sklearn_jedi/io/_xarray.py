@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sklearn_jedi._labelled_arrays import DIMS
+from sklearn_jedi._data._labelled_arrays import DIMS
 from sklearn_jedi.io._arrays import as_activity
 from sklearn_jedi.io._bin_times import steps
 from sklearn_jedi.io._files import import_optional

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sklearn_jedi._running import RunningMoments
+from sklearn_jedi._utils._streaming import R2Sums
 
 __all__ = ["ForecastScorer", "trajectory_r2"]
 
@@ -66,51 +66,6 @@ def check_shapes(X: Any, predicted: Any, name: str) -> None:
             if not isinstance(X, list)
             else f"X and {name} must have the same number of trials of the same shapes"
         )
-
-
-class R2Sums:
-    """R^2 from sums over pieces of the data.
-
-    Parameters
-    ----------
-    n_neurons : int
-
-    Attributes
-    ----------
-    error : float
-        SSE.
-    """
-
-    def __init__(self, n_neurons: int) -> None:
-        self.error = 0.0
-        self._true = RunningMoments(n_neurons)
-
-    @property
-    def total(self) -> float:
-        """SST, about each neuron's mean."""
-        return float(self._true.scatter.sum())
-
-    def add(
-        self, true: np.ndarray, predicted: np.ndarray, where: np.ndarray | None
-    ) -> None:
-        """Take in arrays (n_trials, n_timepoints, n_neurons); None: all of them."""
-        error = true - predicted
-        if where is not None:
-            error = np.where(where, error, 0.0)
-        self.error += float((error**2).sum())
-        self._true.add(true, where)
-
-    def r2(self) -> float:
-        """`1 - SSE / SST`; where nothing varies 1 if predicted exactly, otherwise 0."""
-        return pooled_r2([self])
-
-
-def pooled_r2(parts: list[R2Sums]) -> float:
-    """R^2 of recordings of different neurons, errors and squares summed over them."""
-    error, total = sum(part.error for part in parts), sum(part.total for part in parts)
-    if total == 0:
-        return 1.0 if error == 0 else 0.0
-    return 1 - error / total
 
 
 class ForecastScorer:

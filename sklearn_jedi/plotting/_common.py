@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sklearn_jedi._optional import import_optional
+from sklearn_jedi._utils._optional import import_optional
 
 
 def import_pyplot() -> Any:

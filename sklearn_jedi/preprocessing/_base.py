@@ -13,9 +13,9 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils._set_output import _wrap_data_with_container
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_jedi._labelled_arrays import in_order, is_labelled, like
-from sklearn_jedi._trials import Block, Trials
-from sklearn_jedi._validation import Summary, check_trials, is_2d
+from sklearn_jedi._data._gate import Summary, check_trials, is_2d
+from sklearn_jedi._data._labelled_arrays import in_order, is_labelled, like
+from sklearn_jedi._data._trials import Block, Trials
 
 # Spikes per second that no neuron keeps up over a recording.
 _IMPLAUSIBLE_RATE = 1000

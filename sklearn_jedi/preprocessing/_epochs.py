@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
-from sklearn_jedi._parameters import check_real
-from sklearn_jedi._validation import check_trials, is_2d
+from sklearn_jedi._data._gate import check_trials, is_2d
+from sklearn_jedi._utils._checks import check_real
 
 __all__ = ["Epochs", "split_epochs"]
 

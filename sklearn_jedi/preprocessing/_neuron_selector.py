@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_jedi._parameters import check_real
-from sklearn_jedi._trials import Block, Trials
-from sklearn_jedi._validation import Summary
+from sklearn_jedi._data._gate import Summary
+from sklearn_jedi._data._trials import Block, Trials
+from sklearn_jedi._utils._checks import check_real
 from sklearn_jedi.preprocessing._base import (
     TrialStep,
     check_not_negative,

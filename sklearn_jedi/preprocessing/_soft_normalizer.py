@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_jedi._parameters import check_real
-from sklearn_jedi._trials import Block, Trials
-from sklearn_jedi._validation import Summary, check_trials
+from sklearn_jedi._data._gate import Summary, check_trials
+from sklearn_jedi._data._trials import Block, Trials
+from sklearn_jedi._utils._checks import check_real
 from sklearn_jedi.preprocessing._base import TrialStep, warn_of_rates
 
 __all__ = ["SoftNormalizer"]

@@ -7,9 +7,9 @@ import warnings
 import numpy as np
 from scipy.ndimage import convolve1d
 
-from sklearn_jedi._parameters import check_real
-from sklearn_jedi._trials import Block, Trials
-from sklearn_jedi._validation import Summary
+from sklearn_jedi._data._gate import Summary
+from sklearn_jedi._data._trials import Block, Trials
+from sklearn_jedi._utils._checks import check_real
 from sklearn_jedi.preprocessing._base import TrialStep
 
 __all__ = ["SpikeSmoother"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_jedi._progress import progress_to
+from sklearn_jedi._utils._progress import progress_to
 from sklearn_jedi.plotting import ReconstructionDisplay
 from sklearn_jedi.report._forecasts import LinearModel
 from sklearn_jedi.report._scores import MODELS, WIDTH, HeldOutScores

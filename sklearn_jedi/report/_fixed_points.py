@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from sklearn_jedi._progress import progress_to
+from sklearn_jedi._utils._progress import progress_to
 from sklearn_jedi.analysis import FixedPointAnalyzer
 from sklearn_jedi.plotting import FixedPointDisplay
-from sklearn_jedi.report._networks import Conditions, averaged, conditions
+from sklearn_jedi.report._conditions import Conditions, averaged, conditions
 from sklearn_jedi.report._section import Section, Table
 from sklearn_jedi.report._study import Study
 from sklearn_jedi.report._text import listed

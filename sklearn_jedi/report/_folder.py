@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_jedi._estimator import JEDIEstimator
+from sklearn_jedi._estimators._jedi import JEDIEstimator
 from sklearn_jedi.report._page import Part, page
 from sklearn_jedi.report._section import Section
 

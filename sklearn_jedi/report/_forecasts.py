@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_jedi._linear_state_space import LinearStateSpace
-from sklearn_jedi._threads import few_threads
+from sklearn_jedi._utils._threads import few_threads
+from sklearn_jedi.baselines._linear_state_space import LinearStateSpace
 from sklearn_jedi.report._study import Trials
 
 # of simulated attractors, 100 rounds changed R^2 of forecasts by at most 0.0022

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_jedi._progress import progress_to
+from sklearn_jedi._utils._progress import progress_to
 from sklearn_jedi.analysis import LyapunovAnalyzer
-from sklearn_jedi.report._networks import Conditions, conditions
+from sklearn_jedi.report._conditions import Conditions, conditions
 from sklearn_jedi.report._section import Section, Table
 from sklearn_jedi.report._study import Study
 

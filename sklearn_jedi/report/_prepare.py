@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sklearn_jedi._estimator import JEDIEstimator
-from sklearn_jedi._parameters import check_choice, check_integer
-from sklearn_jedi._validation import check_trials
+from sklearn_jedi._data._gate import check_trials
+from sklearn_jedi._estimators._jedi import JEDIEstimator
+from sklearn_jedi._utils._checks import check_choice, check_integer
 from sklearn_jedi.report._labels import labels_as_text
 from sklearn_jedi.report._study import Study, Trials
 from sklearn_jedi.report._text import counted

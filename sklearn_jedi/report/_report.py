@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from numpy.typing import ArrayLike
 
-from sklearn_jedi._estimator import JEDIEstimator
-from sklearn_jedi._optional import import_optional
+from sklearn_jedi._estimators._jedi import JEDIEstimator
+from sklearn_jedi._utils._optional import import_optional
 from sklearn_jedi.plotting._common import import_pyplot
 from sklearn_jedi.report._choice import ChoiceSection
 from sklearn_jedi.report._embeddings import EmbeddingSection

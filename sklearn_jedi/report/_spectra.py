@@ -9,7 +9,7 @@ from scipy.stats import kruskal
 
 from sklearn_jedi.analysis import SpectrumAnalyzer
 from sklearn_jedi.plotting._common import colour_groups
-from sklearn_jedi.report._networks import spread, visited_states
+from sklearn_jedi.report._conditions import spread, visited_states
 from sklearn_jedi.report._section import Section, Table
 from sklearn_jedi.report._study import Study
 

@@ -16,7 +16,7 @@ from sklearn.model_selection import (
     StratifiedShuffleSplit,
 )
 
-from sklearn_jedi._estimator import JEDIEstimator
+from sklearn_jedi._estimators._jedi import JEDIEstimator
 from sklearn_jedi.plotting._common import ordered_labels
 from sklearn_jedi.report._text import counted
 

@@ -1,0 +1,1 @@
+"""The gate: from what users hand over to trials that the engine reads."""

@@ -1,0 +1,333 @@
+"""The one gate for trials."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.utils import check_array
+from sklearn.utils.validation import validate_data
+
+from sklearn_jedi._data._labelled_arrays import in_order, neuron_names
+from sklearn_jedi._data._trials import Trials
+from sklearn_jedi._utils._streaming import RunningMoments
+
+_ARRAY_RULES: dict[str, Any] = {
+    "dtype": (np.float64, np.float32),
+    "allow_nd": True,
+    "ensure_all_finite": "allow-nan",
+}
+_LARGEST = 1e100
+
+
+class Summary(NamedTuple):
+    """What one pass over the trials tells.
+
+    Attributes
+    ----------
+    mean, sd : arrays of shape (n_neurons,)
+        Over trials and time, in data units; zero unless in `fit`.
+    first_whole : int array of shape (n_trials,)
+        First bin in which every neuron was recorded; -1 where there is none.
+    partial_bins : int
+        Bins in which some neurons were recorded and others were not.
+    counts : bool
+        True where every value is a non-negative integer.
+    """
+
+    mean: np.ndarray
+    sd: np.ndarray
+    first_whole: np.ndarray
+    partial_bins: int
+    counts: bool
+
+
+def check_trials(
+    estimator: Any,
+    X: Any,
+    *,
+    reset: bool,
+    conditions: ArrayLike | None = None,
+    name: str | None = None,
+) -> tuple[Trials, Summary]:
+    """Validate trials, reading them once in pieces.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Where ``reset``, gets `n_features_in_` (time points), `n_timepoints_in_` and
+        `n_neurons_in_`; otherwise the trials are held against them.
+    X : array-like of shape (n_trials, n_timepoints, n_neurons) or \
+            (n_trials, n_timepoints), or list of arrays (n_timepoints_i, n_neurons)
+        NaN where nothing was recorded; a trial ends with its last value. Float32 and
+        float64 are kept, other numbers become float64. A 2-D array is one neuron, with
+        a warning. Arrays on disk are read in pieces.
+    reset : bool
+        True in `fit`.
+    conditions : array-like of shape (n_trials,), default=None
+        Trials with the same label share an embedding.
+    name : str, default=None
+        What messages call the estimator; None: its class.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the trials cannot be used; the message says what was given and what to do.
+    """
+    name = name or type(estimator).__name__
+    if reset and hasattr(estimator, "neuron_names_in_"):
+        del estimator.neuron_names_in_
+    source, width = _source(estimator, X, reset, name)
+    n_neurons = np.shape(source[0])[-1]
+    if n_neurons < 1:
+        raise ValueError("X has no neurons: its last axis has length 0")
+    if not reset and n_neurons != estimator.n_neurons_in_:
+        raise ValueError(_other_neurons(name, source, estimator.n_neurons_in_))
+    longest = max(len(x) for x in source) if isinstance(source, list) else width
+    if longest < 2:
+        raise ValueError(
+            f"X has {longest} time point(s) a trial; {name} needs at least 2. The axes "
+            "are (trials, time points, neurons)"
+        )
+    if isinstance(source, list):
+        lengths = np.array([len(trial) for trial in source])
+        dtype = np.result_type(*{trial.dtype for trial in source})
+    else:
+        lengths = np.full(source.shape[0], width)
+        dtype = np.dtype(source.dtype)
+    dtype = dtype if dtype == np.float32 else np.dtype(np.float64)
+    batch_size = getattr(estimator, "batch_size", 32)
+    batch_size = batch_size if isinstance(batch_size, int) else 32
+    trials = Trials(source, lengths, n_neurons, dtype, max(1, batch_size))
+    lengths, summary = _scan(trials, name, reset)
+    trials = trials._replace(lengths=lengths)
+    if conditions is not None:
+        trials = trials.grouped(check_labels("conditions", conditions, len(trials)))
+    if reset:
+        differ = len(set(lengths)) > 1
+        estimator.n_timepoints_in_ = lengths if differ else int(lengths[0])
+        estimator.n_neurons_in_ = n_neurons
+    return trials, summary
+
+
+def _source(estimator: Any, X: Any, reset: bool, name: str) -> tuple[Any, int]:
+    """Trials as a 3-D array-like or a list of 2-D arrays, and the time points."""
+    if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1:
+        X = list(X)
+    if isinstance(X, np.ma.MaskedArray):
+        X = np.ma.filled(X.astype(np.result_type(X.dtype, np.float32)), np.nan)
+    if isinstance(X, (list, tuple)) and len(X) == 0:
+        raise ValueError("X has 0 sample(s): there are no trials in it")
+    if isinstance(X, (list, tuple)) and _is_list_of_trials(X):
+        _check_columns(estimator, X, reset)
+        source = [_trial(trial, i) for i, trial in enumerate(X)]
+        widths = sorted({trial.shape[1] for trial in source})
+        if len(widths) > 1:
+            raise ValueError(
+                f"trials disagree on the number of neurons: {widths}; select the same "
+                "units in all, and give NaN where one was not recorded"
+                + (
+                    ". All have the same number of rows: are the axes swapped? They "
+                    "are (time points, neurons)"
+                    if len({len(trial) for trial in source}) == 1
+                    else ""
+                )
+            )
+        longest = max(len(trial) for trial in source)
+        if reset:
+            estimator.n_features_in_ = longest
+            if hasattr(estimator, "feature_names_in_"):
+                del estimator.feature_names_in_
+        return source, longest
+    if _is_sliced_by_trial(X):
+        if X.shape[0] < 1:
+            raise ValueError(f"X has 0 sample(s) (trials): its shape is {X.shape}")
+        names, X = neuron_names(X), in_order(X)
+        if names is not None:
+            _check_names(estimator, {"X": names}, reset)
+        if reset:
+            validate_data(estimator, X, skip_check_array=True)
+        return X, X.shape[1]
+    n_dims = np.ndim(X) if hasattr(X, "shape") or isinstance(X, (list, tuple)) else 2
+    if reset or (n_dims == 2 and getattr(estimator, "n_neurons_in_", None) == 1):
+        least = 2 if reset else 1
+        X = validate_data(
+            estimator, X, reset=reset, ensure_min_features=least, **_ARRAY_RULES
+        )
+    else:
+        X = check_array(X, estimator=estimator, input_name="X", **_ARRAY_RULES)
+    if X.ndim == 2:
+        warnings.warn(
+            f"{name} reads a 2-D X of shape {X.shape} as "
+            f"{X.shape[0]} trials of {X.shape[1]} time points of one neuron. For "
+            "several neurons pass trials x time x neurons: an array, a list of (time x "
+            "neurons) arrays or DataFrames, or X[np.newaxis] for one trial.",
+            UserWarning,
+            stacklevel=4,
+        )
+        X = X[:, :, np.newaxis]
+    if X.ndim != 3:
+        raise ValueError(
+            f"X must have shape (n_trials, n_timepoints, n_neurons); got an array of "
+            f"{X.ndim} dimensions, {X.shape}"
+        )
+    return X, X.shape[1]
+
+
+def _is_sliced_by_trial(X: Any) -> bool:
+    """A 3-D array of real numbers, in memory or on disk, which need not be copied."""
+    shape, dtype = getattr(X, "shape", ()), getattr(X, "dtype", None)
+    return (
+        len(shape) == 3
+        and hasattr(X, "__getitem__")
+        and not hasattr(X, "toarray")
+        and getattr(dtype, "kind", "O") in "fiu"
+    )
+
+
+def _is_list_of_trials(X: Sequence) -> bool:
+    """Whether the items are 2-D arrays or frames, so that they may differ in length."""
+    return len(X) > 0 and any(
+        hasattr(trial, "shape") and len(trial.shape) == 2 for trial in X
+    )
+
+
+def _check_columns(estimator: Any, X: Sequence, reset: bool) -> None:
+    """Units of data frames are told by name: all trials need the same, in one order."""
+    named = {}
+    for number, trial in enumerate(X):
+        columns = list(getattr(trial, "columns", []))
+        if columns and all(isinstance(name, str) for name in columns):
+            named[f"trial {number}"] = columns
+    if named:
+        _check_names(estimator, named, reset)
+
+
+def _check_names(estimator: Any, named: dict[str, list], reset: bool) -> None:
+    """Hold the names of units against each other in `fit`, later against fit's."""
+    expected, since = next(iter(named.values())), "the first trial"
+    if not reset:
+        known = getattr(estimator, "neuron_names_in_", None)
+        if known is None:
+            return
+        expected, since = list(known), "fit"
+    for what, names in named.items():
+        if names != expected and len(names) == len(expected):
+            other = next(a for a, b in zip(names, expected, strict=True) if a != b)
+            raise ValueError(
+                f"the units of {what} are not those of {since}, or in another order "
+                f"(the first that differs: {other!r}); select the same units in the "
+                "same order"
+            )
+    if reset:
+        estimator.neuron_names_in_ = np.array(expected, dtype=object)
+
+
+def _trial(trial: Any, number: int) -> np.ndarray:
+    array = np.asarray(trial)
+    if array.ndim != 2:
+        raise ValueError(
+            f"trial {number} has shape {array.shape}; trials of a list must be (time "
+            "points x neurons) arrays"
+        )
+    if array.dtype.kind == "c":
+        raise ValueError(f"Complex data not supported: trial {number}")
+    if array.dtype == np.float32:
+        return array
+    return array if array.dtype.kind in "fiu" else array.astype(np.float64)
+
+
+def _other_neurons(name: str, source: Any, expected: int) -> str:
+    n_neurons, n_timepoints = source[0].shape[-1], source[0].shape[0]
+    return (
+        f"X has {n_neurons} neuron{'s' * (n_neurons != 1)}, but {name} was fitted on "
+        f"{expected}: select the same units in both"
+        + (
+            ". Axis 1 has that many entries: are the axes swapped? They are (trials, "
+            "time points, neurons)"
+            if n_timepoints == expected
+            else ""
+        )
+    )
+
+
+def _scan(trials: Trials, name: str, reset: bool) -> tuple[np.ndarray, Summary]:
+    """One pass: refuse what cannot be used, find where trials end, and sum up."""
+    moments = RunningMoments(trials.n_neurons)
+    lengths = np.empty(len(trials), dtype=int)
+    first_whole = np.zeros(len(trials), dtype=int)
+    partial, counts = 0, True
+    for block in trials.blocks():
+        values, recorded = block.values, block.recorded
+        largest = float(np.abs(values).max())
+        if not largest < _LARGEST:
+            raise ValueError(
+                f"Input X contains infinity or values whose squares overflow "
+                f"({largest:.3g}); mark missing bins as NaN, or give the activity in a "
+                "smaller unit"
+            )
+        if recorded is None:
+            ends = block.lengths
+        else:
+            some, whole = np.asarray(recorded.any(2)), block.bins
+            ends = np.where(some.any(1), some.shape[1] - some[:, ::-1].argmax(1), 0)
+            partial += int((some & ~whole).sum())
+            first_whole[block.numbers] = np.where(whole.any(1), whole.argmax(1), -1)
+        short = np.flatnonzero(ends < 2)
+        if len(short):
+            what = "NaN in every bin" if ends[short[0]] == 0 else "1 time point"
+            raise ValueError(
+                f"trial {block.numbers[short[0]]} has {what}; {name} needs at least 2 "
+                "time points in each trial: leave that trial out"
+            )
+        lengths[block.numbers] = ends
+        counts = counts and bool((values >= 0).all() and (values % 1 == 0).all())
+        if reset:
+            moments.add(values, recorded)
+    empty = np.flatnonzero(moments.count == 0)
+    if reset and len(empty):
+        raise ValueError(
+            f"neuron{'s' * (len(empty) > 1)} {', '.join(map(str, empty[:5]))} "
+            f"{'have' if len(empty) > 1 else 'has'} no finite value in any trial; "
+            "leave out what was never recorded"
+        )
+    sd = np.sqrt(moments.scatter / np.maximum(moments.count, 1))
+    return lengths, Summary(moments.mean, sd, first_whole, partial, counts)
+
+
+def check_labels(name: str, labels: ArrayLike, n_trials: int) -> np.ndarray:
+    """Numbers (n_trials,) of the groups that labels make, in order of appearance."""
+    array = np.asarray(labels, dtype=object)
+    if array.shape != (n_trials,):
+        raise ValueError(
+            f"{name} must have one label per trial, shape ({n_trials},); got "
+            f"{array.shape}"
+        )
+    missing = [label is None or label != label for label in array.tolist()]
+    if any(missing):
+        raise ValueError(
+            f"{name} contain None or NaN (trial {missing.index(True)}); give each "
+            "trial a label"
+        )
+    numbers: dict[Any, int] = {}
+    return np.array([numbers.setdefault(k, len(numbers)) for k in array.tolist()])
+
+
+def check_counts(summary: Summary, parameter: str, instead: str) -> None:
+    """Refuse what cannot be Poisson counts, and name the setting that takes it."""
+    if not summary.counts:
+        raise ValueError(
+            f'{parameter}="poisson" needs spike counts, whole numbers that are not '
+            "negative; X has others. For smoothed or square-rooted counts use "
+            f'{parameter}="{instead}"'
+        )
+
+
+def is_2d(X: Any) -> bool:
+    """Whether X was read as trials of one neuron."""
+    if isinstance(X, (list, tuple)):
+        return np.ndim(X[0]) == 1
+    return len(X.shape if hasattr(X, "shape") else np.asarray(X).shape) == 2

@@ -1,0 +1,278 @@
+"""Settings of the closed-form fit, chosen on held-out windows of training trials."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from sklearn_jedi._data._trials import Block, Trials
+from sklearn_jedi._engine import _bilinear_em, _moments
+from sklearn_jedi._engine._reduction import free_run, reduction, rest_path, split_state
+
+# Trials that settings are fitted to while they are compared, so that a regression has
+# about as many samples for its unknowns as the final one, and how many of these have
+# windows held out: enough to rank settings by; more would only cost time.
+_MAX_TRIALS = 96
+_SCORED_TRIALS = 24
+_EM_ITERATIONS = 10
+_GAINS = (1.0, 0.3)
+# From the least to the most bias in the weights.
+_WINDOWS = (1, 5, 15)
+_RIDGES = (1e-4, 1e-2, 1e-1, 1.0)
+_DIRECTIONS_PER_RANK = (4, 2, 1)
+_MIN_DIRECTIONS = 12
+# Where a regression has as many unknowns as samples, the least ridge is this.
+_RIDGE_WHEN_SATURATED = 0.1
+# A more biased setting has to lower the error by this share.
+_WORTH_BIAS = 0.1
+
+
+class Settings(NamedTuple):
+    """Settings of the closed-form fit.
+
+    Attributes
+    ----------
+    gain : float
+        Argument scale of the transfer function, in 1 / network units.
+    window : int
+        Steps over which the equation is averaged before regressing.
+    n_directions : int
+        Feature directions (M).
+    ridge : float
+        Prior precision of the weights, in units of the mean square of a feature.
+    score : float
+        Free-run R^2 on the held-out windows; NaN where nothing was chosen.
+    """
+
+    gain: float
+    window: int
+    n_directions: int
+    ridge: float
+    score: float = np.nan
+
+    def describe(self) -> str:
+        """One line about what was chosen."""
+        window = self.window or "auto"
+        ridge = "by evidence" if np.isnan(self.ridge) else f"{self.ridge:g}"
+        text = (
+            f"gain={self.gain:g}, window={window}, ridge={ridge}, "
+            f"{self.n_directions} feature directions"
+        )
+        if np.isnan(self.score):
+            return text
+        return f"{text} (R^2 on held-out windows {self.score:.3f})"
+
+
+def default_settings(
+    rank: int,
+    n_neurons: int,
+    *,
+    gain: float | str,
+    window: float | str,
+    ridge: float | str,
+) -> Settings:
+    """Settings of EM for noisy recordings; a window of 0 is still to be chosen."""
+    return Settings(
+        gain=1.0 if gain == "auto" else float(gain),
+        window=0 if window == "auto" else int(window),
+        n_directions=min(n_neurons, max(2 * rank, rank + 4)),
+        ridge=np.nan if ridge == "auto" else float(ridge),
+    )
+
+
+def held_out_windows(block: Block, every: int = 1) -> np.ndarray:
+    """Steps to hold out: a quarter of the trial in every `every`-th trial.
+
+    The windows lie in the second, third and last quarter in turn; steps to bins that
+    were not recorded are not among them.
+
+    Returns
+    -------
+    bool array of shape (n_trials, n_timepoints - 1)
+    """
+    held = np.zeros((len(block.numbers), block.values.shape[1] - 1), dtype=bool)
+    for row, number in enumerate(block.numbers):
+        if number % every == 0:
+            n_steps = block.lengths[row] - 1
+            length = max(1, n_steps // 4)
+            stop = n_steps - (2 - number // every % 3) * length
+            held[row, max(stop - length, 0) : max(stop, 0)] = True
+    return held & block.bins[:, 1:]
+
+
+def choose_settings(
+    trials: Trials,
+    rank: int,
+    embedding_dim: int,
+    nonlinearity: str,
+    alpha: float,
+    *,
+    gain: float | str,
+    window: int | str,
+    ridge: float | str,
+    full_rank: bool,
+) -> tuple[Settings, _moments.Basis]:
+    """Coordinate search: window, ridge, directions (then again), and gain.
+
+    The free run hardly tells apart settings that bias the weights by different
+    degrees: averaging, shrinking and fewer directions all make eigenvalues smaller. So
+    the search starts at the least biased setting, and leaves it only where that pays.
+
+    Parameters
+    ----------
+    trials : Trials
+        Training trials in network units.
+    gain, window, ridge : number or "auto"
+        A number is kept as it is.
+    full_rank : bool
+        Use every feature direction.
+
+    Returns
+    -------
+    settings : Settings
+    basis : Basis
+        Of all trials, at the chosen gain and number of directions.
+    """
+    n_neurons, n_steps = trials.n_neurons, trials.n_timepoints - 1
+    n_samples = max(int((trials.lengths - 1).sum()), 1)
+    directions = [
+        min(n_neurons, max(times * rank, _MIN_DIRECTIONS * times // 4, rank))
+        for times in _DIRECTIONS_PER_RANK
+    ]
+    n_directions = n_neurons if full_rank else directions[0]
+    unknowns = (embedding_dim + 1) * (n_directions + 1)
+    least = _RIDGE_WHEN_SATURATED * (unknowns / n_samples) ** 2
+    ridges = [max(least, _RIDGES[0]), *(r for r in _RIDGES[1:] if r > least)]
+    given = Settings(
+        gain=_GAINS[0] if gain == "auto" else float(gain),
+        window=_WINDOWS[0] if window == "auto" else int(window),
+        n_directions=n_directions,
+        ridge=ridges[0] if ridge == "auto" else float(ridge),
+    )
+
+    @functools.cache
+    def basis_at(gain: float) -> _moments.Basis:
+        return _moments.find_basis(
+            trials, nonlinearity, gain, alpha, rank, n_directions
+        )
+
+    if n_steps < 4:
+        return given, basis_at(given.gain)
+    block = trials.sample_block(_MAX_TRIALS)
+    search = _Search(block, embedding_dim, nonlinearity, alpha, basis_at)
+    windows = [w for w in _WINDOWS if w <= n_steps // 2]
+
+    def with_averaging(start: Settings) -> Settings:
+        if window == "auto":
+            start = search.best(start, "window", windows)
+        if ridge == "auto":
+            start = search.best(start, "ridge", ridges)
+        return start
+
+    best = with_averaging(search.scored(given))
+    if not full_rank:
+        fewer = search.best(best, "n_directions", directions)
+        # fewer unknowns need less of it
+        best = best if fewer is best else with_averaging(fewer)
+    if gain == "auto":
+        best = search.best(best, "gain", _GAINS)
+    if ridge == "auto" and not best.score > 0:
+        # rather hardly any weights than a free run that is worse than the mean
+        best = search.best(best, "ridge", [1e1, 1e3, 1e6])
+    return best, basis_at(best.gain).directions(best.n_directions)
+
+
+class _Search:
+    """Tries settings on one set of trials, remembering what it has seen."""
+
+    def __init__(
+        self,
+        block: Block,
+        embedding_dim: int,
+        nonlinearity: str,
+        alpha: float,
+        basis_at: Callable[[float], _moments.Basis],
+    ) -> None:
+        self.block = block
+        self.X = X = block.values
+        self.steps = block.steps
+        self.embedding_dim = embedding_dim
+        self.nonlinearity = nonlinearity
+        self.alpha = alpha
+        self.basis_at = basis_at
+        scored = np.linspace(0, len(X) - 1, min(len(X), _SCORED_TRIALS))
+        self.scored_rows = rows = scored.round().astype(int)
+        self.held = np.zeros(X[:, 1:, 0].shape, dtype=bool)
+        self.held[rows] = held_out_windows(block)[rows]
+        self.targets = X[:, 1:][self.held]
+        self.total = ((self.targets - self.targets.mean(0)) ** 2).sum()
+        self._reduced: dict[float, tuple] = {}
+        self._moments: dict[tuple[float, int], tuple] = {}
+
+    def best(self, start: Settings, name: str, values: Sequence[float]) -> Settings:
+        """The first of `start` and its variants that no later one betters clearly."""
+        best = start
+        for value in values:
+            if value == getattr(start, name):
+                continue
+            variant = self.scored(Settings(**{**start._asdict(), name: value}))
+            if 1 - variant.score < (1 - _WORTH_BIAS) * (1 - best.score):
+                best = variant
+        return best
+
+    def scored(self, settings: Settings) -> Settings:
+        """The settings with their free-run R^2 on the held-out windows."""
+        gain, window = settings.gain, settings.window
+        if gain not in self._reduced:
+            basis = self.basis_at(gain)
+            series = _moments.project(
+                self.X, basis, self.nonlinearity, gain, self.alpha
+            )
+            self._reduced[gain] = (basis, *series, *self._split_targets(basis))
+        basis, drives, features, targets, floor = self._reduced[gain]
+        if (gain, window) not in self._moments:
+            keep = self.steps & ~self.held
+            moments = _moments.trial_moments(drives, features, window, keep)
+            moments = moments.grouped(self.block)
+            inflation = 1.0
+            if moments.n_windows.any():
+                inflation = _bilinear_em.step_inflation(
+                    drives, features, window, self.steps
+                )
+            self._moments[gain, window] = moments, inflation
+        moments, inflation = self._moments[gain, window]
+        if not moments.n_windows.any():  # none without a gap is that long
+            return settings._replace(score=-np.inf)
+        moments = moments.directions(settings.n_directions)
+        model = _bilinear_em.fit_bilinear(
+            moments,
+            self.embedding_dim,
+            ridge=settings.ridge,
+            inflation=inflation,
+            max_iter=_EM_ITERATIONS,
+        )
+        rows = self.scored_rows
+        embeddings = _bilinear_em.posterior(moments, model)[0][self.block.group[rows]]
+        basis = basis.directions(settings.n_directions)
+        red = reduction(basis, self.alpha, self.nonlinearity, gain)
+        with np.errstate(over="ignore", invalid="ignore"):
+            path = free_run(
+                red, model.weights(embeddings), self.X[rows, 0], self.X.shape[1] - 1
+            )
+            error = floor + ((path[self.held[rows]] - targets) ** 2).sum()
+            score = 1 - error / self.total if self.total > 0 else 0.0
+        return settings._replace(score=score if np.isfinite(score) else -np.inf)
+
+    def _split_targets(self, basis: _moments.Basis) -> tuple[np.ndarray, float]:
+        """Held-out states within the span of `P`, and the error outside of it.
+
+        Outside, a free run decays in the same way whatever the weights.
+        """
+        red = reduction(basis, self.alpha, self.nonlinearity, 1.0)
+        rows = self.scored_rows
+        rest = rest_path(red, self.X[rows, 0], self.X.shape[1] - 1)[self.held[rows]]
+        within, outside = split_state(red, self.targets)
+        return within, ((outside - rest) ** 2).sum()

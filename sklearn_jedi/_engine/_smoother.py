@@ -1,0 +1,479 @@
+r"""States and embeddings inferred together from noisy recordings.
+
+The state of the network stays in the span of `P`: `x = P z + d`, and
+
+    z[t+1] = (1 - alpha) z[t] + alpha A(c)^T [Q^T phi(g x[t]) / g; 1] + noise,
+    y[t] = C [z[t]; 1] + noise   (or counts with expectation exp(C [z[t]; 1])),
+
+where `C` is `[P, d]` if the recorded neurons are the units of the network, with
+Gaussian priors on `z[0]` and `c`. The posterior mode of all states of a trial and
+of its embedding is found by Gauss and Newton's method, an iterated Kalman smoother
+[1]_, [2]_: the Hessian is block tridiagonal in the states, with a border for the
+embedding. The inverse Hessian at the mode is the posterior covariance (Laplace's
+approximation). Each group of trials converges by itself.
+
+References
+----------
+.. [1] Bell, "The iterated Kalman smoother as a Gauss-Newton method", SIAM Journal on
+   Optimization 4 (1994).
+.. [2] Paninski et al., "A new look at state-space models for neural data", Journal of
+   Computational Neuroscience 29 (2010).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.linalg import lapack
+
+from sklearn_jedi._data._trials import Block
+from sklearn_jedi._engine._banded import cholesky_factors
+from sklearn_jedi._engine._likelihoods import Readout
+from sklearn_jedi._engine._reduction import Reduction
+
+_MAX_HALVINGS = 12
+# Steps for which embeddings are held at a start, before starts are compared.
+_HELD = 6
+# In nats: what another start has to gain, for results not to hang on rounding.
+_WORTH = 1e-3
+# Of finite differences, in standard deviations of the embedding.
+_DIFFERENCE = 0.1
+
+
+class StateSpace(NamedTuple):
+    """Parameters of the model, in network units.
+
+    Attributes
+    ----------
+    red : Reduction
+        `P`, `Q`, and in `mean_out` the offset `d`.
+    map : BilinearModel or Hypernetwork
+        From embeddings to reduced weights.
+    step_cov : array of shape (rank, rank)
+        Covariance of the noise of one step.
+    first_mean, first_cov : arrays of shape (rank,), (rank, rank)
+        Prior of the state at the first time point.
+    loading : array of shape (n_neurons, rank + 1)
+        `C`: from `[z, 1]` to the activity of the recorded neurons.
+    readout : Readout
+    """
+
+    red: Reduction
+    map: Any
+    step_cov: np.ndarray
+    first_mean: np.ndarray
+    first_cov: np.ndarray
+    loading: np.ndarray
+    readout: Readout
+
+    def activity(self, z: np.ndarray) -> np.ndarray:
+        """Activity of the units of the network at states z."""
+        return z @ self.red.P.T + self.red.mean_out
+
+
+class Smoothed(NamedTuple):
+    """Laplace's approximation of the posterior of a block of trials.
+
+    Attributes
+    ----------
+    z : array of shape (n_trials, n_timepoints, rank)
+    c : array of shape (n_groups, embedding_dim)
+    cov : array of shape (n_groups, embedding_dim, embedding_dim)
+        Of the embeddings.
+    converged : bool array of shape (n_groups,)
+    log_evidence : array of shape (n_groups,)
+        Log likelihood, states and embeddings integrated out, up to a constant.
+    factors : list of n_trials arrays
+        Banded Cholesky factors of the Hessians with respect to the states.
+    response : array of shape (n_trials, n_timepoints * rank, embedding_dim)
+        The states move by `-response` where the embedding moves by one.
+    group : int array of shape (n_trials,)
+    """
+
+    z: np.ndarray
+    c: np.ndarray
+    cov: np.ndarray
+    converged: np.ndarray
+    log_evidence: np.ndarray
+    factors: list
+    response: np.ndarray
+    group: np.ndarray
+
+    def draws(
+        self,
+        block: Block,
+        n_pairs: int,
+        sessions: np.ndarray | None = None,
+        sessions_of_groups: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Antithetic pairs of draws from the posterior of states and embeddings.
+
+        The random numbers of a trial depend on its number and session alone.
+
+        Parameters
+        ----------
+        sessions, sessions_of_groups : int arrays of shape (n_trials,), (n_groups,)
+            None: all are of one.
+
+        Returns
+        -------
+        z : array of shape (2 * n_pairs, n_trials, n_timepoints, rank)
+        c : array of shape (2 * n_pairs, n_groups, embedding_dim)
+        """
+        n, T, rank = self.z.shape
+        d = self.c.shape[1]
+        if sessions is None or sessions_of_groups is None:
+            sessions = np.zeros(n, dtype=int)
+            sessions_of_groups = np.zeros(len(self.c), dtype=int)
+        groups = zip(block.labels, sessions_of_groups, strict=True)
+        root = np.linalg.cholesky(self.cov)
+        unit = np.stack([_normal(-1 - k, s, (n_pairs, d)) for k, s in groups], 1)
+        move_c = np.einsum("gij,pgj->pgi", root, unit)
+        move_z = np.empty((n_pairs, n, T * rank))
+        for i, factor in enumerate(self.factors):
+            white = np.zeros((T * rank, n_pairs))
+            own = slice(0, int(block.lengths[i]) * rank)
+            white[own] = _normal(block.numbers[i], sessions[i], white[own].shape)
+            free = lapack.dtbtrs(factor, white, uplo="L", trans="T")[0]
+            move_z[:, i] = free.T - move_c[:, self.group[i]] @ self.response[i].T
+        move_z = move_z.reshape(n_pairs, n, T, rank)
+        return (
+            np.concatenate([self.z + move_z, self.z - move_z]),
+            np.concatenate([self.c + move_c, self.c - move_c]),
+        )
+
+    def state_cov(self, at: np.ndarray) -> np.ndarray:
+        """Joint covariance (n_trials, rank + d, rank + d) of a state and the embedding.
+
+        Parameters
+        ----------
+        at : int array of shape (n_trials,)
+            The time point of each trial.
+        """
+        rank, d = self.z.shape[2], self.c.shape[1]
+        out = np.empty((len(self.z), rank + d, rank + d))
+        for i, factor in enumerate(self.factors):
+            rows = slice(at[i] * rank, (at[i] + 1) * rank)
+            unit = np.zeros((len(self.response[i]), rank))
+            unit[rows] = np.eye(rank)
+            own = lapack.dpbtrs(factor, unit, lower=1)[0][rows]
+            response, cov = self.response[i, rows], self.cov[self.group[i]]
+            out[i, :rank, :rank] = own + response @ cov @ response.T
+            out[i, :rank, rank:] = -response @ cov
+            out[i, rank:, :rank] = out[i, :rank, rank:].T
+            out[i, rank:, rank:] = cov
+        return out
+
+
+def smooth(
+    model: StateSpace,
+    block: Block,
+    z: np.ndarray | None = None,
+    c: np.ndarray | None = None,
+    *,
+    max_iter: int = 50,
+    n_held: int = 0,
+    tol: float = 1e-7,
+    marginal: bool = False,
+    terms: Any = None,
+) -> Smoothed:
+    """Posterior mode and covariance of the states and embeddings of a block.
+
+    Parameters
+    ----------
+    model : StateSpace
+    block : Block
+        Trials in network units (counts, where the readout is Poisson).
+    z : array of shape (n_trials, n_timepoints, rank), default=None
+        Where to start; None: the mean of the first states.
+    c : array of shape (n_groups, embedding_dim), default=None
+        Where to start; None: the prior's mean, zero.
+    max_iter : int
+        Gauss-Newton steps; a group that still moves then has not converged.
+    n_held : int
+        First steps in which the embeddings are held where they start.
+    tol : float
+        A group is done when a full step raises its log posterior by less.
+    marginal : bool
+        Move from the joint mode of states and embeddings towards the mode of the
+        embeddings' own posterior, the states integrated out, by one Newton step.
+    terms : GaussianTerms or the like, default=None
+        The log likelihood; None: that of the model's readout.
+    """
+    if terms is None:
+        terms = model.readout.terms(model.loading, block)
+    problem = _Problem(model, block, terms)
+    T, rank = block.values.shape[1], model.red.P.shape[1]
+    if z is None:
+        z = np.broadcast_to(model.first_mean, (len(block.numbers), T, rank))
+    if c is None:
+        c = np.zeros((block.n_groups, model.map.n_axes))
+    here = problem.at(z, c)
+    active = np.ones(block.n_groups, dtype=bool)
+    for n_iter in range(max_iter + 1):
+        held = n_iter < n_held
+        step = problem.newton_step(here, held=held)
+        active &= ~(step.gain < tol) | held
+        if n_iter == max_iter or not active.any():
+            break
+        size = active.astype(float)
+        short = active.copy()
+        for _ in range(_MAX_HALVINGS):
+            with np.errstate(over="ignore", invalid="ignore"):
+                tried = problem.at(
+                    here.z + size[block.group, None, None] * step.z,
+                    here.c + size[:, None] * step.c,
+                )
+            # a step that only rounding could tell from none counts as one
+            slack = 1e-12 * np.abs(here.cost)
+            short &= ~(tried.cost <= here.cost - 1e-4 * size * step.gain + slack)
+            if not short.any():
+                break
+            size[short] *= 0.5
+        else:
+            size[short] = 0.0
+            active &= ~short
+            tried = problem.at(
+                here.z + size[block.group, None, None] * step.z,
+                here.c + size[:, None] * step.c,
+            )
+        here = tried
+    if marginal and model.map.n_axes:
+        c = here.c + problem.marginal_shift(here, step)
+        moved = problem.along(here, step, c - here.c)
+        step = problem.newton_step(moved)
+        here = problem.at(moved.z + step.alone, c)
+    return Smoothed(
+        here.z,
+        here.c,
+        step.cov,
+        ~active,
+        problem.log_evidence(here, step),
+        step.factors,
+        step.response,
+        block.group,
+    )
+
+
+def smooth_from(
+    model: StateSpace, block: Block, starts: np.ndarray, *, marginal: bool = False
+) -> Smoothed:
+    """`smooth` from the one of several embeddings that has the most evidence.
+
+    Each group has its own; states find their way with the embeddings held.
+
+    Parameters
+    ----------
+    starts : array of shape (n_starts, embedding_dim)
+    """
+    if len(starts) == 1:
+        c = np.tile(starts[0], (block.n_groups, 1))
+        return smooth(model, block, c=c, marginal=marginal)
+    best: Smoothed | None = None
+    for start in starts:
+        c = np.tile(start, (block.n_groups, 1))
+        found = smooth(model, block, c=c, n_held=_HELD, max_iter=_HELD)
+        if best is None:
+            best = found
+            continue
+        better = found.log_evidence > best.log_evidence + _WORTH
+        best = best._replace(
+            z=np.where(better[block.group, None, None], found.z, best.z),
+            c=np.where(better[:, None], found.c, best.c),
+            log_evidence=np.where(better, found.log_evidence, best.log_evidence),
+        )
+    assert best is not None
+    return smooth(model, block, best.z, best.c, marginal=marginal)
+
+
+class _Point(NamedTuple):
+    """States and embeddings, and what the network makes of them."""
+
+    z: np.ndarray
+    c: np.ndarray
+    cost: np.ndarray
+    error: np.ndarray
+    first: np.ndarray
+    features: np.ndarray
+    slope: Callable[[], np.ndarray]
+    weights: np.ndarray
+    slopes: np.ndarray
+
+
+class _Step(NamedTuple):
+    """A Gauss-Newton step, that of the states alone, the Hessian; see `Smoothed`."""
+
+    gain: np.ndarray
+    z: np.ndarray
+    c: np.ndarray
+    alone: np.ndarray
+    cov: np.ndarray
+    factors: list
+    response: np.ndarray
+
+
+class _Hessian(NamedTuple):
+    """Blocks of the Hessian, and the derivatives of the step errors they come from."""
+
+    diagonal: np.ndarray
+    below: np.ndarray
+    state_t: np.ndarray
+    toward: np.ndarray
+
+
+class _Problem:
+    """Negative log posterior of a block, per group, and its Gauss-Newton steps."""
+
+    def __init__(self, model: StateSpace, block: Block, terms: Any) -> None:
+        self.model = model
+        self.block = block
+        # steps that end within the trial; states beyond it have no effect
+        self.live = block.within[:, 1:]
+        self.whiten = np.linalg.cholesky(np.linalg.inv(model.step_cov))
+        self.whiten_first = np.linalg.cholesky(np.linalg.inv(model.first_cov))
+        self.terms = terms
+
+    def at(self, z: np.ndarray, c: np.ndarray) -> _Point:
+        """The negative log posterior (n_groups,), up to a constant, and its parts."""
+        red, group = self.model.red, self.block.group
+        weights, slopes = self.model.map.weights_and_slopes(c)
+        activity, slope = red.activity(self.model.activity(z[:, :-1]))
+        features = np.ones((*activity.shape[:2], weights.shape[1]))
+        features[..., :-1] = activity @ red.Q / red.gain - red.feature_mean
+        drive = features @ weights[group] + red.mean_in
+        error = z[:, 1:] - (1 - red.alpha) * z[:, :-1] - red.alpha * drive
+        error = (error @ self.whiten) * self.live[..., None]
+        first = (z[:, 0] - self.model.first_mean) @ self.whiten_first
+        trial = self.terms.cost(z)
+        trial = trial + 0.5 * ((error**2).sum((1, 2)) + (first**2).sum(1))
+        cost = self.block.sum_groups(trial) + 0.5 * (c**2).sum(1)
+        return _Point(z, c, cost, error, first, features, slope, weights, slopes)
+
+    def along(self, at: _Point, step: _Step, move: np.ndarray) -> _Point:
+        """The point with embeddings moved, and states along with them."""
+        states = (step.response @ move[self.block.group][..., None])[..., 0]
+        return self.at(at.z - states.reshape(at.z.shape), at.c + move)
+
+    def marginal_shift(self, at: _Point, step: _Step) -> np.ndarray:
+        """From the joint mode towards the mode of the embeddings alone (n_groups, d).
+
+        Integrating the states out adds half the log determinant of their Hessian to the
+        negative log posterior. The shift is no longer than a standard deviation.
+        """
+        sd = np.sqrt(np.einsum("gjj->gj", step.cov))
+        slope = np.empty_like(at.c)
+        for j in range(slope.shape[1]):
+            move = np.zeros_like(at.c)
+            move[:, j] = _DIFFERENCE * sd[:, j]
+            up, down = (
+                self._log_det(self.along(at, step, sign * move)) for sign in (1, -1)
+            )
+            slope[:, j] = 0.5 * (up - down) / (2 * move[:, j])
+        shift = -(step.cov @ slope[..., None])[..., 0]
+        length = np.sqrt(-np.sum(slope * shift, 1))
+        return shift / np.maximum(length, 1.0)[:, None]
+
+    def log_evidence(self, at: _Point, step: _Step) -> np.ndarray:
+        """(n_groups,), by Laplace's approximation at the mode, up to a constant [3]_.
+
+        References
+        ----------
+        .. [3] MacKay, "Information theory, inference, and learning algorithms" (2003),
+           chapter 27.
+        """
+        trial = self.live.sum(1) * _log_det(self.whiten) + _log_det(self.whiten_first)
+        trial = trial - [np.log(factor[0]).sum() for factor in step.factors]
+        embeddings = 0.5 * np.linalg.slogdet(step.cov)[1]
+        return self.block.sum_groups(trial) + embeddings - at.cost
+
+    def _log_det(self, at: _Point) -> np.ndarray:
+        """Log determinant (n_groups,) of the Hessian with respect to the states."""
+        hessian = self._hessian(at)
+        factors = cholesky_factors(hessian.diagonal, hessian.below)
+        trial = np.array([2 * np.log(factor[0]).sum() for factor in factors])
+        return self.block.sum_groups(trial)
+
+    def _hessian(self, at: _Point) -> _Hessian:
+        """Of the states alone."""
+        group, red, P = self.block.group, self.model.red, self.model.red.P
+        n, T, rank = at.z.shape
+        live = self.live[..., None, None]
+        # whitened derivatives of the step errors by the state before, negative
+        inner = red.Q @ (at.weights[:, :-1] @ self.whiten)
+        inner = (inner[:, :, :, None] * P[:, None, :]).reshape(len(at.c), len(P), -1)
+        by_state = (at.slope() @ inner[group]).reshape(n, T - 1, rank, rank)
+        by_state = (red.alpha * by_state + (1 - red.alpha) * self.whiten.T) * live
+        state_t = np.swapaxes(by_state, 2, 3)
+        toward, curvature = self.terms.slopes(at.z)
+        diagonal = np.empty((n, T, rank, rank))
+        diagonal[:] = curvature
+        diagonal[:, 0] += self.whiten_first @ self.whiten_first.T
+        diagonal[:, 1:] += self.whiten @ self.whiten.T * live
+        diagonal[:, 1:] += np.eye(rank) * ~live  # states beyond the end: any number
+        diagonal[:, :-1] += state_t @ by_state
+        return _Hessian(diagonal, -self.whiten @ by_state, state_t, toward)
+
+    def newton_step(self, at: _Point, *, held: bool = False) -> _Step:
+        """Solve the normal equations: the states by band, the embeddings by border.
+
+        Where embeddings are held, the step is that of the states alone.
+        """
+        block, group, error = self.block, self.block.group, at.error
+        n, T, rank = at.z.shape
+        d = at.c.shape[1]
+        diagonal, below, state_t, toward = self._hessian(at)
+        moved = np.moveaxis(at.slopes @ self.whiten, 1, 3)  # (n_groups, K, rank, d)
+        moved = moved.reshape(len(at.c), moved.shape[1], rank * d)
+        by_embedding = (at.features @ moved[group]).reshape(n, T - 1, rank, d)
+        by_embedding *= self.model.red.alpha * self.live[..., None, None]
+        border = np.zeros((n, T, rank, d))
+        border[:, 1:] -= self.whiten @ by_embedding
+        border[:, :-1] += state_t @ by_embedding
+        side = border.reshape(n, T * rank, d)
+
+        toward[:, 0] -= at.first @ self.whiten_first.T
+        toward[:, 1:] -= error @ self.whiten.T
+        toward[:, :-1] += (state_t @ error[..., None])[..., 0]
+        toward = toward.reshape(n, T * rank)
+        flat = by_embedding.reshape(n, (T - 1) * rank, d)
+        flat_t = np.swapaxes(flat, 1, 2)
+        toward_c = (flat_t @ error.reshape(n, -1, 1))[..., 0]
+
+        factors = cholesky_factors(diagonal, below)
+        sides = np.concatenate([toward[..., None], side], 2)
+        solved = np.empty_like(sides)
+        for i, factor in enumerate(factors):
+            solved[i] = lapack.dpbtrs(factor, sides[i], lower=1)[0]
+        alone, response = solved[..., 0], solved[..., 1:]
+        side_t = np.swapaxes(side, 1, 2)
+        precision = block.sum_groups(flat_t @ flat - side_t @ response) + np.eye(d)
+        cov = np.linalg.inv(0.5 * (precision + np.swapaxes(precision, 1, 2)))
+        right = block.sum_groups(toward_c - (side_t @ alone[..., None])[..., 0]) - at.c
+        step_c = (cov @ right[..., None])[..., 0] * (not held)
+        step_z = alone - (response @ step_c[group][..., None])[..., 0]
+        along_c = block.sum_groups(toward_c) - at.c
+        gain = 0.5 * (
+            block.sum_groups((toward * step_z).sum(1)) + (along_c * step_c).sum(1)
+        )
+        return _Step(
+            gain,
+            step_z.reshape(n, T, rank),
+            step_c,
+            alone.reshape(n, T, rank),
+            cov,
+            factors,
+            response,
+        )
+
+
+def _log_det(root: np.ndarray) -> float:
+    """Log determinant of a triangular matrix of positive diagonal."""
+    return float(np.log(np.diag(root)).sum())
+
+
+def _normal(seed: int, stream: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Standard normal numbers that depend on seed (any integer) and stream alone."""
+    rng = np.random.default_rng([abs(seed), int(seed < 0), stream])
+    return rng.standard_normal(shape)

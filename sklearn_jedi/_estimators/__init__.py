@@ -1,0 +1,1 @@
+"""The two estimators: their parameters, `fit`, and what can be asked of them."""

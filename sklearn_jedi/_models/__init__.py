@@ -1,0 +1,1 @@
+"""Fitted models: what is inferred and predicted with them, and their files."""

@@ -1,0 +1,188 @@
+"""What fitted models share: from embeddings to networks, in the data's units."""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from sklearn_jedi._data._trials import Block, Trials
+from sklearn_jedi._data._units import Scaling
+from sklearn_jedi._engine import _bilinear_em, _moments
+from sklearn_jedi._engine._reduction import Reduction, free_run, reduction, rest_path
+from sklearn_jedi._engine._settings import Settings
+from sklearn_jedi._networks._low_rank_rnn import LowRankRNN
+
+if TYPE_CHECKING:
+    from sklearn_jedi._training._hypernetwork import Hypernetwork
+
+
+class Posterior(NamedTuple):
+    """What is inferred from a block of trials, in network units.
+
+    Attributes
+    ----------
+    mean : array of shape (n_groups, embedding_dim)
+    cov : array of shape (n_groups, embedding_dim, embedding_dim)
+    converged : bool array of shape (n_groups,)
+    first, last : arrays of shape (n_trials, n_neurons)
+        States where the trial begins, and at the last time point that is known.
+    since : int array of shape (n_trials,)
+        Steps from there to the end of the trial.
+    activity : callable
+        Returns the inferred activity (n_trials, n_timepoints, n_neurons).
+    last_cov : callable
+        Returns the joint covariance of the last state's coordinates and the embedding,
+        (n_trials, rank + embedding_dim, rank + embedding_dim).
+    """
+
+    mean: np.ndarray
+    cov: np.ndarray
+    converged: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+    since: np.ndarray
+    activity: Callable[[], np.ndarray]
+    last_cov: Callable[[], np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model(ABC):
+    """The part of a fitted model that does not depend on how it is observed; immutable.
+
+    Attributes
+    ----------
+    scaling : Scaling
+        Between data and network units.
+    settings : Settings
+        What was chosen or given.
+    basis : Basis
+        Subspaces of the weights, shared by all trials.
+    bilinear : BilinearModel
+        EM's affine map.
+    nonlinearity : str
+    tau, dt : float
+        In seconds.
+    step_cov : array of shape (rank, rank)
+        Covariance of the noise of one step, of the coordinates within the span of `P`.
+    hypernetwork : Hypernetwork or None
+        Where training changed the network; in float64, on the CPU.
+    """
+
+    scaling: Scaling
+    settings: Settings
+    basis: _moments.Basis
+    bilinear: _bilinear_em.BilinearModel
+    nonlinearity: str
+    tau: float
+    dt: float
+    step_cov: np.ndarray
+    hypernetwork: Hypernetwork | None = None
+
+    @property
+    def alpha(self) -> float:
+        return self.dt / self.tau
+
+    @property
+    def reduction(self) -> Reduction:
+        return reduction(self.basis, self.alpha, self.nonlinearity, self.settings.gain)
+
+    def weights(self, embeddings: np.ndarray) -> np.ndarray:
+        """Reduced weights (n, K, rank) of embeddings (n, d)."""
+        return (self.hypernetwork or self.bilinear).weights(embeddings)
+
+    @abstractmethod
+    def infer(self, block: Block) -> Posterior:
+        """Posterior of the embeddings, and states, of a block of trials."""
+
+    @abstractmethod
+    def prepare(self, trials: Trials, first_whole: np.ndarray) -> Trials:
+        """Trials as `infer` takes them."""
+
+    def expected(self, x: np.ndarray) -> np.ndarray:
+        """Expected recording, in data units, of activity in network units."""
+        return self.scaling.to_data(x)
+
+    def recording_std(self, expected: np.ndarray, variance: np.ndarray) -> np.ndarray:
+        """Standard deviation of recordings, in data units.
+
+        Parameters
+        ----------
+        expected : array of shape (n_trials, n_timepoints, n_neurons)
+            In data units.
+        variance : array of the same shape
+            Of the activity, in squared network units.
+        """
+        return np.sqrt(variance) * self.scaling.scale
+
+    @abstractmethod
+    def noise_variance(self) -> np.ndarray:
+        """As `JEDIEstimator.noise_variance_`: (n_neurons,), in squared data units."""
+
+    @property
+    def output(self) -> np.ndarray:
+        """From coordinates of the state to recorded neurons (n_neurons, rank)."""
+        return self.basis.P
+
+    @property
+    def rest_variance(self) -> np.ndarray:
+        """Step noise (n_neurons,) outside the span of `P`, in squared network units."""
+        return np.zeros(len(self.output))
+
+    def run(
+        self,
+        embeddings: np.ndarray,
+        states: np.ndarray,
+        n_steps: int,
+        noise: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Activity (n, n_steps, n_neurons) after states (n, n_neurons), network units.
+
+        Parameters
+        ----------
+        noise : array of shape (n, n_steps, rank), default=None
+            Added to the coordinates at each step.
+        """
+        red = self.reduction
+        path = free_run(red, self.weights(embeddings), states, n_steps, noise)
+        return path @ red.P.T + rest_path(red, states, n_steps)
+
+    def networks(self, embeddings: np.ndarray) -> LowRankRNN:
+        """The networks of embeddings, in the units of the recorded neurons.
+
+        With `r = offset + scale x` the equation keeps its form: `U` is multiplied and
+        `V` divided by `scale`, so that the eigenvalues of `J` stay.
+        """
+        basis, scaling = self.basis, self.scaling
+        weights = self.weights(np.asarray(embeddings, dtype=np.float64))
+        slopes, bias = weights[:, :-1], weights[:, -1]
+        bias = bias - np.einsum("k,nkr->nr", basis.feature_mean @ basis.Q, slopes)
+        bias = basis.drive_mean + bias @ basis.P.T
+        U = basis.P * scaling.scale[:, None]
+        return LowRankRNN(
+            np.broadcast_to(U, (len(weights), *U.shape)),
+            (basis.Q / scaling.scale[:, None]) @ slopes,
+            scaling.to_data(bias),
+            self.tau,
+            self.dt,
+            self.nonlinearity,
+            gain=self.settings.gain / scaling.scale,
+            offset=scaling.offset,
+        )
+
+
+def warn_of_failures(failed: int, n_groups: int) -> None:
+    """Say how many embeddings did not converge."""
+    if failed:
+        warnings.warn(
+            f"{failed} of {n_groups} embeddings (of a trial, or trials that share it) "
+            "did not converge; the best found are returned. Activity that the model "
+            "explains poorly, or chaotic dynamics, can cause this",
+            ConvergenceWarning,
+            stacklevel=4,
+        )

@@ -1,0 +1,1 @@
+"""Rate networks as plain arrays: low-rank, latent, transfer functions, the step."""

@@ -1,0 +1,1 @@
+"""Torch: the hypernetwork, and training by gradient."""

@@ -1,0 +1,1 @@
+"""Progress, optional imports, threads, parameter checks, sums of data in pieces."""

@@ -1,0 +1,139 @@
+"""Means, sums of squares and scores of data that come in pieces."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import xlogy
+
+_LEAST_RATE = 1e-9
+
+
+class RunningMoments:
+    """Count, mean and scatter of each neuron, merged piece by piece [1]_.
+
+    Parameters
+    ----------
+    n_neurons : int
+
+    Attributes
+    ----------
+    count, mean, scatter : arrays of shape (n_neurons,)
+        Values, their mean, and their summed squares about it.
+
+    References
+    ----------
+    .. [1] Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for
+       computing sample variances", COMPSTAT (1982).
+    """
+
+    def __init__(self, n_neurons: int) -> None:
+        self.count = np.zeros(n_neurons)
+        self.mean = np.zeros(n_neurons)
+        self.scatter = np.zeros(n_neurons)
+
+    def add(self, values: np.ndarray, where: np.ndarray | None) -> None:
+        """Take in values (n_trials, n_timepoints, n_neurons); None: all of them."""
+        if where is None:
+            here: np.ndarray | int = values.shape[0] * values.shape[1]
+            mean = values.mean((0, 1))
+            centred = values - mean
+        else:
+            here = where.sum((0, 1))
+            mean = np.where(where, values, 0.0).sum((0, 1)) / np.maximum(here, 1)
+            centred = np.where(where, values - mean, 0.0)
+        both, shift = np.maximum(self.count + here, 1), mean - self.mean
+        self.scatter += np.einsum("ntk,ntk->k", centred, centred)
+        self.scatter += shift**2 * self.count * here / both
+        self.mean += shift * here / both
+        self.count += here
+
+
+class R2Sums:
+    """R^2 from sums over pieces of the data.
+
+    Parameters
+    ----------
+    n_neurons : int
+
+    Attributes
+    ----------
+    error : float
+        SSE.
+    """
+
+    def __init__(self, n_neurons: int) -> None:
+        self.error = 0.0
+        self._true = RunningMoments(n_neurons)
+
+    @property
+    def total(self) -> float:
+        """SST, about each neuron's mean."""
+        return float(self._true.scatter.sum())
+
+    def add(
+        self, true: np.ndarray, predicted: np.ndarray, where: np.ndarray | None
+    ) -> None:
+        """Take in arrays (n_trials, n_timepoints, n_neurons); None: all of them."""
+        error = true - predicted
+        if where is not None:
+            error = np.where(where, error, 0.0)
+        self.error += float((error**2).sum())
+        self._true.add(true, where)
+
+    def r2(self) -> float:
+        """`1 - SSE / SST`; where nothing varies 1 if predicted exactly, otherwise 0."""
+        return pooled_r2([self])
+
+
+def pooled_r2(parts: list[R2Sums]) -> float:
+    """R^2 of recordings of different neurons, errors and squares summed over them."""
+    error, total = sum(part.error for part in parts), sum(part.total for part in parts)
+    if total == 0:
+        return 1.0 if error == 0 else 0.0
+    return 1 - error / total
+
+
+class BitsSums:
+    """Poisson log likelihoods from sums over pieces of the data.
+
+    Parameters
+    ----------
+    n_neurons : int
+    """
+
+    def __init__(self, n_neurons: int) -> None:
+        self._log_likelihood = np.zeros(n_neurons)
+        self._spikes = np.zeros(n_neurons)
+        self._bins = np.zeros(n_neurons)
+
+    def add(
+        self, true: np.ndarray, predicted: np.ndarray, where: np.ndarray | None
+    ) -> None:
+        """Take in arrays (n_trials, n_timepoints, n_neurons); None: all of them."""
+        if where is None:
+            where = np.ones(true.shape, dtype=bool)
+        counts = np.where(where, true, 0.0)
+        rates = np.maximum(np.where(where, predicted, 1.0), _LEAST_RATE)
+        terms = np.where(where, counts * np.log(rates) - rates, 0.0)
+        self._log_likelihood += terms.sum((0, 1))
+        self._spikes += counts.sum((0, 1))
+        self._bins += where.sum((0, 1))
+
+    @property
+    def n_spikes(self) -> float:
+        return float(self._spikes.sum())
+
+    @property
+    def gain(self) -> float:
+        """Log likelihood, beyond that of each neuron's mean rate, in nats."""
+        mean = self._spikes / np.maximum(self._bins, 1)
+        null = xlogy(self._spikes, mean) - self._spikes
+        return float((self._log_likelihood - null).sum())
+
+
+def pooled_bits(parts: list[BitsSums]) -> float:
+    """Bits per spike over recordings of different neurons."""
+    n_spikes = sum(part.n_spikes for part in parts)
+    if n_spikes == 0:
+        return 0.0
+    return sum(part.gain for part in parts) / (n_spikes * float(np.log(2)))

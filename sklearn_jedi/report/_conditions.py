@@ -1,0 +1,113 @@
+"""The network of each condition, and where its activity was."""
+
+from __future__ import annotations
+
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+
+from sklearn_jedi._estimators._jedi import JEDIEstimator
+from sklearn_jedi._networks._low_rank_rnn import LowRankRNN
+from sklearn_jedi.report._study import Study, Trials
+
+
+class Conditions(NamedTuple):
+    """Conditions, each with its network.
+
+    Attributes
+    ----------
+    names : list of str
+    networks : LowRankRNN
+        One for each.
+    states : list of lists of arrays of shape (n_timepoints_i, n_neurons)
+        Of the trials of each, in the networks' units.
+    """
+
+    names: list[str]
+    networks: LowRankRNN
+    states: list[Trials]
+
+    def sampled(self, n_states: int) -> np.ndarray:
+        """Visited states (n_conditions, n_states, n_neurons), spread evenly."""
+        return np.stack([spread(np.concatenate(of), n_states) for of in self.states])
+
+    def runs(self, condition: int, n_trials: int) -> np.ndarray:
+        """Some trials, cut to the shortest of them (n, n_timepoints, n_neurons)."""
+        trials = self.states[condition]
+        chosen = np.linspace(0, len(trials) - 1, min(n_trials, len(trials))).round()
+        some = [trials[int(trial)] for trial in chosen]
+        shortest = min(len(states) for states in some)
+        return np.stack([states[:shortest] for states in some])
+
+
+def conditions(study: Study) -> Conditions:
+    """The conditions of a study, each with one network; fitted once.
+
+    With labels, the trials of a condition share an embedding in a fit of its own, whose
+    axes are no more than conditions can tell apart: averages of embeddings of single
+    trials need not be the embedding of anything. Without, there is one condition of all
+    trials, and the network of their mean embedding.
+    """
+    if study.of_conditions is None:
+        if study.labels is None:
+            study.of_conditions = averaged(study)
+        else:
+            study.of_conditions = _shared(study)
+    return study.of_conditions
+
+
+def averaged(study: Study) -> Conditions:
+    """Conditions with the networks of the mean embeddings of their trials."""
+    assert study.model is not None
+    assert study.embeddings is not None
+    states = visited_states(study)
+    of = study.conditions
+    means = np.stack([study.embeddings[trials].mean(0) for _, trials in of])
+    return Conditions(
+        [name for name, _ in of],
+        study.model.dynamics(means),
+        [[states[trial] for trial in trials] for _, trials in of],
+    )
+
+
+def _shared(study: Study) -> Conditions:
+    assert study.rank is not None
+    assert study.embedding_dim is not None
+    assert study.labels is not None
+    labels = study.labels[study.train]
+    # a condition of held-out trials alone has no network
+    of = [name for name, _ in study.conditions if name in labels]
+    dim = min(study.embedding_dim, max(1, len(of) - 1))
+    train = study.take(study.train)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the first fit has said it
+        model = study.estimator(study.rank, dim).fit(train, conditions=labels)
+    states = _states(model, train, labels)
+    rows = [np.flatnonzero(labels == name) for name in of]
+    return Conditions(
+        of,
+        model.dynamics(model.embeddings_[[of_one[0] for of_one in rows]]),
+        [[states[row] for row in of_one] for of_one in rows],
+    )
+
+
+def visited_states(study: Study) -> Trials:
+    """Where the networks were in each trial, in their units, gaps filled in."""
+    if study.states is None:
+        assert study.model is not None
+        study.states = _states(study.model, study.X, None)
+    return study.states
+
+
+def _states(model: JEDIEstimator, X: Trials, labels: np.ndarray | None) -> Trials:
+    smooth = model.smooth(X, conditions=labels)
+    if model.observation_ == "poisson":  # networks are of log expected counts
+        smooth = [np.log(np.maximum(x, 1e-12)) for x in smooth]
+    # with "state" there is nothing before the first whole bin
+    return [x[np.isfinite(x).all(1)] for x in smooth]
+
+
+def spread(states: np.ndarray, n_states: int) -> np.ndarray:
+    """So many rows of (n, n_neurons), evenly spaced; repeated where there are fewer."""
+    return states[np.linspace(0, len(states) - 1, n_states).round().astype(int)]
