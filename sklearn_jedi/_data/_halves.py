@@ -1,0 +1,36 @@
+"""Forecasting the second part of trials from the first, the same for every model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+Forecast = Callable[[list[np.ndarray], int], Sequence[np.ndarray] | np.ndarray]
+
+
+def second_halves(
+    forecast: Forecast, X: Sequence[np.ndarray], n_given: int | None = None
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """What was recorded later in each trial, and what is forecast of it.
+
+    Parameters
+    ----------
+    forecast : callable
+        ``forecast(first, n_steps)`` continues first parts, a list of arrays, by
+        `n_steps` time points or more, each an array of shape (n_steps, n_neurons).
+    X : sequence of arrays of shape (n_timepoints_i, n_neurons)
+        Whole trials.
+    n_given : int, default=None
+        Time points that the forecast may see; None: half of each trial, and at least 2.
+
+    Returns
+    -------
+    later, predicted : lists of arrays of shape (n_timepoints_i - n_given, n_neurons)
+        Of no time points where a trial has no more than were given.
+    """
+    given = [max(2, len(trial) // 2) if n_given is None else n_given for trial in X]
+    first = [trial[:n] for trial, n in zip(X, given, strict=True)]
+    later = [trial[n:] for trial, n in zip(X, given, strict=True)]
+    runs = forecast(first, max(1, *(len(part) for part in later), 1))
+    return later, [run[: len(part)] for run, part in zip(runs, later, strict=True)]
