@@ -9,7 +9,7 @@ import numpy as np
 # What is taken where neither the user nor the data say, in seconds.
 _USUAL_DT = 0.01
 _USUAL_TAU = 0.1
-# Time constants shorter than this many time steps are stretched by "auto", or warned of.
+# In time steps: the shortest time constant of "auto", and that which draws no warning.
 _AUTO_STEPS = 5
 _FEWEST_STEPS = 3
 # Time steps that differ by a larger share are not the same.
