@@ -2,217 +2,362 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted
 
-_LEAST_NOISE = 1e-6
+from sklearn_jedi._data._gate import check_trials, is_2d
+from sklearn_jedi._data._labelled_arrays import ahead_of, like
+from sklearn_jedi._data._trials import Block, Trials
+from sklearn_jedi._utils._checks import check_integer, check_real
+from sklearn_jedi._utils._progress import show_progress
+from sklearn_jedi._utils._streaming import R2Sums
+from sklearn_jedi._utils._threads import few_threads
+from sklearn_jedi.baselines import _kalman
+from sklearn_jedi.baselines._kalman import Recording, System
+
+# "auto": time points of the kernel, and its share of the shortest trial.
+_START_SD = 4.0
+_START_SHARE = 1 / 8
 
 
-class LinearStateSpace:
-    r"""Linear-Gaussian state-space model, fitted by EM [1]_.
+class LinearStateSpace(BaseEstimator):
+    r"""Linear-Gaussian state-space model of trials: one linear system for all of them.
 
-    .. math:: z_{t+1} = A z_t + b + q_t, \quad y_t = C z_t + d + r_t,
+    .. math:: z_{t+1} = A z_t + b + q_t, \quad x_t = C z_t + d + r_t,
 
-    all trials with the same parameters, the noise of the recordings independent
-    between neurons. EM starts from principal components of smoothed trials.
+    where `x` are recordings, `z` a few latent states, `q` and `r` Gaussian noise, that
+    of the recordings independent between neurons. All trials share the parameters,
+    which are fitted by EM [1]_ with Kalman's filter and the smoother of Rauch, Tung and
+    Striebel [2]_. EM starts from principal components of smoothed trials.
+
+    It is what a model of nonlinear dynamics, or of dynamics that differ between trials,
+    should be compared with. `forecast` and `score` mean the same as in `JEDIEstimator`.
 
     Parameters
     ----------
-    n_states : int
+    n_states : int, default=8
+        Number of latent states; no more than neurons are used.
     n_iter : int, default=100
         Rounds of EM.
-    start_sd : float, default=4.0
+    start_sd : float or "auto", default="auto"
         Standard deviation, in time points, of the kernel that smooths the trials that
-        EM starts from.
+        EM starts from. "auto" is 4, but no more than an eighth of the shortest trial.
+    verbose : int, default=0
+        1 prints the progress of EM.
+
+    Attributes
+    ----------
+    transition_ : array of shape (n_states, n_states)
+        `A`. Its eigenvalues are those of one time step: an oscillation of frequency `f`
+        has the angle `2 pi f dt`.
+    drift_ : array of shape (n_states,)
+        `b`.
+    loading_ : array of shape (n_neurons, n_states)
+        `C`, in data units.
+    offset_ : array of shape (n_neurons,)
+        `d`, in data units.
+    step_cov_ : array of shape (n_states, n_states)
+        Covariance of `q`, the noise of a step.
+    noise_variance_ : array of shape (n_neurons,)
+        Variance of `r`, the noise of the recordings, in squared data units.
+    first_mean_, first_cov_ : arrays of shape (n_states,) and (n_states, n_states)
+        Mean and covariance of the states in which trials begin.
+    log_likelihood_ : float
+        `log_likelihood` of the training trials after the last round.
+    n_iter_ : int
+        Rounds of EM.
+    n_features_in_ : int
+        Time points of X, or of the longest trial of a list.
+    n_timepoints_in_ : int or array of shape (n_trials,)
+        Time points a trial; where trials differ, of each.
+    n_neurons_in_ : int
+        Number of neurons.
+    neuron_names_in_ : array of shape (n_neurons,)
+        Names of the neurons, where X has them.
 
     References
     ----------
     .. [1] Shumway and Stoffer, "An approach to time series smoothing and forecasting
        using the EM algorithm", Journal of Time Series Analysis 3 (1982).
+    .. [2] Rauch, Tung and Striebel, "Maximum likelihood estimates of linear dynamic
+       systems", AIAA Journal 3 (1965).
+
+    Examples
+    --------
+    >>> from sklearn_jedi.baselines import LinearStateSpace
+    >>> from sklearn_jedi.datasets import make_rotation_family
+    >>> X, frequency, _ = make_rotation_family(8, n_neurons=30, random_state=0)
+    >>> slowest = X[frequency == 0]
+    >>> linear = LinearStateSpace(2, n_iter=20).fit(slowest[:4])
+    >>> linear.forecast(slowest[4:, :50], 50).shape
+    (4, 50, 30)
+    >>> linear.score(slowest[4:]) > 0.9
+    True
     """
 
-    def __init__(self, n_states: int, n_iter: int = 100, start_sd: float = 4.0) -> None:
+    transition_: np.ndarray
+
+    def __init__(
+        self,
+        n_states: int = 8,
+        *,
+        n_iter: int = 100,
+        start_sd: float | str = "auto",
+        verbose: int = 0,
+    ) -> None:
         self.n_states = n_states
         self.n_iter = n_iter
         self.start_sd = start_sd
+        self.verbose = verbose
 
-    def fit(self, X: np.ndarray) -> LinearStateSpace:
-        """Fit to trials (n_trials, n_timepoints, n_neurons), NaN where missing."""
-        missing = np.isnan(X).all((0, 1))
-        if missing.any():
-            raise ValueError(
-                f"neuron {int(missing.argmax())} has no value in any trial"
-            )
-        gaps = _Gaps(X)
-        self._start(X)
-        for _ in range(self.n_iter):
-            self._maximise(X, gaps, *self._smooth(X, gaps))
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = True
+        return tags
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "transition_")
+
+    def fit(
+        self, X: ArrayLike | Sequence[np.ndarray], y: object = None
+    ) -> LinearStateSpace:
+        """Fit the model to trials.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_trials, n_timepoints, n_neurons) or \
+                (n_trials, n_timepoints), or list of arrays (n_timepoints_i, n_neurons)
+            Firing rates, square roots of counts or any activity; at least 2 time points
+            a trial. NaN where nothing was recorded: a trial ends with its last value. A
+            2-D array is read as one neuron, with a warning. All trials are held in
+            memory.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self
+        """
+        if hasattr(self, "transition_"):
+            del self.transition_  # a refit that fails must not leave an old model
+        check_integer("n_states", self.n_states, 1)
+        check_integer("n_iter", self.n_iter, 1)
+        check_real("start_sd", self.start_sd, auto=True)
+        trials = check_trials(self, X, reset=True)[0]
+        start_sd = (
+            min(_START_SD, _START_SHARE * int(trials.lengths.min()))
+            if isinstance(self.start_sd, str)
+            else self.start_sd
+        )
+        recording = _recording(_read(trials))
+        with few_threads(trials.n_neurons):
+            n_states = min(self.n_states, trials.n_neurons)
+            system = _kalman.start(recording, n_states, start_sd)
+            for done in range(1, self.n_iter + 1):
+                states, across = _kalman.smoothed(system, recording)
+                system = _kalman.maximised(recording, states, across)
+                if self.verbose:
+                    noise = f"mean noise variance {system.R.mean():.3g}"
+                    show_progress("EM round", done, self.n_iter, noise)
+            self.log_likelihood_ = _kalman.log_likelihood(system, recording)
+        self.n_iter_ = self.n_iter
+        self.transition_, self.drift_ = system.A, system.b
+        self.loading_, self.offset_ = system.C, system.d
+        self.step_cov_, self.noise_variance_ = system.Q, system.R
+        self.first_mean_, self.first_cov_ = system.first_mean, system.first_cov
         return self
 
-    def smooth(self, X: np.ndarray) -> np.ndarray:
-        """Activity, the shape of X, from whole trials; NaN in X is filled in."""
-        return self._activity(self._smooth(X, _Gaps(X))[0])
+    def smooth(
+        self, X: ArrayLike | Sequence[np.ndarray]
+    ) -> np.ndarray | list[np.ndarray]:
+        """Expected recordings at the states inferred from the whole trial.
 
-    def free_run(self, X: np.ndarray) -> np.ndarray:
-        """Run from the smoothed first state, without noise; the shape of X."""
-        return self._run(self._smooth(X, _Gaps(X))[0][:, 0], X.shape[1])
+        Noise is removed, and gaps and neurons that were not recorded are filled in.
 
-    def forecast(self, X: np.ndarray, n_steps: int) -> np.ndarray:
-        """Run on from the filtered last state (n_trials, n_steps, n_neurons)."""
-        return self._run(self._filter(X, _Gaps(X))[0][:, -1], n_steps + 1)[:, 1:]
+        Parameters
+        ----------
+        X : array-like of shape (n_trials, n_timepoints, n_neurons) or list of \
+                arrays of shape (n_timepoints_i, n_neurons)
 
-    def _activity(self, z: np.ndarray) -> np.ndarray:
-        return z @ self.C.T + self.d
+        Returns
+        -------
+        array of the shape of X, or list of arrays, or DataArray where X is one
+            NaN after a trial's end.
+        """
+        trials, system = self._trials(X), self._system
+        with few_threads(trials.n_neurons):
+            states = _kalman.smoothed(system, _recording(_read(trials)))[0]
+            return _in_the_form_of(X, trials, system.activity(states.means))
 
-    def _run(self, z: np.ndarray, n_timepoints: int) -> np.ndarray:
-        path = [z]
-        for _ in range(n_timepoints - 1):
-            path.append(path[-1] @ self.A.T + self.b)
-        return self._activity(np.stack(path, 1))
+    def reconstruct(
+        self, X: ArrayLike | Sequence[np.ndarray]
+    ) -> np.ndarray | list[np.ndarray]:
+        """Run from the first state, inferred from the whole trial, without noise.
 
-    def _start(self, X: np.ndarray) -> None:
-        k, n_neurons = self.n_states, X.shape[2]
-        self.d = np.nanmean(X, (0, 1))
-        X = np.where(np.isnan(X), self.d, X)
-        smooth = gaussian_filter1d(X - self.d, self.start_sd, axis=1, mode="nearest")
-        flat = smooth.reshape(-1, n_neurons)
-        self.C = np.linalg.eigh(flat.T @ flat)[1][:, ::-1][:, :k]
-        z = smooth @ self.C
-        self.R = np.maximum(((X - self.d - smooth) ** 2).mean((0, 1)), 1e-4)
-        before, after = _with_ones(z[:, :-1]), z[:, 1:].reshape(-1, k)
-        map_ = np.linalg.lstsq(before, after, rcond=None)[0]
-        self.A, self.b = map_[:k].T, map_[k]
-        error = after - before @ map_
-        self.Q = error.T @ error / len(error) + 1e-6 * np.eye(k)
-        self.first_mean = z[:, 0].mean(0)
-        self.first_cov = np.cov(z[:, 0].T, bias=True).reshape(k, k) + 1e-3 * np.eye(k)
+        Parameters
+        ----------
+        X : array-like of shape (n_trials, n_timepoints, n_neurons) or list of \
+                arrays of shape (n_timepoints_i, n_neurons)
 
-    def _filter(self, X: np.ndarray, gaps: _Gaps) -> tuple[np.ndarray, ...]:
-        """Means (n, T, k) of filtered and predicted states, covariances of patterns."""
-        (n, T, _), k = X.shape, self.n_states
-        weighted = self.C / self.R[:, None]
-        toward = np.where(np.isnan(X), 0.0, X - self.d) @ weighted
-        outer = (self.C[:, :, None] * weighted[:, None]).reshape(-1, k * k)
-        information = (gaps.recorded @ outer).reshape(-1, T, k, k)
-        means, covs = np.empty((n, T, k)), np.empty_like(information)
-        predicted_means, predicted_covs = np.empty_like(means), np.empty_like(covs)
-        mean, cov = np.tile(self.first_mean, (n, 1)), self.first_cov[None]
-        for t in range(T):
-            if t:
-                mean, cov = mean @ self.A.T + self.b, self.A @ cov @ self.A.T + self.Q
-            predicted_means[:, t], predicted_covs[:, t] = mean, cov
-            precision = np.linalg.inv(predicted_covs[:, t])
-            cov = np.linalg.inv(precision + information[:, t])
-            cov = (cov + np.swapaxes(cov, 1, 2)) / 2
-            toward_t = gaps.times(mean, precision) + toward[:, t]
-            mean = gaps.times(toward_t, cov)
-            means[:, t], covs[:, t] = mean, cov
-        return means, covs, predicted_means, predicted_covs
+        Returns
+        -------
+        array of the shape of X, or list of arrays, or DataArray where X is one
+            Expected recordings, also where X has gaps; NaN after a trial's end.
+        """
+        trials = self._trials(X)
+        with few_threads(trials.n_neurons):
+            return _in_the_form_of(X, trials, self._free_runs(_read(trials)))
 
-    def _smooth(
-        self, X: np.ndarray, gaps: _Gaps
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Means, covariances, and covariances of each state with the one before it."""
-        means, covs, predicted_means, predicted_covs = self._filter(X, gaps)
-        across = np.empty_like(covs[:, 1:])
-        for t in range(X.shape[1] - 2, -1, -1):
-            back_t = np.linalg.solve(predicted_covs[:, t + 1], self.A @ covs[:, t])
-            means[:, t] += gaps.times(
-                means[:, t + 1] - predicted_means[:, t + 1], back_t
-            )
-            change = covs[:, t + 1] - predicted_covs[:, t + 1]
-            covs[:, t] += np.swapaxes(back_t, 1, 2) @ change @ back_t
-            across[:, t] = covs[:, t + 1] @ back_t
-        return means, covs, across
-
-    def _maximise(
+    def forecast(
         self,
-        X: np.ndarray,
-        gaps: _Gaps,
-        means: np.ndarray,
-        covs: np.ndarray,
-        across: np.ndarray,
-    ) -> None:
-        (n, T, _), k = X.shape, self.n_states
-        self._read_out(X, gaps, means, covs)
-        covs, across = gaps.total(covs), gaps.total(across)
+        X: ArrayLike | Sequence[np.ndarray],
+        n_steps: int,
+        *,
+        return_std: bool = False,
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        """Continue trials: infer the last state from what is given, then run on.
 
-        before, after = _with_ones(means[:, :-1]), means[:, 1:].reshape(-1, k)
-        gram, cross = before.T @ before, before.T @ after
-        gram[:k, :k] += covs[:-1].sum(0)
-        cross[:k] += across.sum(0).T
-        map_ = np.linalg.solve(gram, cross)
-        self.A, self.b = map_[:k].T, map_[k]
-        Q = after.T @ after + covs[1:].sum(0) - cross.T @ map_
-        self.Q = (Q + Q.T) / (2 * n * (T - 1)) + 1e-9 * np.eye(k)
-        self.first_mean = means[:, 0].mean(0)
-        scatter = np.cov(means[:, 0].T, bias=True).reshape(k, k)
-        self.first_cov = covs[0] / n + scatter
+        Parameters
+        ----------
+        X : array-like of shape (n_trials, n_timepoints, n_neurons) or list of \
+                arrays of shape (n_timepoints_i, n_neurons)
+            The beginnings of trials, at least 2 time points. A trial ends with its last
+            value: the forecast begins after it, NaN at the end or not.
+        n_steps : int
+            Time points to add.
+        return_std : bool, default=False
+            Return predictive standard deviations, too.
 
-    def _read_out(
-        self, X: np.ndarray, gaps: _Gaps, means: np.ndarray, covs: np.ndarray
-    ) -> None:
-        """Readout and noise of each neuron, from the bins in which it was recorded."""
-        n_neurons, k = X.shape[2], self.n_states
-        recorded = ~np.isnan(X)
-        states = _with_ones(means)
-        flat = np.where(recorded, X, 0.0).reshape(-1, n_neurons)
-        cross = states.T @ flat
-        if recorded.all():
-            gram = (states.T @ states)[None]
-        else:
-            second = (states[:, :, None] * states[:, None]).reshape(len(flat), -1)
-            gram = recorded.reshape(-1, n_neurons).T.astype(float) @ second
-            gram = gram.reshape(n_neurons, k + 1, k + 1)
-        gram[:, :k, :k] += gaps.total_of_neurons(covs)[: len(gram)]
-        readout = np.linalg.solve(gram, cross.T[:, :, None])[:, :, 0]
-        self.C, self.d = readout[:, :k], readout[:, k]
-        # the expected squared error is x'x - x'E[z] C at the optimum
-        error = (flat**2).sum(0) - (cross.T * readout).sum(1)
-        self.R = np.maximum(error / recorded.sum((0, 1)), _LEAST_NOISE)
+        Returns
+        -------
+        mean : array of shape (n_trials, n_steps, n_neurons)
+            Expected recordings at the new time points; 2-D where X is. Of a DataArray
+            one, whose times go on from those of X.
+        std : array of the same shape
+            Only with `return_std`: standard deviations of recordings there, from the
+            uncertainty of the last state, the noise of each step and that of the
+            recordings. In data units.
+        """
+        trials, system = self._trials(X), self._system
+        check_integer("n_steps", n_steps, 1)
+        with few_threads(trials.n_neurons):
+            recording = _recording(_read(trials))
+            states = _kalman.filtered(system, recording)[0]
+            last = trials.lengths - 1
+            z = states.means[np.arange(len(trials)), last]
+            mean = system.activity(system.run(z, n_steps + 1)[:, 1:])
+            if not return_std:
+                return _ahead(X, trials, mean)
+            cov = states.covs[recording.pattern, last]
+            std = np.empty_like(mean)
+            for step in range(n_steps):
+                cov = system.next_cov(cov)
+                variance = ((system.C @ cov) * system.C).sum(-1) + system.R
+                std[:, step] = np.sqrt(variance)
+        return _ahead(X, trials, mean), _ahead(X, trials, std)
 
+    def score(self, X: ArrayLike | Sequence[np.ndarray], y: object = None) -> float:
+        """R^2 of the free runs of `reconstruct`.
 
-class _Gaps:
-    """Patterns of what was recorded; trials of one share their covariances.
+        `1 - SSE / SST`, pooled over trials, time and neurons, SST about each neuron's
+        mean over these trials. Bins that are missing do not count. What is scored are
+        recordings: with noise no model reaches 1.
 
-    Parameters
-    ----------
-    X : array of shape (n_trials, n_timepoints, n_neurons)
+        Parameters
+        ----------
+        X : array-like of shape (n_trials, n_timepoints, n_neurons) or list of \
+                arrays of shape (n_timepoints_i, n_neurons)
+        y : None
+            Ignored.
 
-    Attributes
-    ----------
-    recorded : bool array of shape (n_patterns, n_timepoints, n_neurons)
-    """
+        Returns
+        -------
+        float
+        """
+        trials = self._trials(X)
+        sums = R2Sums(trials.n_neurons)
+        block = _read(trials)
+        with few_threads(trials.n_neurons):
+            sums.add(block.values, self._free_runs(block), block.recorded)
+        return sums.r2()
 
-    def __init__(self, X: np.ndarray) -> None:
-        recorded = ~np.isnan(X)
-        numbers: dict[bytes, int] = {}
-        self._pattern = np.array(
-            [numbers.setdefault(one.tobytes(), len(numbers)) for one in recorded]
+    def log_likelihood(self, X: ArrayLike | Sequence[np.ndarray]) -> float:
+        """Log likelihood of trials, each by itself, summed over them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_trials, n_timepoints, n_neurons) or list of \
+                arrays of shape (n_timepoints_i, n_neurons)
+
+        Returns
+        -------
+        float
+            In nats: the logarithm of the density of all recorded values.
+        """
+        trials = self._trials(X)
+        with few_threads(trials.n_neurons):
+            return _kalman.log_likelihood(self._system, _recording(_read(trials)))
+
+    # ------------------------------------------------------------------------- helpers
+
+    @property
+    def _system(self) -> System:
+        return System(
+            A=self.transition_,
+            b=self.drift_,
+            C=self.loading_,
+            d=self.offset_,
+            Q=self.step_cov_,
+            R=self.noise_variance_,
+            first_mean=self.first_mean_,
+            first_cov=self.first_cov_,
         )
-        firsts = np.unique(self._pattern, return_index=True)[1]
-        self.recorded = recorded[firsts]
-        self._counts = np.bincount(self._pattern).astype(float)
 
-    def times(self, vectors: np.ndarray, matrices: np.ndarray) -> np.ndarray:
-        """Rows (n, k) times the matrices of their patterns."""
-        if len(matrices) == 1:
-            return vectors @ matrices[0]
-        return (vectors[:, None] @ matrices[self._pattern])[:, 0]
+    def _trials(self, X: ArrayLike | Sequence[np.ndarray]) -> Trials:
+        check_is_fitted(self)
+        return check_trials(self, X, reset=False)[0]
 
-    def total(self, covs: np.ndarray) -> np.ndarray:
-        """Sum (T, k, k) over trials of covariances of patterns."""
-        return np.einsum("p,ptkl->tkl", self._counts, covs)
-
-    def total_of_neurons(self, covs: np.ndarray) -> np.ndarray:
-        """Sums (n_neurons, k, k) over the bins in which each neuron was recorded."""
-        n_patterns, T, k, _ = covs.shape
-        weighted = self._counts[:, None] * covs.reshape(n_patterns, -1)
-        bins = self.recorded.reshape(n_patterns * T, -1).astype(float)
-        return (bins.T @ weighted.reshape(n_patterns * T, -1)).reshape(-1, k, k)
+    def _free_runs(self, block: Block) -> np.ndarray:
+        """Expected recordings of runs from the smoothed first state."""
+        states = _kalman.smoothed(self._system, _recording(block))[0]
+        run = self._system.run(states.means[:, 0], block.values.shape[1])
+        return self._system.activity(run)
 
 
-def _with_ones(z: np.ndarray) -> np.ndarray:
-    """States of all trials, one below the other, and a column of ones."""
-    flat = z.reshape(-1, z.shape[2])
-    return np.hstack([flat, np.ones((len(flat), 1))])
+def _read(trials: Trials) -> Block:
+    """All trials, in their order."""
+    return trials.read(np.arange(len(trials)))
+
+
+def _recording(block: Block) -> Recording:
+    return Recording(block.values, block.recorded)
+
+
+def _in_the_form_of(
+    X: ArrayLike | Sequence[np.ndarray], trials: Trials, activity: np.ndarray
+) -> np.ndarray | list[np.ndarray]:
+    """Activity (n_trials, n_timepoints, n_neurons) as X is, NaN after a trial's end."""
+    out: np.ndarray | list[np.ndarray]
+    if isinstance(trials.source, list):
+        out = [np.full(trial.shape, np.nan, trials.dtype) for trial in trials.source]
+    else:
+        out = np.full(trials.source.shape, np.nan, trials.dtype)
+    for trial, values, length in zip(out, activity, trials.lengths, strict=True):
+        trial[:length] = values[:length]
+    if isinstance(out, list):
+        return out
+    return out[..., 0] if is_2d(X) else like(X, out)
+
+
+def _ahead(
+    X: ArrayLike | Sequence[np.ndarray], trials: Trials, values: np.ndarray
+) -> np.ndarray:
+    """Values at the time points after those of X, labelled as X is."""
+    values = values.astype(trials.dtype, copy=False)
+    return values[..., 0] if is_2d(X) else ahead_of(X, values)
