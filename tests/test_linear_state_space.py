@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import xarray as xr
 from scipy.linalg import block_diag
 from scipy.stats import multivariate_normal
 from sklearn.base import clone
@@ -220,6 +219,7 @@ def test_list_array_and_padded_array_are_the_same_trials(spirals, fitted):
 
 
 def test_labelled_arrays_come_back_labelled(spirals, fitted):
+    xr = pytest.importorskip("xarray", reason="needs xarray (extra io)")
     X = xr.DataArray(
         spirals[0][:4].transpose(2, 0, 1),
         dims=("neuron", "trial", "time"),
