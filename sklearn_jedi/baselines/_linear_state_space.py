@@ -89,15 +89,17 @@ class LinearStateSpace(BaseEstimator):
 
     Examples
     --------
+    >>> import numpy as np
     >>> from sklearn_jedi.baselines import LinearStateSpace
     >>> from sklearn_jedi.datasets import make_rotation_family
-    >>> X, frequency, _ = make_rotation_family(8, n_neurons=30, random_state=0)
-    >>> slowest = X[frequency == 0]
-    >>> linear = LinearStateSpace(2, n_iter=20).fit(slowest[:4])
-    >>> linear.forecast(slowest[4:, :50], 50).shape
+    >>> X, y, _ = make_rotation_family(8, n_neurons=30, random_state=0)
+    >>> slow = X[y == 0]  # rotations of 1 Hz, in steps of 0.01 s
+    >>> linear = LinearStateSpace(2, n_iter=20).fit(slow[:4])
+    >>> linear.forecast(slow[4:, :50], 50).shape
     (4, 50, 30)
-    >>> linear.score(slowest[4:]) > 0.9
-    True
+    >>> turn = np.angle(np.linalg.eigvals(linear.transition_)).max()
+    >>> round(turn / (2 * np.pi * 0.01), 1)
+    0.9
     """
 
     transition_: np.ndarray
@@ -143,6 +145,7 @@ class LinearStateSpace(BaseEstimator):
         Returns
         -------
         self
+            Fitted.
         """
         if hasattr(self, "transition_"):
             del self.transition_  # a refit that fails must not leave an old model
@@ -184,6 +187,7 @@ class LinearStateSpace(BaseEstimator):
         ----------
         X : array-like of shape (n_trials, n_timepoints, n_neurons) or list of \
                 arrays of shape (n_timepoints_i, n_neurons)
+            Trials of the neurons that `fit` had, of any lengths, NaN where missing.
 
         Returns
         -------
@@ -204,6 +208,7 @@ class LinearStateSpace(BaseEstimator):
         ----------
         X : array-like of shape (n_trials, n_timepoints, n_neurons) or list of \
                 arrays of shape (n_timepoints_i, n_neurons)
+            Trials of the neurons that `fit` had, of any lengths, NaN where missing.
 
         Returns
         -------
@@ -273,12 +278,14 @@ class LinearStateSpace(BaseEstimator):
         ----------
         X : array-like of shape (n_trials, n_timepoints, n_neurons) or list of \
                 arrays of shape (n_timepoints_i, n_neurons)
+            Trials of the neurons that `fit` had, of any lengths, NaN where missing.
         y : None
             Ignored.
 
         Returns
         -------
         float
+            1 for a perfect prediction, 0 for each neuron's mean.
         """
         trials = self._trials(X)
         sums = R2Sums(trials.n_neurons)
@@ -294,6 +301,7 @@ class LinearStateSpace(BaseEstimator):
         ----------
         X : array-like of shape (n_trials, n_timepoints, n_neurons) or list of \
                 arrays of shape (n_timepoints_i, n_neurons)
+            Trials of the neurons that `fit` had, of any lengths, NaN where missing.
 
         Returns
         -------
