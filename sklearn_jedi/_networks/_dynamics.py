@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Self
+from collections.abc import Callable
+from typing import Self, SupportsIndex
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
-from sklearn_jedi._networks._nonlinearities import Nonlinearity, get_nonlinearity
+from sklearn_jedi._networks._equation import Equation
+from sklearn_jedi._networks._nonlinearities import Nonlinearity
+from sklearn_jedi._utils._types import RandomState
 
 __all__ = ["Dynamics", "as_batch", "per_unit", "sorted_eigenvalues"]
 
@@ -17,21 +20,30 @@ __all__ = ["Dynamics", "as_batch", "per_unit", "sorted_eigenvalues"]
 class Dynamics(ABC):
     r"""A batch of networks, each of which relaxes towards what its units drive.
 
-    The base of `LowRankRNN` and `LatentDynamics`. A state `x` moves by
-    `x[t+1] = x[t] + (dt / tau) (F(x[t]) - x[t])`, where `F` is an affine function of
-    the activity `phi` of the units, which alone is nonlinear. Subclasses call
-    `_set_transfer` and define what is abstract here. Analyzers ask no more of dynamics
-    than the public names of this class, and their reduction in
-    `sklearn_jedi.analysis._reduced.ReducedDynamics`, which a further subclass has to
-    join.
+    The base of `LowRankRNN` and `LatentDynamics`. A state `x` obeys `Equation` with the
+    drive `F(x)`, an affine function of the activity `phi` of the units, which alone is
+    nonlinear. Subclasses call `_set_equation` and define what is abstract here.
+    Analyzers use the public names of this class, and the reduction of its subclasses in
+    `sklearn_jedi.analysis._reduced.ReducedDynamics`; a new subclass needs one there.
 
     Attributes
     ----------
     state_axis : str
         What the last axis of states holds.
+    equation : Equation
+        How states move. Its parts are also attributes of their own: `tau`, `dt`,
+        `transfer` and `gain`, an array of shape (n_units,).
+    nonlinearity : str or Nonlinearity
+        The transfer function as it was given.
     """
 
     state_axis: str
+    equation: Equation
+    nonlinearity: str | Nonlinearity
+    tau: float
+    dt: float
+    transfer: Nonlinearity
+    gain: np.ndarray
 
     # ------------------------------------------------------ what subclasses define
 
@@ -56,12 +68,12 @@ class Dynamics(ABC):
         """`V` (n_networks, n_units, rank), of the activity that enters `F`."""
 
     @abstractmethod
-    def _select(self, index: Any) -> Self:
-        """The networks at a slice, mask or list of indices."""
+    def _select(self, rows: slice | np.ndarray) -> Self:
+        """The networks at a slice, or at an array of indices."""
 
     @abstractmethod
-    def _arguments(self, states: np.ndarray) -> np.ndarray:
-        """Arguments of `f`, of shape (..., n_units)."""
+    def _unit_states(self, states: np.ndarray) -> np.ndarray:
+        """States of the units (..., n_units), whose activity is `equation.phi`."""
 
     @abstractmethod
     def _spread(self, kappa: np.ndarray) -> np.ndarray:
@@ -71,7 +83,7 @@ class Dynamics(ABC):
     def _drive_jacobian(self, slopes: np.ndarray) -> np.ndarray:
         """Derivative of `F` at slopes of shape (n_networks, n_states, n_units)."""
 
-    def _set_transfer(
+    def _set_equation(
         self,
         tau: float,
         dt: float,
@@ -82,34 +94,32 @@ class Dynamics(ABC):
         """Check and keep the time step and the transfer function."""
         if not 0 < dt <= tau < np.inf:
             raise ValueError(f"0 < dt <= tau is needed; got dt={dt} s and tau={tau} s")
-        self.tau = float(tau)
-        self.dt = float(dt)
-        self.nonlinearity = nonlinearity
-        self.transfer = (
-            nonlinearity
-            if isinstance(nonlinearity, Nonlinearity)
-            else get_nonlinearity(nonlinearity)
-        )
         self.gain = per_unit("gain", gain, n_units)
         if not (self.gain > 0).all():
             raise ValueError("gain must be positive everywhere")
+        self.nonlinearity = nonlinearity
+        self.equation = Equation.of(float(tau), float(dt), nonlinearity, self.gain)
+        self.tau, self.dt, self.transfer, _ = self.equation
 
     # ------------------------------------------------------------ as a container
 
     def __len__(self) -> int:
         return self.n_networks
 
-    def __getitem__(self, index: Any) -> Self:
+    def __getitem__(self, index: SupportsIndex | slice | ArrayLike) -> Self:
         """Select networks by an integer, slice, mask or array of indices."""
         if isinstance(index, tuple):  # scikit-learn indexes with (rows, ...)
             index = index[0]
+        if isinstance(index, slice):
+            return self._select(index)
         if isinstance(index, (int, np.integer)):
             if not -len(self) <= index < len(self):
                 raise IndexError(
                     f"network {index} was asked for; there are {len(self)}"
                 )
-            index = [index]
-        return self._select(index)
+            index = [int(index)]
+        rows = np.asarray(index)
+        return self._select(rows if rows.size else rows.astype(int))
 
     # -------------------------------------------------------------- the dynamics
 
@@ -125,8 +135,7 @@ class Dynamics(ABC):
         -------
         array of shape (..., n_units)
         """
-        x = self._arguments(np.asarray(states, dtype=float))
-        return self.transfer.value(np, x) / self.gain
+        return self.equation.phi(self._unit_states(np.asarray(states, dtype=float)))
 
     def phi_slope(self, states: ArrayLike) -> np.ndarray:
         """Slope of the transfer function of each unit (no unit).
@@ -140,8 +149,9 @@ class Dynamics(ABC):
         -------
         array of shape (..., n_units)
         """
-        x = self._arguments(np.asarray(states, dtype=float))
-        return self.transfer.slope(np, x, self.transfer.value(np, x))
+        units = self._unit_states(np.asarray(states, dtype=float))
+        _, slope = self.equation.activity(units)
+        return slope()
 
     def vector_field(self, states: ArrayLike) -> np.ndarray:
         """Time derivative of the flow, in units of the states per second.
@@ -158,7 +168,7 @@ class Dynamics(ABC):
         array of the shape of states (2-D where they were 1-D)
         """
         x, restore = self._as_states(states)
-        return restore(self._drive(x) - x) / self.tau
+        return restore(self.equation.velocity(x, self._drive(x)))
 
     def speed(self, states: ArrayLike) -> np.ndarray:
         """Length of the vector field, precise also where it is nearly zero.
@@ -177,7 +187,8 @@ class Dynamics(ABC):
         # rounding per unit
         weights = np.ascontiguousarray(np.swapaxes(self._input_vectors, 1, 2))
         kappa = (self.phi(x)[:, :, None] * weights[:, None]).sum(-1)
-        return restore(np.linalg.norm(self._spread(kappa) - x, axis=-1)) / self.tau
+        velocity = self.equation.velocity(x, self._spread(kappa))
+        return restore(np.linalg.norm(velocity, axis=-1))
 
     def step(self, states: ArrayLike) -> np.ndarray:
         """One Euler step of `dt`.
@@ -192,8 +203,7 @@ class Dynamics(ABC):
         array of the shape of states (2-D where they were 1-D)
         """
         x, restore = self._as_states(states)
-        alpha = self.dt / self.tau
-        return restore((1 - alpha) * x + alpha * self._drive(x))
+        return restore(self.equation.step(x, self._drive(x)))
 
     def jacobian(self, states: ArrayLike, *, time: str = "map") -> np.ndarray:
         """Derivative of the map or of the flow at given states.
@@ -213,13 +223,8 @@ class Dynamics(ABC):
         if time not in ("map", "flow"):
             raise ValueError(f'time must be "map" or "flow"; got {time!r}')
         x, restore = self._as_states(states)
-        jac = self._drive_jacobian(self.phi_slope(x))
-        eye = np.eye(self.state_dim)
-        if time == "map":
-            jac = eye + (self.dt / self.tau) * (jac - eye)
-        else:
-            jac = (jac - eye) / self.tau
-        return restore(jac)
+        of_drive = self._drive_jacobian(self.phi_slope(x))
+        return restore(self.equation.linearised(of_drive, time))
 
     def simulate(
         self,
@@ -228,7 +233,7 @@ class Dynamics(ABC):
         *,
         inputs: ArrayLike | None = None,
         noise: float = 0.0,
-        random_state: Any = None,
+        random_state: RandomState = None,
     ) -> np.ndarray:
         """Run the networks by Euler steps of `dt`.
 
@@ -257,15 +262,14 @@ class Dynamics(ABC):
         if n_timepoints < 1:
             raise ValueError(f"n_timepoints must be at least 1; got {n_timepoints}")
         states, restore = self._as_states(initial_states)
-        alpha = self.dt / self.tau
-        drive = None
+        added = None
         if inputs is not None:
-            drive = np.asarray(inputs, dtype=float)
-            if drive.ndim == 3 and np.ndim(initial_states) < 3:
-                drive = drive[:, None]
+            added = np.asarray(inputs, dtype=float)
+            if added.ndim == 3 and np.ndim(initial_states) < 3:
+                added = added[:, None]
             want = (*states.shape[:2], n_timepoints - 1, self.state_dim)
             try:
-                drive = np.broadcast_to(drive, want)
+                added = np.broadcast_to(added, want)
             except ValueError:
                 raise ValueError(
                     f"inputs of shape {np.shape(inputs)} do not broadcast to {want}"
@@ -274,10 +278,10 @@ class Dynamics(ABC):
         trajectory = np.empty((*states.shape[:2], n_timepoints, self.state_dim))
         trajectory[:, :, 0] = states
         for t in range(1, n_timepoints):
-            target = self._drive(states)
-            if drive is not None:
-                target = target + drive[:, :, t - 1]
-            states = (1 - alpha) * states + alpha * target
+            drive = self._drive(states)
+            if added is not None:
+                drive = drive + added[:, :, t - 1]
+            states = self.equation.step(states, drive)
             if rng is not None:
                 states = states + noise * rng.standard_normal(states.shape)
             trajectory[:, :, t] = states
@@ -287,7 +291,9 @@ class Dynamics(ABC):
         """`F` at states of shape (n_networks, n_states, state_dim)."""
         return self._spread(self.phi(states) @ self._input_vectors)
 
-    def _as_states(self, states: ArrayLike) -> tuple[np.ndarray, Any]:
+    def _as_states(
+        self, states: ArrayLike
+    ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
         """States as (n_networks, n_states, state_dim), and the way back."""
         x = np.asarray(states, dtype=float)
         if x.ndim == 1:
@@ -309,7 +315,8 @@ def sorted_eigenvalues(matrices: np.ndarray) -> np.ndarray:
     """Complex eigenvalues of each, the largest magnitude first."""
     values = np.linalg.eigvals(matrices).astype(complex)
     order = np.argsort(-np.abs(values), axis=1, kind="stable")
-    return np.take_along_axis(values, order, axis=1)
+    ordered: np.ndarray = np.take_along_axis(values, order, axis=1)
+    return ordered
 
 
 def as_batch(name: str, values: ArrayLike, ndim: int) -> np.ndarray:

@@ -7,11 +7,12 @@ regressions, the smoother, training, networks and analyzers all ask it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from sklearn_jedi._networks._nonlinearities import Nonlinearity, get_nonlinearity
+from sklearn_jedi._networks._nonlinearities import Array, Nonlinearity, get_nonlinearity
 
 __all__ = ["Equation", "library_of"]
 
@@ -28,6 +29,9 @@ class Equation(NamedTuple):
     which alone is nonlinear. A step is linear in `x` and `y`: `step` also takes their
     derivatives, and those of the states of a run follow from it.
 
+    Where a method takes `time`, it answers for one step of the map ("map") or for the
+    flow, in 1/s ("flow").
+
     Attributes
     ----------
     tau, dt : float
@@ -41,16 +45,22 @@ class Equation(NamedTuple):
     tau: float
     dt: float
     transfer: Nonlinearity
-    gain: Any = 1.0
+    gain: float | np.ndarray = 1.0
 
     @classmethod
     def of(
-        cls, tau: float, dt: float, nonlinearity: str | Nonlinearity, gain: Any = 1.0
-    ) -> Equation:
+        cls,
+        tau: float,
+        dt: float,
+        nonlinearity: str | Nonlinearity,
+        gain: float | np.ndarray = 1.0,
+    ) -> Self:
         """The equation with a transfer function that may be given by its name."""
         if not isinstance(nonlinearity, Nonlinearity):
             nonlinearity = get_nonlinearity(nonlinearity)
         return cls(tau, dt, nonlinearity, gain)
+
+    # ---------------------------------------------------------------- states in time
 
     @property
     def alpha(self) -> float:
@@ -62,46 +72,86 @@ class Equation(NamedTuple):
         """Share of a state that is left after one step without a drive."""
         return 1 - self.alpha
 
-    def step(self, x: Any, drive: Any) -> Any:
+    def step(self, x: Array | float, drive: Array) -> Array:
         """The next states; or the derivative of it, from those of `x` and the drive."""
-        return self.kept * x + self.alpha * drive
+        after: Array = self.kept * x + self.alpha * drive
+        return after
 
-    def drive(self, before: Any, after: Any) -> Any:
+    def drive(self, before: Array, after: Array) -> Array:
         """The drive that takes states to others in one step, the inverse of `step`."""
-        return (after - self.kept * before) / self.alpha
+        drive: Array = (after - self.kept * before) / self.alpha
+        return drive
 
-    def velocity(self, x: Any, drive: Any) -> Any:
+    def velocity(self, x: Array | float, drive: Array) -> Array:
         """Time derivative of the flow, per second; or the derivative of it."""
-        return (drive - x) / self.tau
+        velocity: Array = (drive - x) / self.tau
+        return velocity
+
+    def decay(self, n_steps: int) -> np.ndarray:
+        """Share (n_steps,) of a first state that is left after 1, 2, ... steps."""
+        left: np.ndarray = self.kept ** np.arange(1, n_steps + 1)
+        return left
+
+    # ------------------------------------------------------------------ linearised
 
     def linearised(self, jacobian: np.ndarray, time: str) -> np.ndarray:
-        """Jacobians (..., n, n) of the map, or of the flow (1/s), from the drive's."""
+        """Jacobians (..., n, n) of the map or of the flow, from those of the drive."""
         eye = np.eye(jacobian.shape[-1])
         if time == "map":
             return self.step(eye, jacobian)
         return self.velocity(eye, jacobian)
 
-    def decay(self, n_steps: int) -> np.ndarray:
-        """Share (n_steps,) of a first state that is left after 1, 2, ... steps."""
-        return self.kept ** np.arange(1, n_steps + 1)
+    def eigenvalues(self, of_drive: np.ndarray, time: str) -> np.ndarray:
+        """Eigenvalues of `linearised`, from those of the Jacobian of the drive."""
+        return (
+            self.step(1.0, of_drive) if time == "map" else self.velocity(1.0, of_drive)
+        )
 
-    def activity(self, x: Any) -> tuple[Any, Callable[[], Any]]:
+    def drive_eigenvalues(self, values: np.ndarray, time: str) -> np.ndarray:
+        """Eigenvalues of the Jacobian of the drive, the inverse of `eigenvalues`."""
+        of_drive: np.ndarray
+        if time == "map":
+            of_drive = 1 + (self.tau / self.dt) * (values - 1)
+        else:
+            of_drive = 1 + self.tau * values
+        return of_drive
+
+    def exponents(self, of_drive: np.ndarray, time: str) -> np.ndarray:
+        """Complex exponents of modes in 1/s, from eigenvalues of the drive's Jacobian.
+
+        Their real parts are growth rates, minus infinity where one step of the map
+        extinguishes a mode; their imaginary parts are 2 pi times frequencies in Hz.
+        """
+        values = self.eigenvalues(of_drive, time)
+        if time == "flow":
+            return values
+        with np.errstate(divide="ignore"):
+            exponents: np.ndarray = np.log(np.asarray(values, dtype=complex)) / self.dt
+        return exponents
+
+    # --------------------------------------------------------- activity of the units
+
+    def activity(self, x: Array) -> tuple[Array, Callable[[], Array]]:
         """`f(gain x)`, and a function that returns `f'(gain x)`.
 
         `phi` is the first divided by the gain; its slope is the second.
         """
-        xp, argument = library_of(x), self.gain * x
+        xp = library_of(x)
+        gain: Any = self.gain
+        argument: Array = gain * x
         value = self.transfer.value(xp, argument)
         return value, lambda: self.transfer.slope(xp, argument, value)
 
-    def phi(self, x: Any) -> Any:
+    def phi(self, x: Array) -> Array:
         """Activity of the units, in the units of the states."""
-        return self.transfer.value(library_of(x), self.gain * x) / self.gain
+        gain: Any = self.gain
+        phi: Array = self.transfer.value(library_of(x), gain * x) / gain
+        return phi
 
 
-def library_of(array: Any) -> Any:
+def library_of(array: object) -> ModuleType:
     """numpy, or torch for a tensor."""
-    if isinstance(array, np.ndarray):
+    if isinstance(array, np.ndarray | np.generic):
         return np
     import torch
 

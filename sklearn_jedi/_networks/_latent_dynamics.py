@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -141,7 +141,7 @@ class LatentDynamics(Dynamics):
                 f"bias must have shape {(n_networks, n_latents)}, one value per "
                 f"network and latent; got {self.bias.shape}"
             )
-        self._set_transfer(tau, dt, nonlinearity, gain, n_units)
+        self._set_equation(tau, dt, nonlinearity, gain, n_units)
         self.threshold = per_unit(
             "threshold", 0.0 if threshold is None else threshold, n_units
         )
@@ -150,15 +150,15 @@ class LatentDynamics(Dynamics):
 
     @property
     def n_networks(self) -> int:
-        return self.weights.shape[0]
+        return len(self.weights)
 
     @property
     def n_units(self) -> int:
-        return self.weights.shape[1]
+        return int(self.weights.shape[1])
 
     @property
     def n_latents(self) -> int:
-        return self.weights.shape[2]
+        return int(self.weights.shape[2])
 
     @property
     def state_dim(self) -> int:
@@ -172,11 +172,11 @@ class LatentDynamics(Dynamics):
     def _input_vectors(self) -> np.ndarray:
         return self.weights
 
-    def _select(self, index: Any) -> Self:
+    def _select(self, rows: slice | np.ndarray) -> Self:
         return type(self)(
             self.readin,
-            self.weights[index],
-            self.bias[index],
+            self.weights[rows],
+            self.bias[rows],
             self.threshold,
             self.tau,
             self.dt,
@@ -227,14 +227,17 @@ class LatentDynamics(Dynamics):
         -------
         array of shape (..., n_units)
         """
-        return np.asarray(z, dtype=float) @ self.readin.T + self.threshold
+        units: np.ndarray = np.asarray(z, dtype=float) @ self.readin.T + self.threshold
+        return units
 
-    def _arguments(self, states: np.ndarray) -> np.ndarray:
-        return self.gain * self.units(states)
+    def _unit_states(self, states: np.ndarray) -> np.ndarray:
+        return self.units(states)
 
     def _spread(self, kappa: np.ndarray) -> np.ndarray:
-        return kappa + self.bias[:, None]
+        drive: np.ndarray = kappa + self.bias[:, None]
+        return drive
 
     def _drive_jacobian(self, slopes: np.ndarray) -> np.ndarray:
         weighted = np.swapaxes(self.weights, 1, 2)[:, None] * slopes[..., None, :]
-        return weighted @ self.readin
+        jacobian: np.ndarray = weighted @ self.readin
+        return jacobian

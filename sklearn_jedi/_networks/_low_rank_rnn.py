@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -119,7 +119,7 @@ class LowRankRNN(Dynamics):
                 f"bias must have shape {(n_networks, n_neurons)}, one value per "
                 f"network and neuron; got {self.bias.shape}"
             )
-        self._set_transfer(tau, dt, nonlinearity, gain, n_neurons)
+        self._set_equation(tau, dt, nonlinearity, gain, n_neurons)
         self.offset = per_unit("offset", offset, n_neurons)
 
     @classmethod
@@ -130,8 +130,10 @@ class LowRankRNN(Dynamics):
         tau: float = 0.1,
         dt: float = 0.01,
         nonlinearity: str | Nonlinearity = "tanh",
-        **transfer: Any,
-    ) -> LowRankRNN:
+        *,
+        gain: float | ArrayLike = 1.0,
+        offset: float | ArrayLike = 0.0,
+    ) -> Self:
         """Networks with given weights, such as published ones.
 
         Parameters
@@ -139,7 +141,7 @@ class LowRankRNN(Dynamics):
         J : array-like of shape (n_networks, n_neurons, n_neurons) or \
                 (n_neurons, n_neurons)
             Recurrent weights; row i holds the inputs of neuron i.
-        bias, tau, dt, nonlinearity, **transfer
+        bias, tau, dt, nonlinearity, gain, offset
             As in the constructor.
 
         Returns
@@ -160,24 +162,24 @@ class LowRankRNN(Dynamics):
         if 0 < rank < weights.shape[1]:
             U = left[:, :, :rank] * sizes[:, None, :rank]
             V = np.swapaxes(right[:, :rank], 1, 2)
-            return cls(U, V, bias, tau, dt, nonlinearity, **transfer)
-        eye = np.broadcast_to(np.eye(weights.shape[1]), weights.shape)
-        V = np.swapaxes(weights, 1, 2)
-        return cls(eye, V, bias, tau, dt, nonlinearity, **transfer)
+        else:
+            U = np.broadcast_to(np.eye(weights.shape[1]), weights.shape)
+            V = np.swapaxes(weights, 1, 2)
+        return cls(U, V, bias, tau, dt, nonlinearity, gain=gain, offset=offset)
 
     # ------------------------------------------------------------ as a container
 
     @property
     def n_networks(self) -> int:
-        return self.U.shape[0]
+        return len(self.U)
 
     @property
     def n_neurons(self) -> int:
-        return self.U.shape[1]
+        return int(self.U.shape[1])
 
     @property
     def rank(self) -> int:
-        return self.U.shape[2]
+        return int(self.U.shape[2])
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -196,11 +198,11 @@ class LowRankRNN(Dynamics):
     def _input_vectors(self) -> np.ndarray:
         return self.V
 
-    def _select(self, index: Any) -> Self:
+    def _select(self, rows: slice | np.ndarray) -> Self:
         return type(self)(
-            self.U[index],
-            self.V[index],
-            self.bias[index],
+            self.U[rows],
+            self.V[rows],
+            self.bias[rows],
             self.tau,
             self.dt,
             self.nonlinearity,
@@ -220,7 +222,8 @@ class LowRankRNN(Dynamics):
     @property
     def J(self) -> np.ndarray:
         """Recurrent weights, of shape (n_networks, n_neurons, n_neurons)."""
-        return self.U @ np.swapaxes(self.V, 1, 2)
+        J: np.ndarray = self.U @ np.swapaxes(self.V, 1, 2)
+        return J
 
     @property
     def eigenvalues(self) -> np.ndarray:
@@ -231,12 +234,15 @@ class LowRankRNN(Dynamics):
         """
         return sorted_eigenvalues(np.swapaxes(self.V, 1, 2) @ self.U)
 
-    def _arguments(self, states: np.ndarray) -> np.ndarray:
-        return self.gain * (states - self.offset)
+    def _unit_states(self, states: np.ndarray) -> np.ndarray:
+        units: np.ndarray = states - self.offset
+        return units
 
     def _spread(self, kappa: np.ndarray) -> np.ndarray:
-        return kappa @ np.swapaxes(self.U, 1, 2) + self.bias[:, None]
+        drive: np.ndarray = kappa @ np.swapaxes(self.U, 1, 2) + self.bias[:, None]
+        return drive
 
     def _drive_jacobian(self, slopes: np.ndarray) -> np.ndarray:
         # column j of J is scaled by the slope of neuron j
-        return self.J[:, None] * slopes[..., None, :]
+        jacobian: np.ndarray = self.J[:, None] * slopes[..., None, :]
+        return jacobian

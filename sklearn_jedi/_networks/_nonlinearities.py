@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-__all__ = ["NONLINEARITIES", "Nonlinearity", "get_nonlinearity"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["NONLINEARITIES", "Array", "Nonlinearity", "get_nonlinearity"]
+
+Array = TypeVar("Array", np.ndarray, "torch.Tensor")
+
+
+class Value(Protocol):
+    """`phi(x)`, elementwise, by the functions of `xp`."""
+
+    def __call__(self, xp: ModuleType, x: Array, /) -> Array: ...
+
+
+class Slope(Protocol):
+    """`phi'(x)`, elementwise, given `y = phi(x)`."""
+
+    def __call__(self, xp: ModuleType, x: Array, y: Array, /) -> Array: ...
 
 
 class Nonlinearity(NamedTuple):
@@ -43,44 +60,51 @@ class Nonlinearity(NamedTuple):
     array([0.5, 0.5, 0.5, 0.5])
     """
 
-    value: Callable[[Any, Any], Any]
-    slope: Callable[[Any, Any, Any], Any]
+    value: Value
+    slope: Slope
     bound: float | None = None
     curvature_bound: float | None = None
 
 
 # functions of the module, not lambdas, so that networks can be pickled
-def _tanh(xp: Any, x: Any) -> Any:
-    return xp.tanh(x)
+def _tanh(xp: ModuleType, x: Array) -> Array:
+    y: Array = xp.tanh(x)
+    return y
 
 
-def _tanh_slope(xp: Any, x: Any, y: Any) -> Any:
-    return 1 - y * y
+def _tanh_slope(xp: ModuleType, x: Array, y: Array) -> Array:
+    slope: Array = 1 - y * y
+    return slope
 
 
-def _relu(xp: Any, x: Any) -> Any:
-    return 0.5 * (x + abs(x))
+def _relu(xp: ModuleType, x: Array) -> Array:
+    y: Array = 0.5 * (x + abs(x))
+    return y
 
 
-def _relu_slope(xp: Any, x: Any, y: Any) -> Any:
-    return 1.0 * (x > 0)
+def _relu_slope(xp: ModuleType, x: Array, y: Array) -> Array:
+    slope: Array = 1.0 * (x > 0)
+    return slope
 
 
-def _softplus(xp: Any, x: Any) -> Any:
+def _softplus(xp: ModuleType, x: Array) -> Array:
     # max(x, 0) + log(1 + exp(-|x|)) does not overflow
-    return 0.5 * (x + abs(x)) + xp.log1p(xp.exp(-abs(x)))
+    y: Array = 0.5 * (x + abs(x)) + xp.log1p(xp.exp(-abs(x)))
+    return y
 
 
-def _softplus_slope(xp: Any, x: Any, y: Any) -> Any:
-    return 1 - xp.exp(-y)
+def _softplus_slope(xp: ModuleType, x: Array, y: Array) -> Array:
+    slope: Array = 1 - xp.exp(-y)
+    return slope
 
 
-def _linear(xp: Any, x: Any) -> Any:
+def _linear(xp: ModuleType, x: Array) -> Array:
     return x
 
 
-def _linear_slope(xp: Any, x: Any, y: Any) -> Any:
-    return xp.ones_like(x)
+def _linear_slope(xp: ModuleType, x: Array, y: Array) -> Array:
+    slope: Array = xp.ones_like(x)
+    return slope
 
 
 NONLINEARITIES: dict[str, Nonlinearity] = {
@@ -111,4 +135,5 @@ def scaled_nonlinearity(
     name: str, x: np.ndarray, gain: float | np.ndarray
 ) -> np.ndarray:
     """`phi(gain x) / gain`: saturates at `1 / gain`, with unit slope at zero."""
-    return get_nonlinearity(name).value(np, gain * x) / gain
+    phi: np.ndarray = get_nonlinearity(name).value(np, gain * x) / gain
+    return phi
