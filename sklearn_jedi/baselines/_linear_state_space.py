@@ -98,8 +98,8 @@ class LinearStateSpace(BaseEstimator):
     >>> linear.forecast(slow[4:, :50], 50).shape
     (4, 50, 30)
     >>> turn = np.angle(np.linalg.eigvals(linear.transition_)).max()
-    >>> round(turn / (2 * np.pi * 0.01), 1)
-    0.9
+    >>> print(f"{turn / (2 * np.pi * 0.01):.2f} Hz")
+    0.95 Hz
     """
 
     transition_: np.ndarray
