@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from sklearn_jedi._data._units import Units
 
@@ -14,6 +15,22 @@ _BLOCK_VALUES = 2**18
 # Values, but at least so many trials, from which settings and noise are found.
 _SAMPLE_VALUES = 2**22
 _SMALLEST_SAMPLE = 24
+
+
+class SlicedByTrial(Protocol):
+    """A 3-D array, in memory or on disk."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+
+    def __getitem__(self, key: Any) -> Any: ...
+
+
+# Trials as they were handed over, of one length or of several.
+Source = list[np.ndarray] | SlicedByTrial
 
 
 class Block(NamedTuple):
@@ -48,7 +65,7 @@ class Block(NamedTuple):
         if self.recorded is None:
             n_trials, n_timepoints, n_neurons = self.values.shape
             return np.full(n_neurons, n_trials * n_timepoints)
-        return self.recorded.sum((0, 1))
+        return np.asarray(self.recorded.sum((0, 1)))
 
     def masked(self, array: np.ndarray) -> np.ndarray:
         """An array of the shape of `values`, zero where nothing was recorded."""
@@ -65,13 +82,13 @@ class Block(NamedTuple):
     def steps(self) -> np.ndarray:
         """Steps (n_trials, n_timepoints - 1) between two whole bins."""
         bins = self.bins
-        return bins[:, :-1] & bins[:, 1:]
+        return np.asarray(bins[:, :-1] & bins[:, 1:])
 
     @property
     def within(self) -> np.ndarray:
         """Bins (n_trials, n_timepoints) before the end of their trial."""
         bins = np.arange(self.values.shape[1])
-        return np.less(bins, self.lengths[:, None])
+        return np.asarray(bins < self.lengths[:, None])
 
     @property
     def n_groups(self) -> int:
@@ -82,12 +99,12 @@ class Block(NamedTuple):
         if self.n_groups == len(self.group):
             return array
         starts = np.flatnonzero(np.diff(self.group, prepend=-1))
-        return np.add.reduceat(array, starts, axis=0)
+        return np.asarray(np.add.reduceat(array, starts, axis=0))
 
     def last_bins(self) -> np.ndarray:
         """The last whole bin of each trial."""
         bins = self.bins
-        return bins.shape[1] - 1 - bins[:, ::-1].argmax(1)
+        return np.asarray(bins.shape[1] - 1 - bins[:, ::-1].argmax(1))
 
 
 class Trials:
@@ -117,10 +134,10 @@ class Trials:
 
     def __init__(
         self,
-        source: Any,
+        source: Source,
         lengths: np.ndarray,
         n_neurons: int,
-        dtype: Any,
+        dtype: DTypeLike,
         batch_size: int,
         groups: np.ndarray | None = None,
         scaling: Units | None = None,
@@ -130,7 +147,7 @@ class Trials:
         self.source = source
         self.lengths = lengths
         self.n_neurons = n_neurons
-        self.dtype = dtype
+        self.dtype = np.dtype(dtype)
         self.batch_size = batch_size
         self.groups = np.arange(len(lengths)) if groups is None else groups
         self.scaling = scaling
@@ -176,6 +193,31 @@ class Trials:
             groups=self.groups[index],
             begins=None if self.begins is None else self.begins[index],
         )
+
+    def blank(self, n_columns: int | None = None) -> np.ndarray | list[np.ndarray]:
+        """NaN in the shape of the trials that were handed over, a list if they were.
+
+        Of so many columns, or of one for each neuron.
+        """
+        n_columns = self.n_neurons if n_columns is None else n_columns
+        if isinstance(self.source, list):
+            shapes = [(len(trial), n_columns) for trial in self.source]
+            return [np.full(shape, np.nan, self.dtype) for shape in shapes]
+        return np.full((*self.source.shape[:2], n_columns), np.nan, self.dtype)
+
+    def as_list(self) -> list[np.ndarray]:
+        """Each trial (n_timepoints_i, n_neurons), in the units of the data."""
+        rows = np.arange(len(self)) if self.rows is None else self.rows
+        begins = np.zeros(len(self), int) if self.begins is None else self.begins
+        return [
+            np.asarray(self.source[row])[begin : begin + length]
+            for row, begin, length in zip(rows, begins, self.lengths, strict=True)
+        ]
+
+    def cut_to(self, first: list[np.ndarray]) -> Trials:
+        """The same trials, of which only the first parts are known."""
+        lengths = np.array([len(part) for part in first])
+        return self._replace(source=first, lengths=lengths, rows=None, begins=None)
 
     def sample(self, at_most: int) -> Trials:
         """One trial of each of so many even parts; all where there are no more.
@@ -239,7 +281,7 @@ class Trials:
         if np.array_equal(rows, np.arange(first, last + 1)):
             return np.asarray(self.source[first : last + 1])
         if isinstance(self.source, np.ndarray):
-            return self.source[rows]
+            return np.asarray(self.source[rows])
         return np.stack([self.source[int(row)] for row in rows])
 
     def blocks(self) -> Iterator[Block]:

@@ -1,0 +1,102 @@
+"""The forms in which trials are handed over, and handed back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeGuard
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sklearn_jedi._data._labelled_arrays import is_labelled, like, neuron_names
+
+
+class SetOfTrials(Protocol):
+    """What `sklearn_jedi.io` returns: a `TrialSet`."""
+
+    @property
+    def X(self) -> Any: ...
+
+    @property
+    def dt(self) -> float: ...
+
+    @property
+    def table(self) -> Any: ...
+
+    @property
+    def units(self) -> Any: ...
+
+
+# What the gate takes as X; its docstring says what each of them means.
+TrialsLike = ArrayLike | Sequence[ArrayLike] | SetOfTrials
+# What comes back: as X was given.
+Activity = np.ndarray | list[np.ndarray]
+
+
+def unwrap(X: TrialsLike) -> Any:
+    """The array or list of a `TrialSet`; anything else as it is.
+
+    Raises
+    ------
+    TypeError
+        If X is a single object of pynapple, which is not cut into trials.
+    """
+    if _is_trial_set(X):
+        return X.X
+    if hasattr(X, "time_support"):
+        raise TypeError(
+            f"X is one {type(X).__name__} of pynapple, and not cut into trials: pass a "
+            "list with a TsdFrame for each trial, or let "
+            "sklearn_jedi.io.trials_from_pynapple cut it"
+        )
+    return X
+
+
+def _is_trial_set(X: object) -> TypeGuard[SetOfTrials]:
+    return all(hasattr(X, name) for name in ("X", "dt", "table", "units"))
+
+
+def names_of(X: TrialsLike) -> list[Any] | None:
+    """Names of the neurons that X has as a whole; those of numbered neurons do not."""
+    if not _is_trial_set(X):
+        return neuron_names(X)
+    names = list(X.units.index)
+    return names if all(isinstance(name, str) for name in names) else None
+
+
+def trial_ids(X: TrialsLike) -> np.ndarray | None:
+    """The ids (n_trials,) that X gives its trials, if it does."""
+    if _is_trial_set(X):
+        return np.asarray(X.table.index)
+    if is_labelled(X) and "trial" in X.coords:
+        return np.asarray(X.coords["trial"].values)
+    return None
+
+
+def is_2d(X: TrialsLike) -> bool:
+    """Whether X was read as trials of one neuron."""
+    X = unwrap(X)
+    if isinstance(X, (list, tuple)):
+        return np.ndim(X[0]) == 1
+    return len(X.shape if hasattr(X, "shape") else np.asarray(X).shape) == 2
+
+
+def is_list(X: object) -> bool:
+    """Whether X lists arrays or frames (time x neurons), which may differ in length."""
+    if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1:
+        X = list(X)
+    return isinstance(X, (list, tuple)) and any(
+        hasattr(trial, "shape") and len(trial.shape) == 2 for trial in X
+    )
+
+
+def in_form_of(X: TrialsLike, trials: Activity) -> Activity:
+    """Values of trials (n_timepoints_i, n_neurons_i), in the form of X."""
+    if is_2d(X):
+        return np.stack(list(trials))[..., 0]
+    X = unwrap(X)
+    if is_list(X) or len({trial.shape for trial in trials}) > 1:
+        return list(trials)
+    whole = trials if isinstance(trials, np.ndarray) else np.stack(trials)
+    labelled: np.ndarray = like(X, whole)
+    return labelled
