@@ -10,24 +10,26 @@ import numpy as np
 from scipy.ndimage import convolve1d
 
 from sklearn_jedi._data._trials import Block, Trials
-from sklearn_jedi._engine import _moments
+from sklearn_jedi._data._units import Scaling
+from sklearn_jedi._engine._basis import leading_directions
 from sklearn_jedi._engine._likelihoods import (
     LEAST_VARIANCE,
-    Readout,
+    Gaussian,
+    Likelihood,
     ReadoutSums,
     gauge,
-    readout_sums,
-    solve_readout,
     with_one,
 )
-from sklearn_jedi._engine._smoother import StateSpace, smooth
+from sklearn_jedi._engine._smoother import smooth
+from sklearn_jedi._engine._state_space import StateSpace
 
 # Trials of the first rounds of EM; after them come passes over all trials.
 _START_TRIALS = 256
 # Standard deviations of the kernels that recordings are first smoothed with, in bins.
 _WIDTHS = (1, 2, 4, 8)
 _WIDTH_TRIALS = 64
-_POISSON_STEPS = 6
+# Newton steps of the regression of recordings on given states.
+_READOUT_STEPS = 6
 # Directions with a smaller share of the largest variance are not blown up.
 _LEAST_SHARE = 1e-6
 _TINY = np.finfo(float).tiny
@@ -44,13 +46,13 @@ class FirstStates(NamedTuple):
         From `[z, 1]` to activity.
     paths : list of arrays (n_trials, n_timepoints, rank)
         States, for each block of the first `start_trials`.
-    readout : Readout
+    likelihood : Likelihood
     """
 
     trials: Trials
     loading: np.ndarray
     paths: list[np.ndarray]
-    readout: Readout
+    likelihood: Likelihood
 
 
 def start_trials(trials: Trials) -> Trials:
@@ -90,7 +92,7 @@ def smoothed_states(
         for block in part.blocks():
             yield (_smoothed(block, kernel, mean) - mean)[block.within]
 
-    P = _moments.leading_directions(rows, rank, trials.n_neurons, centre=False)[0]
+    P = leading_directions(rows, rank, trials.n_neurons, centre=False)[0]
     paths, squares, count = [], np.zeros(len(P)), np.zeros(len(P))
     for block in part.blocks():
         smoothed = _smoothed(block, kernel, mean)
@@ -99,42 +101,43 @@ def smoothed_states(
         paths.append(smoothed @ P)
     variance = np.maximum(squares / np.maximum(count, 1), LEAST_VARIANCE)
     loading = np.column_stack([P, mean - P @ (mean @ P)])
-    return FirstStates(trials, loading, paths, Readout(False, variance, 0.0 * mean))
+    return FirstStates(trials, loading, paths, Gaussian(variance))
 
 
-def poisson_states(
-    counts: Trials, roots: Trials, gaussian: StateSpace, log_mean: np.ndarray
+def smoothed_by(model: StateSpace, trials: Trials) -> list[np.ndarray]:
+    """States of a fitted model, for each block of the first `start_trials`."""
+    return [smooth(model, block).z for block in start_trials(trials).blocks()]
+
+
+def read_out(
+    likelihood: type[Likelihood],
+    trials: Trials,
+    paths: list[np.ndarray],
+    units: Scaling,
 ) -> FirstStates:
-    """States of the Gaussian model of the square roots, read out as log rates.
+    """Recordings regressed on given states; the loading is not orthonormal.
 
     Parameters
     ----------
-    counts, roots : Trials
-        The counts, and their square roots.
-    gaussian : StateSpace
-        Fitted to the square roots.
-    log_mean : array of shape (n_neurons,)
-        Log of each neuron's mean count: the zero of its network unit.
+    trials : Trials
+        As the likelihood takes them.
+    paths : list of arrays (n_trials, n_timepoints, rank)
+        For each block of the first `start_trials`.
+    units : Scaling
+        Of the activity.
     """
-    paths = [smooth(gaussian, block).z for block in start_trials(roots).blocks()]
-    return poisson_readout(counts, paths, log_mean)
-
-
-def poisson_readout(
-    counts: Trials, paths: list[np.ndarray], log_mean: np.ndarray
-) -> FirstStates:
-    """Log rates regressed on given states; the loading is not orthonormal."""
-    part = start_trials(counts)
-    readout = Readout(True, np.exp(log_mean), log_mean)
-    loading = np.zeros((len(log_mean), paths[0].shape[2] + 1))
-    for _ in range(_POISSON_STEPS):
+    part = start_trials(trials)
+    current: Likelihood = likelihood.first(units)
+    loading = np.zeros((len(units.offset), paths[0].shape[2] + 1))
+    for _ in range(_READOUT_STEPS):
         parts = (
-            readout_sums(readout, loading, block, with_one(path)[None])
+            current.sums(loading, block, with_one(path)[None])
             for block, path in zip(part.blocks(), paths, strict=True)
         )
-        sums = functools.reduce(ReadoutSums.plus, parts)
-        loading, readout = solve_readout(readout, loading, sums)
-    return FirstStates(counts, loading, paths, readout)
+        loading, current = current.solved(
+            loading, functools.reduce(ReadoutSums.plus, parts)
+        )
+    return FirstStates(trials, loading, paths, current)
 
 
 def orthonormal(first: FirstStates) -> FirstStates:

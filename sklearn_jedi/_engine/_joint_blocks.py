@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from sklearn_jedi._data._trials import Block, Trials
-from sklearn_jedi._engine._smoother import StateSpace
+from sklearn_jedi._engine._likelihoods import Terms
+from sklearn_jedi._engine._state_space import StateSpace
 
 # Time points of all trials, beyond which blocks of sessions are not joined.
 _MOST_BINS = 2**15
@@ -50,12 +51,12 @@ class JointBlock(NamedTuple):
         """(n_groups,)"""
         return self.sessions[np.unique(self.block.group, return_index=True)[1]]
 
-    def terms(self, models: Sequence[StateSpace]) -> Any:
+    def terms(self, models: Sequence[StateSpace]) -> Terms:
         """The log likelihood as a function of the states; models of all sessions."""
-        terms = []
+        terms: list[Terms] = []
         for session, block, _ in self.parts:
             model = models[session]
-            terms.append(model.readout.terms(model.loading, block))
+            terms.append(model.likelihood.terms(model.loading, block))
         return terms[0] if len(terms) == 1 else _JointTerms(self.parts, terms)
 
 
@@ -109,9 +110,9 @@ def padded(paths: Sequence[np.ndarray]) -> np.ndarray:
 
 
 class _JointTerms:
-    """Negative log likelihood of states; see `_readout.GaussianTerms`."""
+    """Negative log likelihood of states; see `_likelihoods.Terms`."""
 
-    def __init__(self, parts: Sequence[Part], terms: Sequence[Any]) -> None:
+    def __init__(self, parts: Sequence[Part], terms: Sequence[Terms]) -> None:
         self._of_parts = [
             (part.rows, part.block.values.shape[1], of_one)
             for part, of_one in zip(parts, terms, strict=True)

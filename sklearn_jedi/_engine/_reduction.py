@@ -1,17 +1,85 @@
-"""Free runs of the reduced network, for numpy arrays and torch tensors alike.
+"""The equation in few dimensions: subspaces, rows of the weights, free runs.
 
-With `J = P A^T Q^T` a state splits into `r = P kappa + rest`: the recurrent drive moves
+With `J = P A^T Q^T` a state splits into `x = P kappa + rest`: the recurrent drive moves
 `kappa` alone, and the rest decays towards the mean drive whatever the network does.
+Everything here takes numpy arrays and torch tensors alike.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from sklearn_jedi._engine._moments import Basis
-from sklearn_jedi._networks._nonlinearities import get_nonlinearity
+from sklearn_jedi._networks._equation import Equation, library_of
+
+
+class Rows(NamedTuple):
+    """Reduced weights, or arrays of their shape, by what each row multiplies.
+
+    The one place that knows the order of the rows: first those of the features, then
+    the constant.
+
+    Attributes
+    ----------
+    features : array of shape (..., n_directions, rank)
+    constant : array of shape (..., rank)
+    """
+
+    features: Any
+    constant: Any
+
+    @classmethod
+    def of(cls, weights: Any) -> Self:
+        """Views of weights (..., K, rank), where K = n_directions + 1."""
+        return cls(weights[..., :-1, :], weights[..., -1, :])
+
+    @staticmethod
+    def count(n_directions: int) -> int:
+        """K, the number of rows of so many feature directions."""
+        return n_directions + 1
+
+    @staticmethod
+    def leading(n_directions: int, n_rows: int) -> np.ndarray:
+        """Numbers of the rows that remain where only the first directions are kept."""
+        return np.append(np.arange(n_directions), n_rows - 1)
+
+    @staticmethod
+    def design(features: np.ndarray) -> np.ndarray:
+        """What weights are multiplied by: features (..., n_directions), a constant."""
+        out = np.ones((*features.shape[:-1], features.shape[-1] + 1))
+        out[..., :-1] = features
+        return out
+
+
+class Basis(NamedTuple):
+    """What all trials share: the subspaces of the weights, in network units.
+
+    Attributes
+    ----------
+    P : array of shape (n_neurons, rank)
+        Orthonormal directions in which the recurrent drive acts.
+    Q : array of shape (n_neurons, n_directions)
+        Orthonormal directions of the features.
+    drive_mean, feature_mean : arrays of shape (n_neurons,)
+        Pooled means of drives and of features.
+    """
+
+    P: np.ndarray
+    Q: np.ndarray
+    drive_mean: np.ndarray
+    feature_mean: np.ndarray
+
+    @classmethod
+    def of_units(cls, loading: np.ndarray) -> Self:
+        """Units with the activity `loading [z, 1]`; features are still to be found."""
+        P, offset = loading[:, :-1], loading[:, -1]
+        return cls(P, np.empty((len(P), 0)), offset, np.zeros(len(P)))
+
+    def directions(self, n_directions: int) -> Basis:
+        """The basis with only the leading feature directions."""
+        return self._replace(Q=self.Q[:, :n_directions].copy())
 
 
 class Reduction(NamedTuple):
@@ -27,10 +95,7 @@ class Reduction(NamedTuple):
         Mean drive outside of it.
     feature_mean : array of shape (n_directions,)
         Mean of the reduced features.
-    alpha : float
-        `dt / tau`.
-    nonlinearity : str
-    gain : float
+    equation : Equation
     """
 
     P: Any
@@ -38,57 +103,78 @@ class Reduction(NamedTuple):
     mean_in: Any
     mean_out: Any
     feature_mean: Any
-    alpha: float
-    nonlinearity: str
-    gain: float
+    equation: Equation
 
-    def activity(self, states: Any) -> tuple[Any, Any]:
-        """`phi(gain x)`, and a function that gives `phi'(gain x)`."""
-        phi, xp = get_nonlinearity(self.nonlinearity), _library(states)
-        x = self.gain * states
-        value = phi.value(xp, x)
-        return value, lambda: phi.slope(xp, x, value)
+    @classmethod
+    def of(cls, basis: Basis, equation: Equation) -> Self:
+        """The numpy reduction of a basis."""
+        mean_in = basis.drive_mean @ basis.P
+        return cls(
+            basis.P,
+            basis.Q,
+            mean_in,
+            basis.drive_mean - basis.P @ mean_in,
+            basis.feature_mean @ basis.Q,
+            equation,
+        )
 
+    def to_torch(self, dtype: Any, device: Any = "cpu") -> Self:
+        """The same in torch."""
+        import torch
 
-def _library(array: Any) -> Any:
-    if isinstance(array, np.ndarray):
-        return np
-    import torch
+        arrays = (
+            torch.as_tensor(array, dtype=dtype, device=device) for array in self[:5]
+        )
+        return type(self)(*arrays, self.equation)
 
-    return torch
+    def split(self, states: Any) -> tuple[Any, Any]:
+        """`kappa` of shape (..., rank) and the rest of shape (..., n_neurons)."""
+        kappa = states @ self.P
+        return kappa, states - kappa @ self.P.T
 
+    def features(self, states: Any) -> tuple[Any, Callable[[], Any]]:
+        """Features (..., n_directions) of states (..., n_neurons).
 
-def reduction(basis: Basis, alpha: float, nonlinearity: str, gain: float) -> Reduction:
-    """The numpy `Reduction` of a basis."""
-    mean_in = basis.drive_mean @ basis.P
-    return Reduction(
-        basis.P,
-        basis.Q,
-        mean_in,
-        basis.drive_mean - basis.P @ mean_in,
-        basis.feature_mean @ basis.Q,
-        alpha,
-        nonlinearity,
-        gain,
-    )
+        And a function that returns the slopes of all units' transfer functions, of the
+        shape of the states: the features' derivative is `diag(slopes) Q`.
+        """
+        activity, slope = self.equation.activity(states)
+        return activity @ self.Q / self.equation.gain - self.feature_mean, slope
 
+    def design(self, states: np.ndarray) -> np.ndarray:
+        """Features and the constant (..., K) of states (..., n_neurons)."""
+        return Rows.design(self.features(states)[0])
 
-def to_torch(red: Reduction, dtype: Any, device: Any = "cpu") -> Reduction:
-    """The same in torch."""
-    import torch
+    def project(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Reduced drives and features of X (n_trials, n_timepoints, n_neurons).
 
-    P, Q, mean_in, mean_out, feature_mean = (
-        torch.as_tensor(array, dtype=dtype, device=device) for array in red[:5]
-    )
-    return red._replace(
-        P=P, Q=Q, mean_in=mean_in, mean_out=mean_out, feature_mean=feature_mean
-    )
+        Returns
+        -------
+        drives : array of shape (n_trials, n_timepoints - 1, rank)
+            Without their mean.
+        features : array of shape (n_trials, n_timepoints - 1, K)
+        """
+        kappa = X @ self.P
+        drives = self.equation.drive(kappa[:, :-1], kappa[:, 1:])
+        drives -= self.mean_in
+        return drives, self.design(X[:, :-1])
 
+    def unreduced(self, weights: Any) -> Rows:
+        """What the weights (n, K, rank) are, for the activity `phi` of the units.
 
-def split_state(red: Reduction, states: Any) -> tuple[Any, Any]:
-    """`kappa` of shape (..., rank) and the rest of shape (..., n_neurons)."""
-    kappa = states @ red.P
-    return kappa, states - kappa @ red.P.T
+        Returns
+        -------
+        Rows
+            Of shapes (n, n_neurons, rank) and (n, rank): `V`, so that the drive within
+            the span of `P` is `phi V` and a constant, without `mean_in`.
+        """
+        rows = Rows.of(weights)
+        return Rows(self.Q @ rows.features, self.centred(rows))
+
+    def centred(self, rows: Rows) -> Any:
+        """The constant (n, rank) of features whose mean is not taken off."""
+        shift = self.feature_mean @ rows.features
+        return rows.constant - shift
 
 
 def free_run(
@@ -100,7 +186,7 @@ def free_run(
     ----------
     red : Reduction
     weights : array of shape (n, K, rank)
-        Reduced weights `A` of each run, the bias in the last row.
+        Reduced weights of each run.
     states : array of shape (n, n_neurons)
         Where to start.
     n_steps : int
@@ -112,24 +198,69 @@ def free_run(
     array of shape (n, n_steps, rank)
         The coordinates after each step; the first state is not among them.
     """
-    alpha = red.alpha
-    kappa, rest = split_state(red, states)
-    slopes, bias = weights[:, :-1], weights[:, -1] + red.mean_in
+    step = red.equation.step
+    kappa, rest = red.split(states)
+    rows = Rows.of(weights)
+    constant = rows.constant + red.mean_in
     path = []
     for t in range(n_steps):
-        activity, _ = red.activity(kappa @ red.P.T + rest)
-        features = activity @ red.Q / red.gain - red.feature_mean
-        drive = (features[:, None] @ slopes)[:, 0] + bias
-        kappa = (1 - alpha) * kappa + alpha * drive
+        features, _ = red.features(kappa @ red.P.T + rest)
+        drive = (features[:, None] @ rows.features)[:, 0] + constant
+        kappa = step(kappa, drive)
         if noise is not None:
             kappa = kappa + noise[:, t]
-        rest = (1 - alpha) * rest + alpha * red.mean_out
+        rest = step(rest, red.mean_out)
         path.append(kappa)
-    return _library(kappa).stack(path, 1)
+    return library_of(kappa).stack(path, 1)
+
+
+def run_with_sensitivity(
+    red: Reduction,
+    weights: np.ndarray,
+    slopes: np.ndarray,
+    states: np.ndarray,
+    n_steps: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """A free run and its derivative with respect to the embedding.
+
+    Parameters
+    ----------
+    slopes : array of shape (n, embedding_dim, K, rank)
+        Derivatives of the weights.
+
+    Returns
+    -------
+    path : array of shape (n, n_steps, rank)
+    sensitivity : array of shape (n, n_steps, embedding_dim, rank)
+    """
+    step, P, Q = red.equation.step, red.P, red.Q
+    kappa, rest = red.split(states)
+    rows = Rows.of(weights)
+    constant = rows.constant + red.mean_in
+    n, d, n_rows, rank = slopes.shape
+    by_row = np.swapaxes(slopes, 1, 2).reshape(n, n_rows, d * rank)
+    direct_rows = Rows.of(by_row)
+    direct_features = direct_rows.features.copy()
+    tangent = np.zeros((n, d, rank))
+    path = np.empty((n, n_steps, rank))
+    sensitivity = np.empty((n, n_steps, d, rank))
+    for t in range(n_steps):
+        features, slope = red.features(kappa @ P.T + rest)
+        features = features[:, None]
+        moved = tangent.reshape(n * d, rank) @ P.T
+        moved = moved.reshape(n, d, -1) * slope()[:, None]
+        moved = (moved.reshape(n * d, -1) @ Q).reshape(n, d, -1)
+        direct = (features @ direct_features)[:, 0] + direct_rows.constant
+        tangent = step(tangent, moved @ rows.features + direct.reshape(n, d, rank))
+        kappa = step(kappa, (features @ rows.features)[:, 0] + constant)
+        rest = step(rest, red.mean_out)
+        path[:, t], sensitivity[:, t] = kappa, tangent
+    return path, sensitivity
 
 
 def rest_path(red: Reduction, states: np.ndarray, n_steps: int) -> np.ndarray:
     """What a free run leaves outside the span of `P`: (n, n_steps, n_neurons)."""
-    rest = split_state(red, states)[1]
-    decay = (1 - red.alpha) ** np.arange(1, n_steps + 1)[:, None]
-    return decay * rest[:, None] + (1 - decay) * red.mean_out
+    rest = red.split(states)[1]
+    decay = red.equation.decay(n_steps)[:, None]
+    path: np.ndarray = decay * rest[:, None] + (1 - decay) * red.mean_out
+    return path

@@ -10,7 +10,15 @@ import numpy as np
 
 from sklearn_jedi._data._trials import Block, Trials
 from sklearn_jedi._engine import _bilinear_em, _moments
-from sklearn_jedi._engine._reduction import free_run, reduction, rest_path, split_state
+from sklearn_jedi._engine._basis import find_basis
+from sklearn_jedi._engine._reduction import (
+    Basis,
+    Reduction,
+    Rows,
+    free_run,
+    rest_path,
+)
+from sklearn_jedi._networks._equation import Equation
 
 # Trials that settings are fitted to while they are compared, so that a regression has
 # about as many samples for its unknowns as the final one, and how many of these have
@@ -107,14 +115,13 @@ def choose_settings(
     trials: Trials,
     rank: int,
     embedding_dim: int,
-    nonlinearity: str,
-    alpha: float,
+    equation: Equation,
     *,
     gain: float | str,
     window: int | str,
     ridge: float | str,
     full_rank: bool,
-) -> tuple[Settings, _moments.Basis]:
+) -> tuple[Settings, Basis]:
     """Coordinate search: window, ridge, directions (then again), and gain.
 
     The free run hardly tells apart settings that bias the weights by different
@@ -125,6 +132,8 @@ def choose_settings(
     ----------
     trials : Trials
         Training trials in network units.
+    equation : Equation
+        Its gain plays no part.
     gain, window, ridge : number or "auto"
         A number is kept as it is.
     full_rank : bool
@@ -143,7 +152,7 @@ def choose_settings(
         for times in _DIRECTIONS_PER_RANK
     ]
     n_directions = n_neurons if full_rank else directions[0]
-    unknowns = (embedding_dim + 1) * (n_directions + 1)
+    unknowns = (embedding_dim + 1) * Rows.count(n_directions)
     least = _RIDGE_WHEN_SATURATED * (unknowns / n_samples) ** 2
     ridges = [max(least, _RIDGES[0]), *(r for r in _RIDGES[1:] if r > least)]
     given = Settings(
@@ -154,15 +163,13 @@ def choose_settings(
     )
 
     @functools.cache
-    def basis_at(gain: float) -> _moments.Basis:
-        return _moments.find_basis(
-            trials, nonlinearity, gain, alpha, rank, n_directions
-        )
+    def basis_at(gain: float) -> Basis:
+        return find_basis(trials, equation._replace(gain=gain), rank, n_directions)
 
     if n_steps < 4:
         return given, basis_at(given.gain)
     block = trials.sample_block(_MAX_TRIALS)
-    search = _Search(block, embedding_dim, nonlinearity, alpha, basis_at)
+    search = _Search(block, embedding_dim, equation, basis_at)
     windows = [w for w in _WINDOWS if w <= n_steps // 2]
 
     def with_averaging(start: Settings) -> Settings:
@@ -192,16 +199,14 @@ class _Search:
         self,
         block: Block,
         embedding_dim: int,
-        nonlinearity: str,
-        alpha: float,
-        basis_at: Callable[[float], _moments.Basis],
+        equation: Equation,
+        basis_at: Callable[[float], Basis],
     ) -> None:
         self.block = block
         self.X = X = block.values
         self.steps = block.steps
         self.embedding_dim = embedding_dim
-        self.nonlinearity = nonlinearity
-        self.alpha = alpha
+        self.equation = equation
         self.basis_at = basis_at
         scored = np.linspace(0, len(X) - 1, min(len(X), _SCORED_TRIALS))
         self.scored_rows = rows = scored.round().astype(int)
@@ -228,10 +233,9 @@ class _Search:
         gain, window = settings.gain, settings.window
         if gain not in self._reduced:
             basis = self.basis_at(gain)
-            series = _moments.project(
-                self.X, basis, self.nonlinearity, gain, self.alpha
-            )
-            self._reduced[gain] = (basis, *series, *self._split_targets(basis))
+            red = Reduction.of(basis, self.equation._replace(gain=gain))
+            series = red.project(self.X)
+            self._reduced[gain] = (basis, *series, *self._split_targets(red))
         basis, drives, features, targets, floor = self._reduced[gain]
         if (gain, window) not in self._moments:
             keep = self.steps & ~self.held
@@ -257,7 +261,7 @@ class _Search:
         rows = self.scored_rows
         embeddings = _bilinear_em.posterior(moments, model)[0][self.block.group[rows]]
         basis = basis.directions(settings.n_directions)
-        red = reduction(basis, self.alpha, self.nonlinearity, gain)
+        red = Reduction.of(basis, self.equation._replace(gain=gain))
         with np.errstate(over="ignore", invalid="ignore"):
             path = free_run(
                 red, model.weights(embeddings), self.X[rows, 0], self.X.shape[1] - 1
@@ -266,13 +270,12 @@ class _Search:
             score = 1 - error / self.total if self.total > 0 else 0.0
         return settings._replace(score=score if np.isfinite(score) else -np.inf)
 
-    def _split_targets(self, basis: _moments.Basis) -> tuple[np.ndarray, float]:
+    def _split_targets(self, red: Reduction) -> tuple[np.ndarray, float]:
         """Held-out states within the span of `P`, and the error outside of it.
 
         Outside, a free run decays in the same way whatever the weights.
         """
-        red = reduction(basis, self.alpha, self.nonlinearity, 1.0)
         rows = self.scored_rows
         rest = rest_path(red, self.X[rows, 0], self.X.shape[1] - 1)[self.held[rows]]
-        within, outside = split_state(red, self.targets)
+        within, outside = red.split(self.targets)
         return within, ((outside - rest) ** 2).sum()

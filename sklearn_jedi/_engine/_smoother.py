@@ -2,15 +2,15 @@ r"""States and embeddings inferred together from noisy recordings.
 
 The state of the network stays in the span of `P`: `x = P z + d`, and
 
-    z[t+1] = (1 - alpha) z[t] + alpha A(c)^T [Q^T phi(g x[t]) / g; 1] + noise,
-    y[t] = C [z[t]; 1] + noise   (or counts with expectation exp(C [z[t]; 1])),
+    z[t+1] = step(z[t], A(c)^T [Q^T phi(x[t]); 1]) + noise,
+    y[t] ~ likelihood(C [z[t]; 1]),
 
-where `C` is `[P, d]` if the recorded neurons are the units of the network, with
-Gaussian priors on `z[0]` and `c`. The posterior mode of all states of a trial and
-of its embedding is found by Gauss and Newton's method, an iterated Kalman smoother
-[1]_, [2]_: the Hessian is block tridiagonal in the states, with a border for the
-embedding. The inverse Hessian at the mode is the posterior covariance (Laplace's
-approximation). Each group of trials converges by itself.
+with the `step` of `Equation`, where `C` is `[P, d]` if the recorded neurons are the
+units of the network, with Gaussian priors on `z[0]` and `c`. The posterior mode of all
+states of a trial and of its embedding is found by Gauss and Newton's method, an
+iterated Kalman smoother [1]_, [2]_: the Hessian is block tridiagonal in the states,
+with a border for the embedding. The inverse Hessian at the mode is the posterior
+covariance (Laplace's approximation). Each group of trials converges by itself.
 
 References
 ----------
@@ -23,15 +23,15 @@ References
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import lapack
 
 from sklearn_jedi._data._trials import Block
-from sklearn_jedi._engine._banded import cholesky_factors
-from sklearn_jedi._engine._likelihoods import Readout
-from sklearn_jedi._engine._reduction import Reduction
+from sklearn_jedi._engine._banded import BlockTridiagonal
+from sklearn_jedi._engine._likelihoods import Terms
+from sklearn_jedi._engine._reduction import Rows
+from sklearn_jedi._engine._state_space import StateSpace
 
 _MAX_HALVINGS = 12
 # Steps for which embeddings are held at a start, before starts are compared.
@@ -40,37 +40,6 @@ _HELD = 6
 _WORTH = 1e-3
 # Of finite differences, in standard deviations of the embedding.
 _DIFFERENCE = 0.1
-
-
-class StateSpace(NamedTuple):
-    """Parameters of the model, in network units.
-
-    Attributes
-    ----------
-    red : Reduction
-        `P`, `Q`, and in `mean_out` the offset `d`.
-    map : BilinearModel or Hypernetwork
-        From embeddings to reduced weights.
-    step_cov : array of shape (rank, rank)
-        Covariance of the noise of one step.
-    first_mean, first_cov : arrays of shape (rank,), (rank, rank)
-        Prior of the state at the first time point.
-    loading : array of shape (n_neurons, rank + 1)
-        `C`: from `[z, 1]` to the activity of the recorded neurons.
-    readout : Readout
-    """
-
-    red: Reduction
-    map: Any
-    step_cov: np.ndarray
-    first_mean: np.ndarray
-    first_cov: np.ndarray
-    loading: np.ndarray
-    readout: Readout
-
-    def activity(self, z: np.ndarray) -> np.ndarray:
-        """Activity of the units of the network at states z."""
-        return z @ self.red.P.T + self.red.mean_out
 
 
 class Smoothed(NamedTuple):
@@ -85,8 +54,8 @@ class Smoothed(NamedTuple):
     converged : bool array of shape (n_groups,)
     log_evidence : array of shape (n_groups,)
         Log likelihood, states and embeddings integrated out, up to a constant.
-    factors : list of n_trials arrays
-        Banded Cholesky factors of the Hessians with respect to the states.
+    hessian : BlockTridiagonal
+        Of the negative log posterior of each trial, with respect to the states.
     response : array of shape (n_trials, n_timepoints * rank, embedding_dim)
         The states move by `-response` where the embedding moves by one.
     group : int array of shape (n_trials,)
@@ -97,7 +66,7 @@ class Smoothed(NamedTuple):
     cov: np.ndarray
     converged: np.ndarray
     log_evidence: np.ndarray
-    factors: list
+    hessian: BlockTridiagonal
     response: np.ndarray
     group: np.ndarray
 
@@ -131,13 +100,14 @@ class Smoothed(NamedTuple):
         root = np.linalg.cholesky(self.cov)
         unit = np.stack([_normal(-1 - k, s, (n_pairs, d)) for k, s in groups], 1)
         move_c = np.einsum("gij,pgj->pgi", root, unit)
+        white = np.zeros((n, T * rank, n_pairs))
+        for i, length in enumerate(block.lengths):
+            own = white[i, : int(length) * rank]
+            own[:] = _normal(block.numbers[i], sessions[i], own.shape)
+        free = self.hessian.draw(white)
         move_z = np.empty((n_pairs, n, T * rank))
-        for i, factor in enumerate(self.factors):
-            white = np.zeros((T * rank, n_pairs))
-            own = slice(0, int(block.lengths[i]) * rank)
-            white[own] = _normal(block.numbers[i], sessions[i], white[own].shape)
-            free = lapack.dtbtrs(factor, white, uplo="L", trans="T")[0]
-            move_z[:, i] = free.T - move_c[:, self.group[i]] @ self.response[i].T
+        for i in range(n):
+            move_z[:, i] = free[i].T - move_c[:, self.group[i]] @ self.response[i].T
         move_z = move_z.reshape(n_pairs, n, T, rank)
         return (
             np.concatenate([self.z + move_z, self.z - move_z]),
@@ -152,18 +122,17 @@ class Smoothed(NamedTuple):
         at : int array of shape (n_trials,)
             The time point of each trial.
         """
-        rank, d = self.z.shape[2], self.c.shape[1]
-        out = np.empty((len(self.z), rank + d, rank + d))
-        for i, factor in enumerate(self.factors):
-            rows = slice(at[i] * rank, (at[i] + 1) * rank)
-            unit = np.zeros((len(self.response[i]), rank))
-            unit[rows] = np.eye(rank)
-            own = lapack.dpbtrs(factor, unit, lower=1)[0][rows]
-            response, cov = self.response[i, rows], self.cov[self.group[i]]
-            out[i, :rank, :rank] = own + response @ cov @ response.T
-            out[i, :rank, rank:] = -response @ cov
-            out[i, rank:, :rank] = out[i, :rank, rank:].T
-            out[i, rank:, rank:] = cov
+        (n, _, rank), d = self.z.shape, self.c.shape[1]
+        rows = at[:, None] * rank + np.arange(rank)
+        response = self.response[np.arange(n)[:, None], rows]
+        cov = self.cov[self.group]
+        along = -response @ cov
+        out = np.empty((n, rank + d, rank + d))
+        out[:, :rank, :rank] = self.hessian.marginal_cov(at)
+        out[:, :rank, :rank] -= along @ np.swapaxes(response, 1, 2)
+        out[:, :rank, rank:] = along
+        out[:, rank:, :rank] = np.swapaxes(along, 1, 2)
+        out[:, rank:, rank:] = cov
         return out
 
 
@@ -177,7 +146,7 @@ def smooth(
     n_held: int = 0,
     tol: float = 1e-7,
     marginal: bool = False,
-    terms: Any = None,
+    terms: Terms | None = None,
 ) -> Smoothed:
     """Posterior mode and covariance of the states and embeddings of a block.
 
@@ -185,7 +154,7 @@ def smooth(
     ----------
     model : StateSpace
     block : Block
-        Trials in network units (counts, where the readout is Poisson).
+        Trials as the model's likelihood takes them.
     z : array of shape (n_trials, n_timepoints, rank), default=None
         Where to start; None: the mean of the first states.
     c : array of shape (n_groups, embedding_dim), default=None
@@ -199,11 +168,11 @@ def smooth(
     marginal : bool
         Move from the joint mode of states and embeddings towards the mode of the
         embeddings' own posterior, the states integrated out, by one Newton step.
-    terms : GaussianTerms or the like, default=None
-        The log likelihood; None: that of the model's readout.
+    terms : Terms, default=None
+        The log likelihood; None: the model's.
     """
     if terms is None:
-        terms = model.readout.terms(model.loading, block)
+        terms = model.likelihood.terms(model.loading, block)
     problem = _Problem(model, block, terms)
     T, rank = block.values.shape[1], model.red.P.shape[1]
     if z is None:
@@ -251,7 +220,7 @@ def smooth(
         step.cov,
         ~active,
         problem.log_evidence(here, step),
-        step.factors,
+        step.hessian,
         step.response,
         block.group,
     )
@@ -310,11 +279,11 @@ class _Step(NamedTuple):
     c: np.ndarray
     alone: np.ndarray
     cov: np.ndarray
-    factors: list
+    hessian: BlockTridiagonal
     response: np.ndarray
 
 
-class _Hessian(NamedTuple):
+class _Blocks(NamedTuple):
     """Blocks of the Hessian, and the derivatives of the step errors they come from."""
 
     diagonal: np.ndarray
@@ -326,7 +295,7 @@ class _Hessian(NamedTuple):
 class _Problem:
     """Negative log posterior of a block, per group, and its Gauss-Newton steps."""
 
-    def __init__(self, model: StateSpace, block: Block, terms: Any) -> None:
+    def __init__(self, model: StateSpace, block: Block, terms: Terms) -> None:
         self.model = model
         self.block = block
         # steps that end within the trial; states beyond it have no effect
@@ -339,11 +308,10 @@ class _Problem:
         """The negative log posterior (n_groups,), up to a constant, and its parts."""
         red, group = self.model.red, self.block.group
         weights, slopes = self.model.map.weights_and_slopes(c)
-        activity, slope = red.activity(self.model.activity(z[:, :-1]))
-        features = np.ones((*activity.shape[:2], weights.shape[1]))
-        features[..., :-1] = activity @ red.Q / red.gain - red.feature_mean
+        features, slope = red.features(self.model.activity(z[:, :-1]))
+        features = Rows.design(features)
         drive = features @ weights[group] + red.mean_in
-        error = z[:, 1:] - (1 - red.alpha) * z[:, :-1] - red.alpha * drive
+        error = z[:, 1:] - red.equation.step(z[:, :-1], drive)
         error = (error @ self.whiten) * self.live[..., None]
         first = (z[:, 0] - self.model.first_mean) @ self.whiten_first
         trial = self.terms.cost(z)
@@ -384,27 +352,26 @@ class _Problem:
            chapter 27.
         """
         trial = self.live.sum(1) * _log_det(self.whiten) + _log_det(self.whiten_first)
-        trial = trial - [np.log(factor[0]).sum() for factor in step.factors]
+        trial = trial - 0.5 * step.hessian.log_det()
         embeddings = 0.5 * np.linalg.slogdet(step.cov)[1]
         return self.block.sum_groups(trial) + embeddings - at.cost
 
     def _log_det(self, at: _Point) -> np.ndarray:
         """Log determinant (n_groups,) of the Hessian with respect to the states."""
-        hessian = self._hessian(at)
-        factors = cholesky_factors(hessian.diagonal, hessian.below)
-        trial = np.array([2 * np.log(factor[0]).sum() for factor in factors])
-        return self.block.sum_groups(trial)
+        blocks = self._blocks(at)
+        hessian = BlockTridiagonal(blocks.diagonal, blocks.below)
+        return self.block.sum_groups(hessian.log_det())
 
-    def _hessian(self, at: _Point) -> _Hessian:
-        """Of the states alone."""
+    def _blocks(self, at: _Point) -> _Blocks:
+        """Of the Hessian of the states alone."""
         group, red, P = self.block.group, self.model.red, self.model.red.P
         n, T, rank = at.z.shape
         live = self.live[..., None, None]
         # whitened derivatives of the step errors by the state before, negative
-        inner = red.Q @ (at.weights[:, :-1] @ self.whiten)
+        inner = red.Q @ (Rows.of(at.weights).features @ self.whiten)
         inner = (inner[:, :, :, None] * P[:, None, :]).reshape(len(at.c), len(P), -1)
         by_state = (at.slope() @ inner[group]).reshape(n, T - 1, rank, rank)
-        by_state = (red.alpha * by_state + (1 - red.alpha) * self.whiten.T) * live
+        by_state = red.equation.step(self.whiten.T, by_state) * live
         state_t = np.swapaxes(by_state, 2, 3)
         toward, curvature = self.terms.slopes(at.z)
         diagonal = np.empty((n, T, rank, rank))
@@ -413,7 +380,7 @@ class _Problem:
         diagonal[:, 1:] += self.whiten @ self.whiten.T * live
         diagonal[:, 1:] += np.eye(rank) * ~live  # states beyond the end: any number
         diagonal[:, :-1] += state_t @ by_state
-        return _Hessian(diagonal, -self.whiten @ by_state, state_t, toward)
+        return _Blocks(diagonal, -self.whiten @ by_state, state_t, toward)
 
     def newton_step(self, at: _Point, *, held: bool = False) -> _Step:
         """Solve the normal equations: the states by band, the embeddings by border.
@@ -423,11 +390,12 @@ class _Problem:
         block, group, error = self.block, self.block.group, at.error
         n, T, rank = at.z.shape
         d = at.c.shape[1]
-        diagonal, below, state_t, toward = self._hessian(at)
+        diagonal, below, state_t, toward = self._blocks(at)
         moved = np.moveaxis(at.slopes @ self.whiten, 1, 3)  # (n_groups, K, rank, d)
         moved = moved.reshape(len(at.c), moved.shape[1], rank * d)
         by_embedding = (at.features @ moved[group]).reshape(n, T - 1, rank, d)
-        by_embedding *= self.model.red.alpha * self.live[..., None, None]
+        by_embedding = self.model.red.equation.step(0.0, by_embedding)
+        by_embedding *= self.live[..., None, None]
         border = np.zeros((n, T, rank, d))
         border[:, 1:] -= self.whiten @ by_embedding
         border[:, :-1] += state_t @ by_embedding
@@ -441,11 +409,8 @@ class _Problem:
         flat_t = np.swapaxes(flat, 1, 2)
         toward_c = (flat_t @ error.reshape(n, -1, 1))[..., 0]
 
-        factors = cholesky_factors(diagonal, below)
-        sides = np.concatenate([toward[..., None], side], 2)
-        solved = np.empty_like(sides)
-        for i, factor in enumerate(factors):
-            solved[i] = lapack.dpbtrs(factor, sides[i], lower=1)[0]
+        hessian = BlockTridiagonal(diagonal, below)
+        solved = hessian.solve(np.concatenate([toward[..., None], side], 2))
         alone, response = solved[..., 0], solved[..., 1:]
         side_t = np.swapaxes(side, 1, 2)
         precision = block.sum_groups(flat_t @ flat - side_t @ response) + np.eye(d)
@@ -463,7 +428,7 @@ class _Problem:
             step_c,
             alone.reshape(n, T, rank),
             cov,
-            factors,
+            hessian,
             response,
         )
 

@@ -22,24 +22,20 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from sklearn_jedi._data._trials import Block, Trials
 from sklearn_jedi._engine import _bilinear_em, _moments
+from sklearn_jedi._engine._basis import leading_directions
 from sklearn_jedi._engine._first_states import FirstStates, start_trials
 from sklearn_jedi._engine._joint_blocks import JointBlock, joint_blocks, padded
-from sklearn_jedi._engine._likelihoods import (
-    ReadoutSums,
-    gauge,
-    readout_sums,
-    solve_readout,
-    with_one,
-)
-from sklearn_jedi._engine._reduction import reduction
-from sklearn_jedi._engine._smoother import Smoothed, StateSpace, smooth
-from sklearn_jedi._networks._nonlinearities import scaled_nonlinearity
+from sklearn_jedi._engine._likelihoods import ReadoutSums, gauge, with_one
+from sklearn_jedi._engine._reduction import Basis, Reduction, Rows
+from sklearn_jedi._engine._smoother import Smoothed, smooth
+from sklearn_jedi._engine._state_space import StateSpace
+from sklearn_jedi._networks._equation import Equation
 
 # Passes over all trials, after EM on a part.
 _PASSES = 3
@@ -93,10 +89,7 @@ class StateSpaceEM:
     sessions : sequence of FirstStates
         Recordings of different neurons, in network units, or counts.
     embedding_dim : int
-    nonlinearity : str
-    alpha : float
-        `dt / tau`.
-    gain : float
+    equation : Equation
     ridge : float or "auto"
         Prior precision of the weights, in units of the mean square of a feature.
     least_ridge : float
@@ -117,7 +110,7 @@ class StateSpaceEM:
     Attributes
     ----------
     models : list of StateSpace
-        One per session, of which they differ in `loading` and `readout`.
+        One per session, of which they differ in `loading` and `likelihood`.
     basis : Basis
     n_iter : int
         Rounds done.
@@ -129,14 +122,12 @@ class StateSpaceEM:
         self,
         sessions: Sequence[FirstStates],
         embedding_dim: int,
-        nonlinearity: str,
-        alpha: float,
+        equation: Equation,
         *,
-        gain: float,
         ridge: float | str,
         n_directions: int,
         least_ridge: float = 0.0,
-        units: _moments.Basis | None = None,
+        units: Basis | None = None,
         change_rank: int | None = None,
         search_noise: bool = False,
         report: Callable[[int, int, str], None] = lambda done, total, text: None,
@@ -144,7 +135,7 @@ class StateSpaceEM:
         self.trials = [session.trials for session in sessions]
         self._part = [start_trials(trials) for trials in self.trials]
         self.embedding_dim = embedding_dim
-        self.network = (alpha, nonlinearity, gain)
+        self.equation = equation
         self.ridge = ridge
         self.least_ridge = least_ridge
         self.n_directions = n_directions
@@ -152,7 +143,7 @@ class StateSpaceEM:
         self.search_noise = search_noise
         self.report = report
         self.own_units = units is None
-        self.basis = _own_units(sessions[0].loading) if units is None else units
+        self.basis = Basis.of_units(sessions[0].loading) if units is None else units
         self._penalty: np.ndarray | None = None
         self._ff: np.ndarray | None = None
         self._embeddings: dict[int, np.ndarray] = {}
@@ -162,7 +153,7 @@ class StateSpaceEM:
         self.models: list[StateSpace] = []
         self._start(sessions)
 
-    def run(self, max_iter: int) -> StateSpaceEM:
+    def run(self, max_iter: int) -> Self:
         """Rounds on a part of the trials, then passes over all of them.
 
         EM stops where the evidence stops rising, and the model of the most is kept:
@@ -254,7 +245,6 @@ class StateSpaceEM:
 
     def _start(self, sessions: Sequence[FirstStates]) -> None:
         """Embeddings and weights in closed form from the first states."""
-        alpha, nonlinearity, gain = self.network
         self._find_features()
         window = max(1, min(max(p.n_timepoints for p in self._part) // 3, 5))
         pieces = []
@@ -286,40 +276,37 @@ class StateSpaceEM:
             here = _moments.trial_moments(drives, features, 1, keep).grouped(block)
             c = _bilinear_em.posterior(here, bilinear)[0]
             error = drives - features @ bilinear.weights(c)[block.group]
-            error = alpha * error[keep]
+            error = self.equation.step(0.0, error[keep])
             scatter, n_steps = scatter + error.T @ error, n_steps + len(error)
         states = self._all_states()
         first = np.concatenate([path[:, 0] for path in self._paths.values()])
         spread = np.cov(states.T, bias=True).reshape(rank, rank)
         cov = np.cov(first.T, bias=True).reshape(rank, rank)
         shared = StateSpace(
-            reduction(self.basis, alpha, nonlinearity, gain),
+            Reduction.of(self.basis, self.equation),
             bilinear,
             _regular(scatter / max(n_steps, 1) + _FIRST_NOISE * spread),
             first.mean(0),
             _regular(cov),
             sessions[0].loading,
-            sessions[0].readout,
+            sessions[0].likelihood,
         )
         self.models = [
-            shared._replace(loading=one.loading, readout=one.readout)
+            shared._replace(loading=one.loading, likelihood=one.likelihood)
             for one in sessions
         ]
 
     def _find_features(self) -> None:
         """Leading directions of the features at the present states."""
-        _, nonlinearity, gain = self.network
         basis, states = self.basis, self._all_states()
         at_once = max(1, _FEATURE_VALUES // len(basis.P))
 
         def rows() -> Iterator[np.ndarray]:
             for begin in range(0, len(states), at_once):
                 some = states[begin : begin + at_once] @ basis.P.T + basis.drive_mean
-                yield scaled_nonlinearity(nonlinearity, some, gain)
+                yield self.equation.phi(some)
 
-        Q, mean = _moments.leading_directions(
-            rows, self.n_directions, len(basis.P), centre=True
-        )
+        Q, mean = leading_directions(rows, self.n_directions, len(basis.P), centre=True)
         self.basis = basis._replace(Q=Q, feature_mean=mean)
 
     def _all_states(self) -> np.ndarray:
@@ -331,11 +318,9 @@ class StateSpaceEM:
 
     def _project(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Drives and features of states (n, T, rank)."""
-        alpha, nonlinearity, gain = self.network
-        basis = self.basis
-        x = z[:, :-1] @ basis.P.T + basis.drive_mean
-        features = _moments.features_of(x, basis, nonlinearity, gain)
-        return (z[:, 1:] - (1 - alpha) * z[:, :-1]) / alpha, features
+        red = Reduction.of(self.basis, self.equation)
+        features = red.design(z[:, :-1] @ red.P.T + self.basis.drive_mean)
+        return self.equation.drive(z[:, :-1], z[:, 1:]), features
 
     # -- rounds
 
@@ -364,7 +349,7 @@ class StateSpaceEM:
             for session, block, rows in joint.parts:
                 model, before = self.models[session], readouts[session]
                 mine = one[:, rows, : block.values.shape[1]]
-                own = readout_sums(model.readout, model.loading, block, mine)
+                own = model.likelihood.sums(model.loading, block, mine)
                 readouts[session] = own if before is None else before.plus(own)
         assert sums is not None
         T, turn, shift = self._update(sums, [own for own in readouts if own])
@@ -394,7 +379,7 @@ class StateSpaceEM:
         self, sums: Sums, readouts: list[ReadoutSums]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The M step; how embeddings and states are to be transformed."""
-        alpha, nonlinearity, gain = self.network
+        alpha = self.equation.alpha
         old = self.models[0]
         rank = len(old.first_mean)
         T = _bilinear_em.whitening(sums.dynamics)
@@ -413,17 +398,17 @@ class StateSpaceEM:
             penalty = float(self.ridge) * level
         bilinear = _bilinear_em.solve(pooled, penalty, change_rank=self.change_rank)
         solved = [
-            solve_readout(model.readout, model.loading, own)
+            model.likelihood.solved(model.loading, own)
             for model, own in zip(self.models, readouts, strict=True)
         ]
         turn, shift = np.eye(rank), np.zeros(rank)
         if self.own_units:
-            loading, readout = solved[0]
+            loading, likelihood = solved[0]
             P, offset, turn, shift = gauge(loading)
-            solved = [(np.column_stack([P, offset]), readout)]
+            solved = [(np.column_stack([P, offset]), likelihood)]
             self.basis = self.basis._replace(P=P, drive_mean=offset)
         A = bilinear.A @ turn.T
-        A[0, -1] += shift
+        Rows.of(A).constant[0] += shift
         step_cov = alpha**2 * bilinear.noise_cov
         # EM moves a small noise slowly: go further the way that it moves the size
         change = np.log(np.trace(step_cov) / np.trace(old.step_cov))
@@ -432,15 +417,15 @@ class StateSpaceEM:
         mean = first[:rank, -1]
         cov = first[:rank, :rank] - np.outer(mean, mean)
         shared = old._replace(
-            red=reduction(self.basis, alpha, nonlinearity, gain),
+            red=Reduction.of(self.basis, self.equation),
             map=bilinear._replace(A=A),
             step_cov=_regular(noise),
             first_mean=turn @ mean + shift,
             first_cov=_regular(turn @ cov @ turn.T, 1e-12 * float(mean @ mean)),
         )
         self.models = [
-            shared._replace(loading=loading, readout=readout)
-            for loading, readout in solved
+            shared._replace(loading=loading, likelihood=likelihood)
+            for loading, likelihood in solved
         ]
         self._ff = pooled.gram[0, 0]
         return T, turn, shift
@@ -450,14 +435,12 @@ class StateSpaceEM:
         old, bilinear = self.basis, self.models[0].map
         self._find_features()
         new = self.basis
-        A = np.zeros_like(bilinear.A)
-        A[:, :-1] = (new.Q.T @ old.Q) @ bilinear.A[:, :-1]
-        A[:, -1] = bilinear.A[:, -1]
-        A[:, -1] += (new.feature_mean - old.feature_mean) @ old.Q @ bilinear.A[:, :-1]
-        alpha, nonlinearity, gain = self.network
-        self._share(
-            red=reduction(new, alpha, nonlinearity, gain), map=bilinear._replace(A=A)
-        )
+        A, before = np.zeros_like(bilinear.A), Rows.of(bilinear.A)
+        after = Rows.of(A)
+        after.features[:] = (new.Q.T @ old.Q) @ before.features
+        shift = (new.feature_mean - old.feature_mean) @ old.Q
+        after.constant[:] = before.constant + shift @ before.features
+        self._share(red=Reduction.of(new, self.equation), map=bilinear._replace(A=A))
 
     def _share(self, **changes: Any) -> None:
         """Change what all sessions share."""
@@ -490,12 +473,6 @@ def _first_trials(pieces: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
             padded.append(np.pad(part, width))
         out.append(np.concatenate(padded)[:_INFLATION_TRIALS])
     return out
-
-
-def _own_units(loading: np.ndarray) -> _moments.Basis:
-    """Recorded neurons as the units of the network; features are still to be found."""
-    P, offset = loading[:, :-1], loading[:, -1]
-    return _moments.Basis(P, np.empty((len(P), 0)), offset, np.zeros(len(P)))
 
 
 def _regular(cov: np.ndarray, rounding: float = 0.0) -> np.ndarray:

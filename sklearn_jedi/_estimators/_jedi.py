@@ -10,23 +10,26 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
-from sklearn_jedi._data._gate import Summary, check_counts, check_trials
+from sklearn_jedi._data._gate import Summary, check_trials
 from sklearn_jedi._data._trials import Trials
 from sklearn_jedi._data._units import Scaling, choose_scaling
 from sklearn_jedi._data._white_noise import choose_observation, white_share
+from sklearn_jedi._engine._likelihoods import LIKELIHOODS
 from sklearn_jedi._engine._settings import Settings, choose_settings, default_settings
 from sklearn_jedi._estimators._jedi_fitted import FittedMethods
 from sklearn_jedi._estimators._parameters import check_parameters
 from sklearn_jedi._models import _files, _predictions
-from sklearn_jedi._models._inferred import NoisyModel, fit_noisy, with_centres
+from sklearn_jedi._models._fit import Recording, fit_inferred
+from sklearn_jedi._models._inferred import InferredModel, with_centres
 from sklearn_jedi._models._model import Model
 from sklearn_jedi._models._observed import (
-    StateModel,
+    ObservedModel,
     fit_closed_form,
     state_trials,
     with_step_noise,
     with_training,
 )
+from sklearn_jedi._networks._equation import Equation
 from sklearn_jedi._utils._threads import few_threads
 
 __all__ = ["JEDIEstimator"]
@@ -280,11 +283,12 @@ class JEDIEstimator(FittedMethods):
         self._warn_of_empty_axes(model.bilinear.A, trials.n_groups, "trials")
         prepared = model.prepare(trials, summary.first_whole)
         mean = _predictions.embeddings(model, prepared)[0]
-        if isinstance(model, StateModel):
+        if isinstance(model, ObservedModel):
             model = with_step_noise(model, prepared, mean)
-        if isinstance(model, NoisyModel) and model.readout.poisson:
-            model = with_centres(model, mean)
-            mean = _predictions.embeddings(model, prepared)[0]
+        if isinstance(model, InferredModel):
+            refined = with_centres(model, mean, model.likelihood.n_centres)
+            if refined is not model:
+                model, mean = refined, _predictions.embeddings(refined, prepared)[0]
         self._model = _files.canonical(model)
         self.embeddings_ = mean.astype(trials.dtype, copy=False)
         self.noise_variance_ = model.noise_variance()
@@ -298,8 +302,7 @@ class JEDIEstimator(FittedMethods):
             prepared,
             self.rank_,
             self.embedding_dim,
-            self.nonlinearity,
-            self.dt / self.tau,
+            Equation.of(self.tau, self.dt, self.nonlinearity),
             gain=1.0 if self.gain == "auto" and scaling.is_identity else self.gain,
             window=self.window,
             ridge=self.ridge,
@@ -321,7 +324,7 @@ class JEDIEstimator(FittedMethods):
         return self._train(model, prepared)
 
     def _train(
-        self, model: StateModel, trials: Trials
+        self, model: ObservedModel, trials: Trials
     ) -> tuple[Model, Exception | None]:
         from sklearn_jedi._training._free_runs import train
 
@@ -348,10 +351,9 @@ class JEDIEstimator(FittedMethods):
         return model, training.error
 
     def _fit_noisy(self, trials: Trials, summary: Summary, scaling: Scaling) -> Model:
-        poisson = self.observation_ == "poisson"
-        if poisson:
-            check_counts(summary, "observation", "noisy")
-        elif not scaling.is_identity:
+        observation = LIKELIHOODS[self.observation_]
+        observation.check(summary)
+        if not scaling.is_identity:
             # the activity, not the noise on it, is to have unit scale
             mean = scaling.to_network(summary.mean)
             share = white_share(trials.in_units(scaling), mean)
@@ -365,20 +367,19 @@ class JEDIEstimator(FittedMethods):
             ridge=self.ridge,
         )
         self._report(trials, scaling, settings)
-        model, self.interrupted_ = fit_noisy(
-            trials,
-            scaling,
-            summary.mean,
+        fit = fit_inferred(
+            [Recording(trials, scaling, summary.mean)],
+            observation,
             settings,
             self.rank_,
             self.embedding_dim,
             self.nonlinearity,
             self.tau,
             self.dt,
-            poisson=poisson,
-            ridge=self.ridge,
             report=self._report_round,
         )
+        self.interrupted_ = fit.interrupted
+        model: InferredModel = fit.models[0]
         return model
 
     def fit_transform(
@@ -403,7 +404,7 @@ class JEDIEstimator(FittedMethods):
 
     def _report(self, trials: Trials, scaling: Scaling, settings: Settings) -> None:
         if self.verbose:
-            left = scaling.is_identity or self.observation_ == "poisson"
+            left = scaling.is_identity
             print(
                 f"JEDIEstimator: {len(trials)} trials x {trials.n_timepoints} time "
                 f"points x {trials.n_neurons} neurons, "

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_jedi._data._gate import check_counts, check_trials, is_2d
+from sklearn_jedi._data._gate import check_trials, is_2d
 from sklearn_jedi._data._labelled_arrays import ahead_of, like
 from sklearn_jedi._data._trials import Trials
+from sklearn_jedi._engine._likelihoods import LIKELIHOODS
 from sklearn_jedi._estimators._base import TrialTransformer
 from sklearn_jedi._models import _files, _predictions
 from sklearn_jedi._models._model import Model
@@ -271,8 +272,8 @@ class FittedMethods(TrialTransformer):
         """Trials as the fitted model takes them."""
         check_is_fitted(self)
         trials, summary = check_trials(self, X, reset=False, conditions=conditions)
-        if self.observation_ == "poisson":
-            check_counts(summary, "observation", "noisy")
+        if self.observation_ in LIKELIHOODS:
+            LIKELIHOODS[self.observation_].check(summary)
         return self._model.prepare(trials, summary.first_whole)
 
     def _like_trials(self, pieces: Any, X: Any, conditions: Any) -> Any:

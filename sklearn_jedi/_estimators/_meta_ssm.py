@@ -13,15 +13,17 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_jedi._data._gate import check_counts, check_labels
+from sklearn_jedi._data._gate import check_labels
 from sklearn_jedi._data._gate_of_sessions import UNNAMED, SessionTrials, check_sessions
 from sklearn_jedi._data._units import choose_scaling
+from sklearn_jedi._engine._likelihoods import LIKELIHOODS
 from sklearn_jedi._estimators._meta_ssm_fitted import SessionMethods
 from sklearn_jedi._estimators._parameters import check_meta_parameters
 from sklearn_jedi._models import _files, _predictions
 from sklearn_jedi._models._adapt import adapt_session
-from sklearn_jedi._models._fit import LatentModel, Session, choose_gain, fit_family
-from sklearn_jedi._models._inferred import with_centres
+from sklearn_jedi._models._family import Family
+from sklearn_jedi._models._fit import Recording
+from sklearn_jedi._models._inferred import LatentModel, with_centres
 from sklearn_jedi._utils._threads import few_threads
 
 __all__ = ["MetaDynamicalSSM"]
@@ -275,28 +277,23 @@ class MetaDynamicalSSM(SessionMethods):
                 f"{len(parts)} sessions, {self.n_latents_} latents"
             )
         with few_threads(max(part.trials.n_neurons for part in parts)):
-            poisson = self.likelihood == "poisson"
-            params: dict[str, Any] = {
-                "n_latents": self.n_latents_,
-                "embedding_dim": self.embedding_dim,
-                "rank": self.rank_,
-                "tau": self.tau,
-                "dt": self.dt,
-                "n_units": self.n_units,
-                "ridge": self.ridge,
-            }
-            self.gain_, interrupted = self._gain(recordings, poisson, params)
-            if interrupted:
-                params["n_rounds"] = 0
-            family = fit_family(
-                recordings,
-                gain=self.gain_,
-                poisson=poisson,
-                report=self._report_round,
-                **params,
+            family = Family(
+                LIKELIHOODS[self.likelihood],
+                self.n_latents_,
+                self.embedding_dim,
+                self.rank_,
+                self.tau,
+                self.dt,
+                self.n_units,
+                self.ridge,
             )
-            self.interrupted_ = interrupted or family.interrupted
-            models, error = self._train(parts, family.models)
+            self.gain_, interrupted = self._gain(family, recordings)
+            rounds = {"n_rounds": 0} if interrupted else {}
+            fit = family.fit(
+                recordings, self.gain_, report=self._report_round, **rounds
+            )
+            self.interrupted_ = interrupted or fit.interrupted
+            models, error = self._train(parts, fit.models)
             self._infer(parts, models)
             models = [with_centres(model, self.embeddings_) for model in models]
             models = _files.canonical_family(models)
@@ -311,13 +308,11 @@ class MetaDynamicalSSM(SessionMethods):
             raise error
         return self
 
-    def _gain(
-        self, recordings: list[Session], poisson: bool, params: dict[str, Any]
-    ) -> tuple[float, bool]:
+    def _gain(self, family: Family, recordings: list[Recording]) -> tuple[float, bool]:
         """The gain given or chosen, and whether Ctrl-C ended the choice."""
         if self.gain != "auto":
             return float(self.gain), False
-        gain, interrupted = choose_gain(recordings, poisson, **params)
+        gain, interrupted = family.choose_gain(recordings)
         if self.verbose:
             print(f"gain={gain:g}")
         return gain, interrupted
@@ -442,12 +437,11 @@ class MetaDynamicalSSM(SessionMethods):
                 f"sessions {known[:5]} are known already; adapt takes new ones"
             )
 
-    def _session(self, part: SessionTrials) -> Session:
+    def _session(self, part: SessionTrials) -> Recording:
         """A session's trials and what the fit needs to know of them."""
-        if self.likelihood == "poisson":
-            check_counts(part.summary, "likelihood", "gaussian")
+        LIKELIHOODS[self.likelihood].check(part.summary)
         scaling = choose_scaling(part.summary.mean, part.summary.sd)
-        return Session(part.trials, scaling, part.summary.mean)
+        return Recording(part.trials, scaling, part.summary.mean)
 
     def _infer(
         self, parts: Sequence[SessionTrials], models: list[LatentModel]
@@ -477,12 +471,7 @@ class MetaDynamicalSSM(SessionMethods):
         silent = []
         for part, model, z in zip(parts, models, latents, strict=True):
             variance = (z @ model.output.T).var(0)
-            if model.readout.poisson:
-                low = np.sqrt(variance.mean()) < _LEAST_LOG_RATE
-            else:
-                total = variance + model.readout.variance
-                low = variance.mean() < _LEAST_SHARE * total.mean()
-            if low:
+            if model.likelihood.explains_nothing(variance):
                 silent.append(part.label)
         if silent:
             warnings.warn(

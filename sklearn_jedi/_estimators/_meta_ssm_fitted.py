@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_jedi._data._gate import check_counts, is_2d
+from sklearn_jedi._data._gate import is_2d
 from sklearn_jedi._data._gate_of_sessions import (
     UNNAMED,
     Neurons,
@@ -18,13 +18,14 @@ from sklearn_jedi._data._gate_of_sessions import (
 )
 from sklearn_jedi._data._labelled_arrays import ahead_of, like
 from sklearn_jedi._data._trials import Trials
+from sklearn_jedi._engine._likelihoods import LIKELIHOODS
 from sklearn_jedi._estimators._base import TrialTransformer
 from sklearn_jedi._estimators._jedi_fitted import check_embeddings
 from sklearn_jedi._models import _files, _predictions
-from sklearn_jedi._models._fit import LatentModel
-from sklearn_jedi._models._forecast_scores import forecast_score
+from sklearn_jedi._models._inferred import LatentModel
 from sklearn_jedi._networks._latent_dynamics import LatentDynamics
 from sklearn_jedi._utils._checks import check_integer
+from sklearn_jedi._utils._streaming import R2Sums, pooled_r2
 from sklearn_jedi._utils._threads import few_threads
 
 Part = tuple[SessionTrials, LatentModel, Trials]
@@ -267,11 +268,14 @@ class SessionMethods(TrialTransformer):
                 "score forecasts the second half of trials from the first: X needs "
                 "trials of at least 3 time points"
             )
-        with few_threads(max(trials.n_neurons for _, _, trials in parts)):
-            return forecast_score(
-                ((model, trials) for _, model, trials in parts),
-                poisson=self.likelihood == "poisson",
-            )
+        sums = []
+        for part, model, trials in parts:
+            sums.append(R2Sums(trials.n_neurons))
+            with few_threads(trials.n_neurons):
+                for block, runs in _predictions.free_runs(model, trials):
+                    true = trials.in_data_units(block.values)
+                    sums[-1].add(true, runs, block.recorded)
+        return pooled_r2(sums)
 
     # ------------------------------------------------------------------------- helpers
 
@@ -289,8 +293,7 @@ class SessionMethods(TrialTransformer):
         )
         parts = []
         for part in found:
-            if self.likelihood == "poisson":
-                check_counts(part.summary, "likelihood", "gaussian")
+            LIKELIHOODS[self.likelihood].check(part.summary)
             model = self._models[part.label]
             prepared = model.prepare(part.trials, part.summary.first_whole)
             parts.append((part, model, prepared))

@@ -15,20 +15,17 @@ from sklearn_jedi._engine._alignment import (
 )
 from sklearn_jedi._engine._first_states import (
     FirstStates,
-    poisson_readout,
+    read_out,
     start_trials,
     transformed,
+    whitened,
 )
-from sklearn_jedi._engine._likelihoods import (
-    ReadoutSums,
-    readout_sums,
-    solve_readout,
-    with_one,
-)
+from sklearn_jedi._engine._likelihoods import ReadoutSums, with_one
 from sklearn_jedi._engine._reduction import free_run
-from sklearn_jedi._engine._smoother import StateSpace, smooth
-from sklearn_jedi._models._fit import LatentModel, Session, first_states
-from sklearn_jedi._models._inferred import log_rates
+from sklearn_jedi._engine._smoother import smooth
+from sklearn_jedi._engine._state_space import StateSpace
+from sklearn_jedi._models._fit import Recording, first_states
+from sklearn_jedi._models._inferred import LatentModel
 
 # Turns that are tried, each with a few rounds, before the best is finished.
 _CANDIDATES = 8
@@ -41,7 +38,7 @@ _SMALL_CHANGE = 1e-5
 _ALIKE = 0.9
 
 
-def adapt_session(session: Session, model: LatentModel) -> LatentModel:
+def adapt_session(recording: Recording, model: LatentModel) -> LatentModel:
     """The family's view of a new session.
 
     Whitened principal components of the session are turned in the ways that best fit
@@ -50,34 +47,34 @@ def adapt_session(session: Session, model: LatentModel) -> LatentModel:
 
     Parameters
     ----------
-    session : Session
+    recording : Recording
+        Of the new session.
     model : LatentModel
         Of any session of the family.
     """
-    poisson = model.readout.poisson
-    start, width = first_states(session, model.output.shape[1], poisson)
-    scaling = session.scaling
-    if poisson:
-        scaling = log_rates(session.trials, session.mean)
+    trials, scaling, mean = recording[:3]
+    stage, *later_stages = type(model.likelihood).stages()
+    smoothed, width = first_states(stage, recording, model.output.shape[1])
+    start = whitened(smoothed)
+    for stage in later_stages:
+        scaling = stage.units(trials, scaling, mean)
     shared = model.state_space
     found = []
     for turn in _candidates(start, shared):
         first = transformed(start, turn, np.zeros(len(turn)))
-        if poisson:
-            first = poisson_readout(session.trials, first.paths, scaling.offset)
-        own = shared._replace(loading=first.loading, readout=first.readout)
+        for stage in later_stages:
+            prepared = stage.recordings(trials, scaling)
+            first = read_out(stage, prepared, first.paths, scaling)
+        own = shared._replace(loading=first.loading, likelihood=first.likelihood)
         found.append(_fit_readout(own, start_trials(first.trials), _FIRST_ROUNDS))
     best, _ = max(found, key=lambda pair: pair[1])
-    trials = session.trials
-    if not poisson:
-        trials = trials.in_units(scaling)
-    best, _ = _fit_readout(best, start_trials(trials), _ROUNDS)
+    best, _ = _fit_readout(best, start_trials(first.trials), _ROUNDS)
     return replace(
         model,
         scaling=scaling,
         settings=model.settings._replace(window=width),
         loading=best.loading,
-        readout=best.readout,
+        likelihood=best.likelihood,
     )
 
 
@@ -88,7 +85,7 @@ def _candidates(start: FirstStates, shared: StateSpace) -> list[np.ndarray]:
     weights = shared.map.weights(none)
 
     def velocity(z: np.ndarray) -> np.ndarray:
-        after = free_run(shared.red, weights, shared.activity(z), 1)
+        after: np.ndarray = free_run(shared.red, weights, shared.activity(z), 1)
         return after[:, 0] - z
 
     starts = orthogonal_starts(flow.states.shape[1])
@@ -118,12 +115,12 @@ def _fit_readout(
             states[number] = post.z, post.c
             evidence += float(post.log_evidence.sum())
             one = with_one(post.draws(block, _PAIRS)[0])
-            here = readout_sums(model.readout, model.loading, block, one)
+            here = model.likelihood.sums(model.loading, block, one)
             sums = here if sums is None else sums.plus(here)
         assert sums is not None
         if evidence - before < _SMALL_CHANGE * abs(evidence):
             break
         before = evidence
-        loading, readout = solve_readout(model.readout, model.loading, sums)
-        model = model._replace(loading=loading, readout=readout)
+        loading, likelihood = model.likelihood.solved(model.loading, sums)
+        model = model._replace(loading=loading, likelihood=likelihood)
     return model, evidence

@@ -19,14 +19,13 @@ from safetensors.numpy import save as to_bytes
 
 from sklearn_jedi._data._units import Scaling
 from sklearn_jedi._engine._bilinear_em import BilinearModel
-from sklearn_jedi._engine._likelihoods import Readout
-from sklearn_jedi._engine._moments import Basis
+from sklearn_jedi._engine._likelihoods import LIKELIHOODS, Likelihood
+from sklearn_jedi._engine._reduction import Basis
 from sklearn_jedi._engine._settings import Settings
-from sklearn_jedi._models._fit import LatentModel
 from sklearn_jedi._models._free_run_posterior import PathNoise
-from sklearn_jedi._models._inferred import NoisyModel
+from sklearn_jedi._models._inferred import InferredModel, LatentModel
 from sklearn_jedi._models._model import Model
-from sklearn_jedi._models._observed import StateModel
+from sklearn_jedi._models._observed import ObservedModel
 
 FORMAT_VERSION = 1
 _KEY = "sklearn_jedi"
@@ -38,16 +37,16 @@ _PARTS: dict[str, Any] = {
     "basis": Basis,
     "bilinear": BilinearModel,
     "path_noise": PathNoise,
-    "readout": Readout,
+    "likelihood": lambda name, **parameters: LIKELIHOODS[name](**parameters),
 }
 _MODELS: dict[str, type[Model]] = {
-    "state": StateModel,
-    "noisy": NoisyModel,
+    "observed": ObservedModel,
+    "inferred": InferredModel,
     "latent": LatentModel,
 }
 
 # What sessions of one family do not share.
-_OF_SESSION = ("scaling", "settings", "loading", "readout")
+_OF_SESSION = ("scaling", "settings", "loading", "likelihood")
 
 Arrays = dict[str, np.ndarray]
 
@@ -195,6 +194,9 @@ def pack(value: Any, name: str, arrays: Arrays) -> Any:
     if isinstance(value, np.ndarray):
         arrays[name] = np.array(value, order="C")
         return {_ARRAY: name}
+    if isinstance(value, Likelihood):
+        value = {"name": value.name, **vars(value)}
+        return {key: pack(part, f"{name}.{key}", arrays) for key, part in value.items()}
     if hasattr(value, "_asdict"):
         return {
             key: pack(part, f"{name}.{key}", arrays)

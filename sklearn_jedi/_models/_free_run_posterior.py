@@ -22,13 +22,13 @@ import numpy as np
 
 from sklearn_jedi._data._trials import Block
 from sklearn_jedi._engine._bilinear_em import serial_inflation
-from sklearn_jedi._engine._reduction import Reduction, free_run, split_state
+from sklearn_jedi._engine._reduction import Reduction, free_run, run_with_sensitivity
 
 if TYPE_CHECKING:
     from sklearn_jedi._training._hypernetwork import Hypernetwork
 
 
-class Windows(NamedTuple):
+class Runs(NamedTuple):
     """Free runs that cover the trials of a block, from recorded states.
 
     Attributes
@@ -45,7 +45,7 @@ class Windows(NamedTuple):
 
     def data(self, red: Reduction, block: Block) -> tuple[np.ndarray, np.ndarray]:
         """First states (n_windows, n_neurons), coordinates (n_windows, n_steps, R)."""
-        kappa, _ = split_state(red, block.values)
+        kappa, _ = red.split(block.values)
         bins = self.start[:, None] + 1 + np.arange(self.scored.shape[1])
         bins = np.minimum(bins, kappa.shape[1] - 1)
         return (
@@ -62,7 +62,7 @@ class PathNoise(NamedTuple):
     horizon: int
 
 
-def cover(block: Block, horizon: int) -> Windows:
+def cover(block: Block, horizon: int) -> Runs:
     """For each trial, the fewest windows of at most `horizon` steps that cover it.
 
     Where the first bin of a window was not recorded as a whole, its run starts at the
@@ -81,7 +81,7 @@ def cover(block: Block, horizon: int) -> Windows:
     step = start[:, None] + 1 + np.arange((end - start).max())
     scored = (step > begin[:, None]) & (step <= end[:, None])
     scored &= bins[trial[:, None], np.minimum(step, bins.shape[1] - 1)]
-    return Windows(trial, start, scored)
+    return Runs(trial, start, scored)
 
 
 def path_noise(
@@ -133,11 +133,11 @@ def infer_embeddings(
         Inverse Gauss-Newton Hessian at the mode.
     converged : bool array of shape (n_groups,)
     """
-    problem = _Problem(red, hypernetwork, noise, block)
+    problem = _Objective(red, hypernetwork, noise, block)
     return _levenberg_marquardt(problem, start, max_iter, tol)
 
 
-class _Problem:
+class _Objective:
     """Objective of each group of trials and its derivatives."""
 
     def __init__(
@@ -165,7 +165,7 @@ class _Problem:
         rows = np.flatnonzero(place[self.group] >= 0)
         of = place[self.group[rows]]
         weights, slopes = self.hypernetwork.weights_and_slopes(c)
-        path, sensitivity = _run_with_sensitivity(
+        path, sensitivity = run_with_sensitivity(
             self.red, weights[of], slopes[of], self.states[rows], self.targets.shape[1]
         )
         error = ((self.targets[rows] - path) @ self.whiten) * self.scored[rows]
@@ -183,47 +183,8 @@ class _Problem:
         return objective, slope - c, curvature + np.eye(n_axes)
 
 
-def _run_with_sensitivity(
-    red: Reduction,
-    weights: np.ndarray,
-    slopes: np.ndarray,
-    states: np.ndarray,
-    n_steps: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """A free run and its derivative with respect to the embedding.
-
-    Returns
-    -------
-    path : array of shape (n, n_steps, rank)
-    sensitivity : array of shape (n, n_steps, d, rank)
-    """
-    alpha, P, Q = red.alpha, red.P, red.Q
-    kappa, rest = split_state(red, states)
-    inner, bias = weights[:, :-1], weights[:, -1] + red.mean_in
-    n, d, n_features, rank = slopes.shape
-    by_feature = np.swapaxes(slopes, 1, 2).reshape(n, n_features, d * rank)
-    direct_inner, direct_bias = by_feature[:, :-1].copy(), by_feature[:, -1]
-    tangent = np.zeros((n, d, rank))
-    path = np.empty((n, n_steps, rank))
-    sensitivity = np.empty((n, n_steps, d, rank))
-    for t in range(n_steps):
-        activity, slope = red.activity(kappa @ P.T + rest)
-        features = (activity @ Q / red.gain - red.feature_mean)[:, None]
-        moved = tangent.reshape(n * d, rank) @ P.T
-        moved = moved.reshape(n, d, -1) * slope()[:, None]
-        moved = (moved.reshape(n * d, -1) @ Q).reshape(n, d, -1)
-        direct = (features @ direct_inner)[:, 0] + direct_bias
-        tangent = (1 - alpha) * tangent + alpha * (
-            moved @ inner + direct.reshape(n, d, rank)
-        )
-        kappa = (1 - alpha) * kappa + alpha * ((features @ inner)[:, 0] + bias)
-        rest = (1 - alpha) * rest + alpha * red.mean_out
-        path[:, t], sensitivity[:, t] = kappa, tangent
-    return path, sensitivity
-
-
 def _levenberg_marquardt(
-    problem: _Problem, start: np.ndarray, max_iter: int, tol: float
+    problem: _Objective, start: np.ndarray, max_iter: int, tol: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Minimise every group by itself; a failed step raises its damping alone."""
     c = start.copy()

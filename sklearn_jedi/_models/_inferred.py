@@ -1,53 +1,41 @@
-"""The fitted model of noisy recordings and of counts."""
+"""The fitted models of recordings that scatter about the state, which is inferred."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 
 from sklearn_jedi._data._trials import Block, Trials
-from sklearn_jedi._data._units import Scaling
-from sklearn_jedi._engine._first_states import (
-    FirstStates,
-    kernel_width,
-    orthonormal,
-    poisson_states,
-    smoothed_states,
-)
-from sklearn_jedi._engine._likelihoods import Readout
-from sklearn_jedi._engine._settings import Settings
-from sklearn_jedi._engine._smoother import StateSpace, smooth_from
-from sklearn_jedi._engine._state_space_em import StateSpaceEM
+from sklearn_jedi._engine._likelihoods import Likelihood
+from sklearn_jedi._engine._smoother import smooth_from
+from sklearn_jedi._engine._state_space import StateSpace
 from sklearn_jedi._models._model import Model, Posterior
-from sklearn_jedi._utils._streaming import RunningMoments
+from sklearn_jedi._networks._latent_dynamics import LatentDynamics
 
-# A neuron without a spike counts as having had this many.
-_FEWEST_SPIKES = 0.5
-_MAX_ROUNDS = 40
+# Centres of the training embeddings that inference starts from.
 _N_CENTRES = 4
 
-AnyNoisy = TypeVar("AnyNoisy", bound="NoisyModel")
+AnyInferred = TypeVar("AnyInferred", bound="InferredModel")
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoisyModel(Model):
+class InferredModel(Model):
     """Recordings scatter about the activity of the network; states are inferred.
 
     Attributes
     ----------
     first_mean, first_cov : arrays of shape (rank,), (rank, rank)
         Prior of the first states' coordinates.
-    readout : Readout
+    likelihood : Likelihood
     centres : array of shape (n_centres, embedding_dim)
         Embeddings that inference starts from.
     """
 
     first_mean: np.ndarray
     first_cov: np.ndarray
-    readout: Readout
+    likelihood: Likelihood
     centres: np.ndarray
 
     @property
@@ -55,17 +43,16 @@ class NoisyModel(Model):
         red = self.reduction
         return StateSpace(
             red,
-            self.bilinear,
+            self.map,
             self.step_cov,
             self.first_mean,
             self.first_cov,
             np.column_stack([red.P, red.mean_out]),
-            self.readout,
+            self.likelihood,
         )
 
     def prepare(self, trials: Trials, first_whole: np.ndarray) -> Trials:
-        """Trials in network units; counts are left as they are."""
-        return trials if self.readout.poisson else trials.in_units(self.scaling)
+        return self.likelihood.recordings(trials, self.scaling)
 
     def infer(self, block: Block) -> Posterior:
         """Posterior of the states and embeddings of a block of trials."""
@@ -84,21 +71,64 @@ class NoisyModel(Model):
         )
 
     def expected(self, x: np.ndarray) -> np.ndarray:
-        """Expected recording, in data units, of activity in network units."""
-        x = self.scaling.to_data(x)
-        return np.exp(x) if self.readout.poisson else x
+        return self.likelihood.expected(self.scaling.to_data(x))
 
     def noise_variance(self) -> np.ndarray:
-        return self.readout.variance * self.scaling.scale**2
+        return self.likelihood.noise_variance(self.scaling.scale)
 
     def recording_std(self, expected: np.ndarray, variance: np.ndarray) -> np.ndarray:
-        if self.readout.poisson:  # a log-normal rate, and counts about it
-            spread = np.expm1(np.minimum(variance, 50.0)) * expected**2
-            return np.sqrt(spread + expected)
-        return np.sqrt(variance + self.readout.variance) * self.scaling.scale
+        return self.likelihood.std(expected, variance, self.scaling.scale)
 
 
-def with_centres(model: AnyNoisy, embeddings: np.ndarray) -> AnyNoisy:
+@dataclass(frozen=True, kw_only=True)
+class LatentModel(InferredModel):
+    """A session's view of a family: shared dynamics, read out by its own neurons.
+
+    The units of the network are not recorded; `P` and `drive_mean` of the basis are how
+    they read the latents.
+
+    Attributes
+    ----------
+    loading : array of shape (n_neurons, n_latents + 1)
+        From `[z, 1]` to the activity of the session's neurons, in network units.
+    """
+
+    loading: np.ndarray
+
+    @property
+    def output(self) -> np.ndarray:
+        return self.loading[:, :-1]
+
+    @property
+    def state_space(self) -> StateSpace:
+        return super().state_space._replace(loading=self.loading)
+
+    def latents(self, x: np.ndarray) -> np.ndarray:
+        """Latents of the units' activity."""
+        return x @ self.basis.P  # their thresholds are orthogonal to it
+
+    def expected(self, x: np.ndarray) -> np.ndarray:
+        z = self.latents(x)
+        return super().expected(z @ self.output.T + self.loading[:, -1])
+
+    def latent_dynamics(self, embeddings: np.ndarray) -> LatentDynamics:
+        """The dynamics of embeddings."""
+        weights, bias = self.reduction.unreduced(self.weights(embeddings))
+        return LatentDynamics(
+            self.basis.P,
+            weights,
+            bias,
+            self.basis.drive_mean,
+            self.tau,
+            self.dt,
+            self.nonlinearity,
+            gain=self.settings.gain,
+        )
+
+
+def with_centres(
+    model: AnyInferred, embeddings: np.ndarray, n_centres: int = _N_CENTRES
+) -> AnyInferred:
     """The model, with centres of the training embeddings to start inference from.
 
     The posterior of an embedding can have several modes where a trial says little about
@@ -108,119 +138,15 @@ def with_centres(model: AnyNoisy, embeddings: np.ndarray) -> AnyNoisy:
     ----------
     embeddings : array of shape (n_trials, embedding_dim)
         Inferred from the prior's mean.
+    n_centres : int
+        0 leaves the model as it is.
     """
+    if not n_centres:
+        return model
     from sklearn.cluster import KMeans
 
     distinct = np.unique(embeddings.round(6), axis=0)
-    n_clusters = min(_N_CENTRES, len(distinct))
+    n_clusters = min(n_centres, len(distinct))
     found = KMeans(n_clusters, n_init=4, random_state=0).fit(distinct)
     centres = np.vstack([model.centres[:1], found.cluster_centers_])
     return replace(model, centres=centres)
-
-
-class _SquareRoot:
-    """Square roots of counts as network units: their noise varies little with rate."""
-
-    def to_network(self, X: np.ndarray) -> np.ndarray:
-        return np.sqrt(X)
-
-    def to_data(self, X: np.ndarray) -> np.ndarray:
-        return X**2
-
-
-def gaussian_units(
-    trials: Trials, scaling: Scaling, mean: np.ndarray, *, poisson: bool
-) -> tuple[Trials, np.ndarray]:
-    """Trials as recordings with Gaussian noise, and their means (n_neurons,).
-
-    In network units, or square roots of counts.
-    """
-    if not poisson:
-        return trials.in_units(scaling), scaling.to_network(mean)
-    roots = trials.in_units(_SquareRoot())
-    moments = RunningMoments(trials.n_neurons)
-    for block in roots.blocks():
-        moments.add(block.values, block.recorded)
-    return roots, moments.mean
-
-
-def log_rates(counts: Trials, mean: np.ndarray) -> Scaling:
-    """Network units of counts: logarithms of rates, from that of the mean on."""
-    n_bins = max(int(counts.lengths.sum()), 1)
-    log_mean = np.log(np.maximum(mean, _FEWEST_SPIKES / n_bins))
-    return Scaling(log_mean, np.ones_like(log_mean), False)
-
-
-def fit_noisy(
-    trials: Trials,
-    scaling: Scaling,
-    mean: np.ndarray,
-    settings: Settings,
-    rank: int,
-    embedding_dim: int,
-    nonlinearity: str,
-    tau: float,
-    dt: float,
-    *,
-    poisson: bool,
-    ridge: float | str,
-    report: Callable[[int, int, str], None],
-) -> tuple[NoisyModel, bool]:
-    """EM for noisy recordings or, from the solution for their square roots, counts.
-
-    Parameters
-    ----------
-    trials : Trials
-        In data units.
-    scaling : Scaling
-        From data to network units, for recordings that are not counts.
-    mean : array of shape (n_neurons,)
-        Of the recordings, in data units.
-    settings : Settings
-        With a `window` of 0 where the width of the first kernel is to be chosen.
-
-    Returns
-    -------
-    model : NoisyModel
-    interrupted : bool
-        Whether Ctrl-C ended EM.
-    """
-
-    def em(first: FirstStates, *, rounds: bool = True) -> StateSpaceEM:
-        return StateSpaceEM(
-            [first],
-            embedding_dim,
-            nonlinearity,
-            dt / tau,
-            gain=settings.gain,
-            ridge=ridge,
-            n_directions=settings.n_directions,
-            report=report,
-        ).run(_MAX_ROUNDS if rounds else 0)
-
-    network_units, centre = gaussian_units(trials, scaling, mean, poisson=poisson)
-    width = settings.window or kernel_width(network_units)
-    first = smoothed_states(network_units, centre, rank, width)
-    fit = em(first)
-    if poisson:
-        scaling = log_rates(trials, mean)
-        first = poisson_states(trials, network_units, fit.models[0], scaling.offset)
-        interrupted = fit.interrupted
-        fit = em(orthonormal(first), rounds=not interrupted)
-        fit.interrupted |= interrupted
-    model = fit.models[0]
-    fitted = NoisyModel(
-        scaling=scaling,
-        settings=settings._replace(window=width),
-        basis=fit.basis,
-        bilinear=model.map,
-        nonlinearity=nonlinearity,
-        tau=tau,
-        dt=dt,
-        step_cov=model.step_cov,
-        first_mean=model.first_mean,
-        first_cov=model.first_cov,
-        readout=model.readout,
-        centres=np.zeros((1, embedding_dim)),
-    )
-    return fitted, fit.interrupted

@@ -13,9 +13,11 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_jedi._data._trials import Block, Trials
 from sklearn_jedi._data._units import Scaling
-from sklearn_jedi._engine import _bilinear_em, _moments
-from sklearn_jedi._engine._reduction import Reduction, free_run, reduction, rest_path
+from sklearn_jedi._engine._bilinear_em import BilinearModel
+from sklearn_jedi._engine._reduction import Basis, Reduction, free_run, rest_path
 from sklearn_jedi._engine._settings import Settings
+from sklearn_jedi._engine._state_space import WeightMap
+from sklearn_jedi._networks._equation import Equation
 from sklearn_jedi._networks._low_rank_rnn import LowRankRNN
 
 if TYPE_CHECKING:
@@ -76,8 +78,8 @@ class Model(ABC):
 
     scaling: Scaling
     settings: Settings
-    basis: _moments.Basis
-    bilinear: _bilinear_em.BilinearModel
+    basis: Basis
+    bilinear: BilinearModel
     nonlinearity: str
     tau: float
     dt: float
@@ -85,16 +87,21 @@ class Model(ABC):
     hypernetwork: Hypernetwork | None = None
 
     @property
-    def alpha(self) -> float:
-        return self.dt / self.tau
+    def equation(self) -> Equation:
+        return Equation.of(self.tau, self.dt, self.nonlinearity, self.settings.gain)
 
     @property
     def reduction(self) -> Reduction:
-        return reduction(self.basis, self.alpha, self.nonlinearity, self.settings.gain)
+        return Reduction.of(self.basis, self.equation)
+
+    @property
+    def map(self) -> WeightMap:
+        """From embeddings to reduced weights."""
+        return self.hypernetwork or self.bilinear
 
     def weights(self, embeddings: np.ndarray) -> np.ndarray:
         """Reduced weights (n, K, rank) of embeddings (n, d)."""
-        return (self.hypernetwork or self.bilinear).weights(embeddings)
+        return self.map.weights(np.asarray(embeddings, dtype=np.float64))
 
     @abstractmethod
     def infer(self, block: Block) -> Posterior:
@@ -150,7 +157,8 @@ class Model(ABC):
         """
         red = self.reduction
         path = free_run(red, self.weights(embeddings), states, n_steps, noise)
-        return path @ red.P.T + rest_path(red, states, n_steps)
+        activity: np.ndarray = path @ red.P.T + rest_path(red, states, n_steps)
+        return activity
 
     def networks(self, embeddings: np.ndarray) -> LowRankRNN:
         """The networks of embeddings, in the units of the recorded neurons.
@@ -159,15 +167,12 @@ class Model(ABC):
         `V` divided by `scale`, so that the eigenvalues of `J` stay.
         """
         basis, scaling = self.basis, self.scaling
-        weights = self.weights(np.asarray(embeddings, dtype=np.float64))
-        slopes, bias = weights[:, :-1], weights[:, -1]
-        bias = bias - np.einsum("k,nkr->nr", basis.feature_mean @ basis.Q, slopes)
-        bias = basis.drive_mean + bias @ basis.P.T
+        V, constant = self.reduction.unreduced(self.weights(embeddings))
         U = basis.P * scaling.scale[:, None]
         return LowRankRNN(
-            np.broadcast_to(U, (len(weights), *U.shape)),
-            (basis.Q / scaling.scale[:, None]) @ slopes,
-            scaling.to_data(bias),
+            np.broadcast_to(U, (len(V), *U.shape)),
+            V / scaling.scale[:, None],
+            scaling.to_data(basis.drive_mean + constant @ basis.P.T),
             self.tau,
             self.dt,
             self.nonlinearity,

@@ -12,6 +12,7 @@ import numpy as np
 from sklearn_jedi._data._trials import Block, Trials
 from sklearn_jedi._data._units import Scaling
 from sklearn_jedi._engine import _bilinear_em, _moments
+from sklearn_jedi._engine._reduction import Basis, Reduction, Rows
 from sklearn_jedi._engine._settings import Settings
 from sklearn_jedi._models._free_run_posterior import (
     PathNoise,
@@ -19,6 +20,7 @@ from sklearn_jedi._models._free_run_posterior import (
     path_noise,
 )
 from sklearn_jedi._models._model import Model, Posterior
+from sklearn_jedi._networks._equation import Equation
 
 if TYPE_CHECKING:
     from sklearn_jedi._training._free_runs import EmbeddedNetwork
@@ -35,7 +37,7 @@ _LEAST_AT_ONCE = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class StateModel(Model):
+class ObservedModel(Model):
     """Recorded activity is the state of the network's units.
 
     Attributes
@@ -67,8 +69,7 @@ class StateModel(Model):
         In closed form under EM's affine map; from there by Levenberg-Marquardt where
         training changed the network.
         """
-        args = (self.basis, self.nonlinearity, self.settings.gain, self.alpha)
-        moments = _moments.block_moments(block, *args, self.settings.window)
+        moments = _moments.block_moments(block, self.reduction, self.settings.window)
         mean, cov = _bilinear_em.posterior(moments, self.bilinear)
         converged = np.ones(len(mean), dtype=bool)
         if self.hypernetwork is not None and self.path_noise is not None:
@@ -104,7 +105,7 @@ class StateModel(Model):
 
 
 def state_trials(trials: Trials, scaling: Scaling, first_whole: np.ndarray) -> Trials:
-    """Trials for `StateModel`: network units, from the first whole bin on.
+    """Trials for `ObservedModel`: network units, from the first whole bin on.
 
     Raises
     ------
@@ -115,7 +116,7 @@ def state_trials(trials: Trials, scaling: Scaling, first_whole: np.ndarray) -> T
         number = int(np.flatnonzero(first_whole < 0)[0])
         raise ValueError(
             f"trial {number} has no time point at which every neuron was recorded, "
-            'which observation="state" needs; use observation="noisy"'
+            'which observation="state" needs; use observation="gaussian"'
         )
     return trials.in_units(scaling).starting_at(first_whole)
 
@@ -124,29 +125,29 @@ def fit_closed_form(
     trials: Trials,
     scaling: Scaling,
     settings: Settings,
-    basis: _moments.Basis,
+    basis: Basis,
     embedding_dim: int,
     nonlinearity: str,
     tau: float,
     dt: float,
-) -> StateModel:
+) -> ObservedModel:
     """Closed-form start and EM on trials in network units."""
-    args = (nonlinearity, settings.gain, dt / tau)
+    red = Reduction.of(basis, Equation.of(tau, dt, nonlinearity, settings.gain))
 
     def moments(of: Trials) -> Iterator[_moments.Moments]:
         for block in of.blocks():
-            yield _moments.block_moments(block, basis, *args, settings.window)
+            yield _moments.block_moments(block, red, settings.window)
 
-    n_features = basis.Q.shape[1] + 1
-    at_once = max(_MOMENT_BYTES // (8 * n_features**2), _LEAST_AT_ONCE)
+    n_rows = Rows.count(basis.Q.shape[1])
+    at_once = max(_MOMENT_BYTES // (8 * n_rows**2), _LEAST_AT_ONCE)
     head = _moments.concatenate(list(moments(trials.sample(at_once))))
     if not head.n_windows.any():
         raise ValueError(
             f"no trial has {settings.window + 1} time points in a row at which every "
-            'neuron was recorded; use observation="noisy", or a smaller window'
+            'neuron was recorded; use observation="gaussian", or a smaller window'
         )
     block = trials.sample_block(_NOISE_TRIALS)
-    drives, features = _moments.project(block.values, basis, *args)
+    drives, features = red.project(block.values)
     window = min(settings.window, drives.shape[1])
     bilinear = _bilinear_em.fit_bilinear(
         head,
@@ -156,7 +157,7 @@ def fit_closed_form(
         everything=(lambda: moments(trials)) if len(trials) > at_once else None,
     )
     rank = basis.P.shape[1]
-    return StateModel(
+    return ObservedModel(
         scaling=scaling,
         settings=settings,
         basis=basis,
@@ -169,8 +170,8 @@ def fit_closed_form(
 
 
 def with_training(
-    model: StateModel, module: EmbeddedNetwork, trials: Trials
-) -> StateModel:
+    model: ObservedModel, module: EmbeddedNetwork, trials: Trials
+) -> ObservedModel:
     """The model with a trained hypernetwork, and the noise of its free runs.
 
     Parameters
@@ -184,7 +185,9 @@ def with_training(
     double.requires_grad_(False)
     hypernetwork, embeddings = double.hypernetwork, double.embeddings.numpy()
     block = trials.sample_block(_NOISE_TRIALS)
-    horizon = min(trials.n_timepoints - 1, round(_HORIZON_IN_TAU / model.alpha))
+    horizon = min(
+        trials.n_timepoints - 1, round(_HORIZON_IN_TAU / model.equation.alpha)
+    )
     noise = path_noise(
         model.reduction, hypernetwork, block, embeddings[block.labels], horizon
     )
@@ -192,8 +195,8 @@ def with_training(
 
 
 def with_step_noise(
-    model: StateModel, trials: Trials, embeddings: np.ndarray
-) -> StateModel:
+    model: ObservedModel, trials: Trials, embeddings: np.ndarray
+) -> ObservedModel:
     """The model with the noise of its one-step predictions.
 
     Parameters
@@ -202,19 +205,17 @@ def with_step_noise(
         Training trials in network units.
     embeddings : array of shape (n_trials, embedding_dim)
     """
-    basis, alpha = model.basis, model.alpha
+    basis, red, step = model.basis, model.reduction, model.equation.step
     variance, count = np.zeros(trials.n_neurons), 0
     cov = np.zeros_like(model.step_cov)
     for block in trials.blocks():
-        drives, features = _moments.project(
-            block.values, basis, model.nonlinearity, model.settings.gain, alpha
-        )
+        drives, features = red.project(block.values)
         drive = features @ model.weights(embeddings[block.numbers])
         steps = block.steps
-        within = alpha * (drives - drive)[steps]
+        within = step(0.0, (drives - drive)[steps])
         X = block.values
-        step = X[:, 1:] - (1 - alpha) * X[:, :-1] - alpha * basis.drive_mean
-        error = step[steps] - alpha * drive[steps] @ basis.P.T
+        mean = X[:, 1:] - step(X[:, :-1], basis.drive_mean)
+        error = mean[steps] - step(0.0, drive[steps]) @ basis.P.T
         variance += np.einsum("sk,sk->k", error, error)
         cov += within.T @ within
         count += len(error)

@@ -141,7 +141,7 @@ def _activity_variance(
     cov = np.einsum("nstq,nstr->ntqr", path, path) / n_draws
     out = model.output
     within = np.einsum("iq,ntqr,ir->nti", out, cov, out, optimize=True)
-    kept = (1 - red.alpha) ** (2 * np.arange(n_steps))
+    kept = red.equation.kept ** (2 * np.arange(n_steps))
     return within + np.cumsum(kept)[:, None] * model.rest_variance
 
 

@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from sklearn_jedi._data._trials import Block, Trials
-from sklearn_jedi._engine._reduction import Reduction, free_run, split_state, to_torch
+from sklearn_jedi._engine._reduction import Reduction, free_run
 from sklearn_jedi._engine._settings import held_out_windows
 from sklearn_jedi._training._callbacks import Horizons, KeepBest, ProgressBar
 from sklearn_jedi._training._hypernetwork import Hypernetwork
@@ -65,7 +65,7 @@ class EmbeddedNetwork(nn.Module):
         """Coordinates of free runs (n, n_steps, rank) and the embeddings (n, d)."""
         key = (states.device, states.dtype)
         if key not in self._reductions:
-            self._reductions[key] = to_torch(self._red, states.dtype, states.device)
+            self._reductions[key] = self._red.to_torch(states.dtype, states.device)
         embeddings = self.embeddings[trial]
         path = free_run(
             self._reductions[key], self.hypernetwork(embeddings), states, n_steps
@@ -120,7 +120,7 @@ class Recording(Dataset):
         step = np.minimum(step, bins.shape[1] - 2)
         held = held_out_windows(block, self.held_out_every)[row[:, None], step]
         scored = (held == held_out) & bins[row[:, None], step + 1] & ~outside
-        targets = split_state(self.red, block.values)[0][row[:, None], step + 1]
+        targets = self.red.split(block.values)[0][row[:, None], step + 1]
         dtype = torch.get_default_dtype()
         inputs = {
             "trial": torch.as_tensor(block.labels[block.group[row]]),
@@ -132,7 +132,7 @@ class Recording(Dataset):
     def total_variance(self) -> float:
         """Variance of the targets, summed over coordinates, on a sample of trials."""
         parts = [
-            split_state(self.red, block.values)[0][block.bins]
+            self.red.split(block.values)[0][block.bins]
             for block in self.trials.sample(_MOST_HELD_OUT).blocks()
         ]
         kappa = np.concatenate(parts)

@@ -27,7 +27,7 @@ from skorch.callbacks import GradientNormClipping
 from torch import nn
 
 from sklearn_jedi._data._trials import Trials
-from sklearn_jedi._engine._smoother import StateSpace
+from sklearn_jedi._engine._state_space import StateSpace
 from sklearn_jedi._training._callbacks import Horizons, KeepBest, ProgressBar
 from sklearn_jedi._training._free_runs import JEDINet, NonFiniteLossError, _cuda_devices
 from sklearn_jedi._training._hypernetwork import Hypernetwork
@@ -164,9 +164,9 @@ def train_variational(
     Parameters
     ----------
     sessions : list of Trials
-        In network units, or counts where the readout is Poisson.
+        As the likelihood of the models takes them.
     models : list of StateSpace
-        EM's, one per session, which differ in `loading` and `readout`.
+        EM's, one per session, which differ in `loading` and `likelihood`.
     change_rank : int or None
         Largest rank of what embeddings change in the weights.
     """
@@ -245,20 +245,15 @@ def first_recognition(
     centre = np.zeros((len(models), data.n_neurons))
     noise = np.zeros(rank)
     for session, model in enumerate(models):
-        n_neurons, offset = len(model.loading), model.loading[:, -1]
-        C = model.loading[:, :-1] @ np.linalg.inv(whiten).T
-        if model.readout.poisson:
-            # counts are about rate (1 + C z), and their variance is the rate
-            rate = np.exp(offset + model.readout.offset)
-            C, offset, variance = rate[:, None] * C, rate, rate
-        else:
-            variance = model.readout.variance
-        weighted = C / variance[:, None]
+        n_neurons = len(model.loading)
+        linear = model.likelihood.linearised(model.loading)
+        C = linear.slopes @ np.linalg.inv(whiten).T
+        weighted = C / linear.variance[:, None]
         precision = C.T @ weighted
         precision += 1e-6 * np.trace(precision) * np.eye(rank)
         cov = np.linalg.inv(precision)
         read_in[session, :n_neurons] = weighted @ cov
-        centre[session, :n_neurons] = offset
+        centre[session, :n_neurons] = linear.expected
         noise += np.diag(cov) / len(models)
     return Recognition(
         float_tensor(read_in),

@@ -11,7 +11,8 @@ from torch.utils.data import Dataset
 
 from sklearn_jedi._data._trials import Block, Trials
 from sklearn_jedi._engine._reduction import free_run
-from sklearn_jedi._engine._smoother import StateSpace, smooth
+from sklearn_jedi._engine._smoother import smooth
+from sklearn_jedi._engine._state_space import StateSpace
 from sklearn_jedi._training._variational_recognition import float_tensor
 
 # Of a session's trials, one in so many is held out, where there are as many as three,
@@ -206,9 +207,9 @@ class Forecasts:
         if block.recorded is not None:
             recorded &= block.recorded
         second = block._replace(values=block.values * recorded, recorded=recorded)
-        readout = self.models[session].readout
+        likelihood = self.models[session].likelihood
         with np.errstate(over="ignore", invalid="ignore"):
-            terms = readout.terms(models[session].loading, second)
+            terms = likelihood.terms(models[session].loading, second)
             return block.sum_groups(terms.cost(z))
 
 

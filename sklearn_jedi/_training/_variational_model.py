@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from sklearn_jedi._engine._smoother import StateSpace
-from sklearn_jedi._networks._nonlinearities import get_nonlinearity
+from sklearn_jedi._engine._reduction import Rows
+from sklearn_jedi._engine._state_space import StateSpace
 from sklearn_jedi._training._hypernetwork import Hypernetwork
 from sklearn_jedi._training._variational_recognition import Recognition, float_tensor
 
@@ -41,7 +41,7 @@ class LatentFamily(nn.Module):
     first_mean: torch.Tensor
     whiten_first: torch.Tensor
     loading: torch.Tensor
-    log_variance: torch.Tensor
+    parameters_of_noise: torch.Tensor
 
     def __init__(
         self,
@@ -55,17 +55,16 @@ class LatentFamily(nn.Module):
         root = np.linalg.cholesky(shared.step_cov)
         inverse = np.linalg.inv(root).T
         self.hypernetwork = Hypernetwork(shared.map.A, hidden_layer_sizes, change_rank)
-        self.alpha, self.gain = red.alpha, red.gain
-        self.phi = get_nonlinearity(red.nonlinearity)
-        self.poisson = shared.readout.poisson
+        self.equation = red.equation
+        self.log_density = shared.likelihood.log_density
         first_cov = inverse.T @ shared.first_cov @ inverse
         whiten_first = np.linalg.cholesky(np.linalg.inv(first_cov))
         for name, array in {
             "root": root,
             "inverse": inverse,
-            "read_in": red.gain * red.P @ root,
-            "threshold": red.gain * red.mean_out,
-            "directions": red.Q / red.gain,
+            "read_in": red.P @ root,
+            "threshold": red.mean_out,
+            "directions": red.Q / red.equation.gain,
             "feature_mean": red.feature_mean,
             "mean_in": red.mean_in,
             "first_mean": shared.first_mean @ inverse,
@@ -75,29 +74,30 @@ class LatentFamily(nn.Module):
         widths = [len(model.loading) for model in models]
         rank = len(root)
         loading = np.zeros((len(models), max(widths), rank + 1))
-        variance = np.ones((len(models), max(widths)))
+        padding = shared.likelihood.padding
+        parameters = np.empty((len(padding), len(models), max(widths)))
+        parameters[:] = np.reshape(padding, (-1, 1, 1))
         for s, (model, width) in enumerate(zip(models, widths, strict=True)):
             loading[s, :width] = model.loading
-            loading[s, :width, -1] += model.readout.offset
-            variance[s, :width] = model.readout.variance
+            parameters[:, s, :width] = model.likelihood.parameters
         self.register_buffer("loading", float_tensor(loading))
-        self.register_buffer("log_variance", float_tensor(np.log(variance)))
+        self.register_buffer("parameters_of_noise", float_tensor(parameters))
         self.log_step = nn.Parameter(torch.zeros(rank))
 
     def dynamics(self, embeddings: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Weights (n, n_units, rank) of the units' activity, and bias (n, 1, rank)."""
-        weights = self.hypernetwork(embeddings)
-        slopes = weights[:, :-1] @ self.inverse
-        bias = (weights[:, -1] + self.mean_in) @ self.inverse
+        rows = Rows.of(self.hypernetwork(embeddings))
+        slopes = rows.features @ self.inverse
+        bias = (rows.constant + self.mean_in) @ self.inverse
         bias = bias - self.feature_mean @ slopes
-        return self.alpha * self.directions @ slopes, self.alpha * bias[:, None]
+        return self.directions @ slopes, bias[:, None]
 
     def step(
         self, z: torch.Tensor, weights: torch.Tensor, bias: torch.Tensor
     ) -> torch.Tensor:
         """Expected next states; all of shape (n, 1, rank)."""
-        activity = self.phi.value(torch, z @ self.read_in.T + self.threshold)
-        return (1 - self.alpha) * z + torch.baddbmm(bias, activity, weights)
+        activity, _ = self.equation.activity(z @ self.read_in.T + self.threshold)
+        return self.equation.step(z, torch.baddbmm(bias, activity, weights))
 
     def log_likelihood(
         self, z: torch.Tensor, batch: dict[str, torch.Tensor]
@@ -106,12 +106,8 @@ class LatentFamily(nn.Module):
         session, values = batch["session"], batch["values"]
         loading = self.loading[session]
         activity = z @ self.root.T @ loading[..., :-1].mT + loading[:, None, :, -1]
-        if self.poisson:
-            each = values * activity - activity.exp()
-        else:
-            log_variance = self.log_variance[session][:, None]
-            squares = (values - activity) ** 2
-            each = -0.5 * (squares * (-log_variance).exp() + log_variance)
+        noise = self.parameters_of_noise[:, session][:, :, None]
+        each = self.log_density(values, activity, noise)
         return (each * batch["recorded"]).sum()
 
     def models(self, before: Sequence[StateSpace]) -> list[StateSpace]:

@@ -1,0 +1,321 @@
+"""Spike counts: Poisson, and with a dispersion of each neuron."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+from scipy.special import expit, gammaln, polygamma, psi
+
+from sklearn_jedi._data._gate import Summary
+from sklearn_jedi._data._trials import Block, Trials
+from sklearn_jedi._data._units import Scaling
+from sklearn_jedi._engine._gaussian import GaussianRoots
+from sklearn_jedi._engine._likelihood import (
+    Likelihood,
+    Linearised,
+    ReadoutSums,
+    regression,
+)
+from sklearn_jedi._networks._equation import library_of
+from sklearn_jedi._utils._streaming import BitsSums, pooled_bits
+
+# A neuron without a spike counts as having had this many.
+_FEWEST_SPIKES = 0.5
+# Least SD of log rates that activity has to explain.
+_LEAST_LOG_RATE = 0.05
+# Log variances of rates beyond this would only overflow.
+_LARGEST_LOG_VARIANCE = 50.0
+# Dispersions: where learning starts and what it is shrunk to, by this SD of the log;
+# their range; and how far one round moves the log.
+_FIRST_DISPERSION = 0.1
+_PRIOR_SD = 2.0
+_DISPERSIONS = (1e-5, 1e2)
+_FARTHEST = 1.0
+
+
+@dataclass(frozen=True)
+class Counts(Likelihood):
+    """Spike counts, whose expectation is the exponential of the activity.
+
+    Attributes
+    ----------
+    offset : array of shape (n_neurons,)
+        Log of the expected count at activity zero.
+    """
+
+    # counts say so little about each state that the evidence of draws trusts rough
+    # fields, and an embedding can be explained in several ways
+    least_ridge = 1e-2
+    n_centres = 4
+
+    offset: np.ndarray
+
+    @classmethod
+    def stages(cls) -> tuple[type[Likelihood], ...]:
+        return (GaussianRoots, cls)
+
+    @classmethod
+    def check(cls, summary: Summary) -> None:
+        if not summary.counts:
+            raise ValueError(
+                f'observation="{cls.name}" needs spike counts, whole numbers that are '
+                "not negative; X has others. For smoothed or square-rooted counts use "
+                'observation="gaussian"'
+            )
+
+    @classmethod
+    def recordings(cls, trials: Trials, scaling: Scaling) -> Trials:
+        return trials
+
+    @classmethod
+    def units(cls, trials: Trials, scaling: Scaling, mean: np.ndarray) -> Scaling:
+        """Logarithms of rates, from that of the mean on."""
+        n_bins = max(int(trials.lengths.sum()), 1)
+        log_mean = np.log(np.maximum(mean, _FEWEST_SPIKES / n_bins))
+        return Scaling(log_mean, np.ones_like(log_mean), False)
+
+    # of counts and log rates of shape (n_trials, n_timepoints, n_neurons) each
+
+    @abstractmethod
+    def _constant(self, counts: np.ndarray) -> np.ndarray | float:
+        """The part of `_cost` that does not depend on rates."""
+
+    @abstractmethod
+    def _cost(self, counts: np.ndarray, log_rate: np.ndarray) -> np.ndarray:
+        """Negative log likelihood of each count, without `_constant`."""
+
+    @abstractmethod
+    def _slopes(
+        self, counts: np.ndarray, log_rate: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Derivative of the log likelihood by the log rate, and minus the second."""
+
+    @abstractmethod
+    def _scatter(self, mean: np.ndarray, log_variance: np.ndarray) -> np.ndarray:
+        """Variance of counts about rates of this mean, whose logarithm varies."""
+
+    def _noise_sums(
+        self, counts: np.ndarray, log_rate: np.ndarray, recorded: np.ndarray | None
+    ) -> np.ndarray:
+        """What other parameters than the offset are learned from (n_neurons, n)."""
+        return np.zeros((counts.shape[-1], 0))
+
+    def _learned(self, sums: ReadoutSums) -> Likelihood:
+        """With new parameters other than the offset."""
+        return self
+
+    def terms(self, loading: np.ndarray, block: Block) -> CountTerms:
+        return CountTerms(self, loading, block)
+
+    def sums(self, loading: np.ndarray, block: Block, one: np.ndarray) -> ReadoutSums:
+        n_draws, size, n_neurons = len(one), one.shape[3], len(loading)
+        cross = np.zeros((n_neurons, size))
+        curvature = np.zeros((n_neurons, size * size))
+        noise: np.ndarray | float = 0.0
+        for draw in one:
+            log_rate = draw @ loading.T + self.offset
+            excess, weight = (
+                block.masked(part).reshape(-1, n_neurons)
+                for part in self._slopes(block.values, log_rate)
+            )
+            rows = draw.reshape(-1, size)
+            outer = (rows[:, :, None] * rows[:, None, :]).reshape(len(rows), -1)
+            cross += excess.T @ rows / n_draws
+            curvature += weight.T @ outer / n_draws
+            own = self._noise_sums(block.values, log_rate, block.recorded)
+            noise = noise + own / n_draws
+        curvature = curvature.reshape(-1, size, size)
+        return ReadoutSums(curvature, cross, np.asarray(noise), block.n_recorded)
+
+    def solved(
+        self, loading: np.ndarray, sums: ReadoutSums
+    ) -> tuple[np.ndarray, Likelihood]:
+        return loading + regression(sums), self._learned(sums)
+
+    def expected(self, activity: np.ndarray) -> np.ndarray:
+        return np.exp(activity)
+
+    def std(
+        self, expected: np.ndarray, variance: np.ndarray, scale: np.ndarray
+    ) -> np.ndarray:
+        # a log-normal rate, and counts about it
+        variance = np.minimum(variance, _LARGEST_LOG_VARIANCE)
+        spread = np.expm1(variance) * expected**2
+        return np.sqrt(spread + self._scatter(expected, variance))
+
+    def noise_variance(self, scale: np.ndarray) -> np.ndarray:
+        return self._scatter(np.exp(self.offset), np.zeros_like(self.offset))
+
+    def explains_nothing(self, variance: np.ndarray) -> bool:
+        return bool(np.sqrt(variance.mean()) < _LEAST_LOG_RATE)
+
+    @staticmethod
+    def score_sums(n_neurons: int) -> BitsSums:
+        return BitsSums(n_neurons)
+
+    @staticmethod
+    def pooled(parts: list[BitsSums]) -> float:
+        return pooled_bits(parts)
+
+    def linearised(self, loading: np.ndarray) -> Linearised:
+        # counts are about rate (1 + C z)
+        rate = np.exp(loading[:, -1] + self.offset)
+        variance = self._scatter(rate, np.zeros_like(rate))
+        return Linearised(rate[:, None] * loading[:, :-1], rate, variance)
+
+
+class CountTerms:
+    """`Terms` of states that counts were drawn from."""
+
+    def __init__(self, likelihood: Counts, loading: np.ndarray, block: Block) -> None:
+        P = loading[:, :-1]
+        self._likelihood, self._P, self._block = likelihood, P, block
+        self._offset = loading[:, -1] + likelihood.offset
+        self._outer = (P[:, :, None] * P[:, None, :]).reshape(len(P), -1)
+        constant = np.broadcast_to(
+            likelihood._constant(block.values), block.values.shape
+        )
+        self._constant = block.masked(constant).sum((1, 2))
+
+    def cost(self, z: np.ndarray) -> np.ndarray:
+        log_rate = z @ self._P.T + self._offset
+        cost = self._likelihood._cost(self._block.values, log_rate)
+        total: np.ndarray = self._block.masked(cost).sum((1, 2))
+        return total + self._constant
+
+    def slopes(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        log_rate = z @ self._P.T + self._offset
+        excess, weight = (
+            self._block.masked(part)
+            for part in self._likelihood._slopes(self._block.values, log_rate)
+        )
+        curvature = (weight @ self._outer).reshape(*z.shape, z.shape[2])
+        return excess @ self._P, curvature
+
+
+@dataclass(frozen=True)
+class Poisson(Counts):
+    """Spike counts whose variance is their mean."""
+
+    name = "poisson"
+    padding = (0.0,)
+
+    @classmethod
+    def first(cls, units: Scaling) -> Self:
+        return cls(units.offset)
+
+    def _constant(self, counts: np.ndarray) -> float:
+        return 0.0
+
+    def _cost(self, counts: np.ndarray, log_rate: np.ndarray) -> np.ndarray:
+        return np.exp(log_rate) - counts * log_rate
+
+    def _slopes(
+        self, counts: np.ndarray, log_rate: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        rate = np.exp(log_rate)
+        return counts - rate, rate
+
+    def _scatter(self, mean: np.ndarray, log_variance: np.ndarray) -> np.ndarray:
+        return mean
+
+    @classmethod
+    def log_density(cls, values: Any, activity: Any, parameters: Any) -> Any:
+        (offset,) = parameters
+        log_rate = activity + offset
+        return values * log_rate - library_of(log_rate).exp(log_rate)
+
+
+@dataclass(frozen=True)
+class NegativeBinomial(Counts):
+    r"""Spike counts that vary more than Poisson's, each neuron's by its dispersion.
+
+    .. math:: E[y] = \mu = \exp(x), \qquad Var[y] = \mu + dispersion \, \mu^2,
+
+    a Poisson count whose rate varies from bin to bin by a gamma distribution [1]_.
+
+    Attributes
+    ----------
+    dispersion : array of shape (n_neurons,)
+        Squared coefficient of variation of that rate; 0 would be Poisson.
+
+    References
+    ----------
+    .. [1] Lawless, "Negative binomial and mixed Poisson regression", Canadian Journal
+       of Statistics 15 (1987).
+    """
+
+    name = "negative_binomial"
+    padding = (0.0, 1.0)
+
+    dispersion: np.ndarray
+
+    @classmethod
+    def first(cls, units: Scaling) -> Self:
+        return cls(units.offset, np.full_like(units.offset, _FIRST_DISPERSION))
+
+    # With size r = 1 / dispersion and the share s = mu / (r + mu):
+    # log p = log G(y + r) - log G(r) - log y! + y log s + r log(1 - s).
+
+    def _constant(self, counts: np.ndarray) -> np.ndarray:
+        size = 1 / self.dispersion
+        constant: np.ndarray = gammaln(size) - gammaln(counts + size)
+        return constant
+
+    def _cost(self, counts: np.ndarray, log_rate: np.ndarray) -> np.ndarray:
+        odds = log_rate + np.log(self.dispersion)
+        return (counts + 1 / self.dispersion) * np.logaddexp(0, odds) - counts * odds
+
+    def _slopes(
+        self, counts: np.ndarray, log_rate: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        share = expit(log_rate + np.log(self.dispersion))
+        drawn = (counts + 1 / self.dispersion) * share
+        return counts - drawn, drawn * (1 - share)
+
+    def _scatter(self, mean: np.ndarray, log_variance: np.ndarray) -> np.ndarray:
+        scatter: np.ndarray = mean + self.dispersion * mean**2 * np.exp(log_variance)
+        return scatter
+
+    def _noise_sums(
+        self, counts: np.ndarray, log_rate: np.ndarray, recorded: np.ndarray | None
+    ) -> np.ndarray:
+        """First and second derivative of the log likelihood by the size."""
+        size, n_neurons = 1 / self.dispersion, counts.shape[-1]
+        share = expit(log_rate + np.log(self.dispersion))
+        log_rest = -np.logaddexp(0, log_rate + np.log(self.dispersion))
+        # (counts + size) / (size + rate) = (counts + size) (1 - share) / size
+        ratio = (counts + size) * (1 - share) / size
+        first = psi(counts + size) - psi(size) + log_rest + 1 - ratio
+        second = polygamma(1, counts + size) - polygamma(1, size)
+        second += share / size - (1 - share) / size * (1 - ratio)
+        both = np.stack([first, second], -1)
+        if recorded is not None:
+            both *= recorded[..., None]
+        total: np.ndarray = both.reshape(-1, n_neurons, 2).sum(0)
+        return total
+
+    def _learned(self, sums: ReadoutSums) -> NegativeBinomial:
+        """One Newton step for the log of each dispersion, lightly shrunk."""
+        size, log = 1 / self.dispersion, np.log(self.dispersion)
+        first, second = sums.noise.T
+        # by the log of the dispersion, which is minus that of the size
+        slope = -size * first - (log - np.log(_FIRST_DISPERSION)) / _PRIOR_SD**2
+        curvature = -(size * first + size**2 * second) + 1 / _PRIOR_SD**2
+        concave = curvature > 0
+        move = np.where(
+            concave, slope / np.where(concave, curvature, 1.0), np.sign(slope)
+        )
+        log = log + np.clip(move, -_FARTHEST, _FARTHEST)
+        return replace(self, dispersion=np.clip(np.exp(log), *_DISPERSIONS))
+
+    @classmethod
+    def log_density(cls, values: Any, activity: Any, parameters: Any) -> Any:
+        offset, dispersion = parameters
+        xp = library_of(activity)
+        odds = activity + offset + xp.log(dispersion)
+        log_sum = xp.logaddexp(xp.zeros_like(odds), odds)
+        return values * odds - (values + 1 / dispersion) * log_sum
