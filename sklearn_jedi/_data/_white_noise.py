@@ -6,16 +6,14 @@ import numpy as np
 
 from sklearn_jedi._data._trials import Trials
 
-OBSERVATIONS = ("auto", "state", "noisy", "poisson")
-
-# Recordings with a larger share of white noise in their variance are "noisy".
+# Recordings with a larger share of white noise in their variance have noise.
 _MOST_WHITE = 0.1
 _TRIALS = 64
 _SHORTEST = 6
 
 
 def choose_observation(trials: Trials, mean: np.ndarray, partial_bins: int) -> str:
-    """Return "noisy" where recordings need a model of their noise, otherwise "state".
+    """Return "gaussian" where recordings need a model of noise, otherwise "state".
 
     They do where white noise makes up more than a tenth of the variance, or where some
     neurons are missing in bins that others have.
@@ -30,7 +28,7 @@ def choose_observation(trials: Trials, mean: np.ndarray, partial_bins: int) -> s
         Bins in which some neurons were recorded and others were not.
     """
     if partial_bins or white_share(trials, mean) > _MOST_WHITE:
-        return "noisy"
+        return "gaussian"
     return "state"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sklearn.utils import check_random_state
 
-from sklearn_jedi._data._white_noise import OBSERVATIONS
+from sklearn_jedi._engine._likelihoods import LIKELIHOODS
 from sklearn_jedi._networks._nonlinearities import get_nonlinearity
 from sklearn_jedi._utils._checks import (
     check_choice,
@@ -15,6 +15,8 @@ from sklearn_jedi._utils._checks import (
     check_real,
     check_sequence,
 )
+
+OBSERVATIONS = ("auto", "state", *LIKELIHOODS)
 
 
 def check_parameters(estimator: Any, n_timepoints: int) -> None:
