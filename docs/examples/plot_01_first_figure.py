@@ -73,12 +73,12 @@ spectra.set_title("Eigenvalues of each trial's network")
 # conditions differ: their imaginary part grows, so the activity turns faster.
 #
 # **What not to conclude.** The axes of an embedding have no meaning of their own; only
-# distances between trials have. An eigenvalue of the weights is not yet a frequency:
+# distances between trials do. An eigenvalue of the weights is not yet a frequency:
 # :ref:`sphx_glr_auto_examples_plot_04_spectra.py` shows how to read one. And groups
 # alone do not say that the model is good. For that, predict what it has not seen.
-# Single bins are mostly noise, so compare: with the mean of each neuron, which any
-# model should beat, and with the smoothed activity, which has seen these bins and is
-# hard to beat.
+# Single bins are mostly noise, so no prediction comes near R² = 1. Compare with the
+# mean of each neuron, which any model should beat, and with the smoothed activity,
+# which has seen these bins and is hard to beat.
 
 late = X_test[:, 60:]
 predictions = {

@@ -5,9 +5,9 @@ Regimes read by a classifier, in a Pipeline
 *Can the condition of a trial be told from its dynamics alone, and how would I report
 that without fooling myself?*
 
-An estimator of this package is a transformer: trials in, embeddings out. Behind it goes
-any classifier of scikit-learn, and cross-validation fits both anew in each fold, so
-that no held-out trial has a part in the dynamics it is judged by.
+`JEDIEstimator` is a transformer: trials in, embeddings out. Any classifier of
+scikit-learn can follow it in a Pipeline. Cross-validation fits both anew in each fold,
+so that held-out trials take no part in either fit.
 """
 
 import matplotlib.pyplot as plt
@@ -21,9 +21,9 @@ from sklearn_jedi import JEDIEstimator
 from sklearn_jedi.datasets import make_driven_teachers
 
 # %%
-# A random network of rank 5, driven by an input of another frequency in each condition;
-# the model sees the activity of the network alone. `max_epochs=0` stops after the fit
-# in closed form and EM, which is what one wants in searches.
+# A random network of rank 5, driven by an input of another frequency in each condition.
+# The model sees only the activity of the network. `max_epochs=0` stops after the closed
+# form and EM, which is fast and good enough for searches.
 
 hertz = np.array([1, 2, 4, 8])
 X, y, _ = make_driven_teachers(
@@ -35,16 +35,16 @@ X, y, _ = make_driven_teachers(
     random_state=0,
 )
 pipe = make_pipeline(
-    JEDIEstimator(rank=5, embedding_dim=4, observation="state", max_epochs=0),
+    JEDIEstimator(rank=5, embedding_dim=4, dt=0.01, observation="state", max_epochs=0),
     LogisticRegression(C=100),
 )
 folds = StratifiedKFold(4, shuffle=True, random_state=0)
 read = cross_val_predict(pipe, X, hertz[y], cv=folds)
 
 # %%
-# Two comparisons belong to such a number. Chance, from labels that were permuted before
-# everything else. And the plain alternative: is the frequency read as well from mean
-# rates, without any dynamics?
+# Two comparisons belong to such a number: chance, from labels that were permuted before
+# anything was fitted; and a simple alternative, the frequency read from the mean rates
+# of a trial, without any dynamics.
 
 rng = np.random.default_rng(0)
 shuffled = rng.permutation(hertz[y])
@@ -72,13 +72,13 @@ for k, value in enumerate(scores.values()):
 bars.legend(frameon=False)
 
 # %%
-# **What it shows.** Left, how often each input was read as which; right, that
-# embeddings carry the condition and that shuffled labels do not. What mean rates know
-# is known without dynamics; only what goes beyond it is said by the embedding.
+# **What it shows.** Left, which input was read as which; right, that the condition can
+# be read from embeddings, and that permuted labels cannot. Only what embeddings add to
+# the mean rates is due to the dynamics.
 #
 # **What not to conclude.** A condition that is read well need not differ in its
-# dynamics: an offset or an initial state can give it away. Leave the bias aside by
-# looking at `jedi.dynamics(Z).eigenvalues` (as features:
-# `SpectrumAnalyzer(estimator=JEDIEstimator())` in the Pipeline), and at
-# `jedi.initial_states(X)`. Settings that were chosen on all trials (rank, embedding)
-# have to be chosen within the folds: put the Pipeline into `GridSearchCV`.
+# dynamics: a constant offset can be enough, because embeddings change the bias of the
+# network, too. Eigenvalues do not contain the bias: classify them instead of the
+# embeddings (`SpectrumAnalyzer(estimator=JEDIEstimator())` in the Pipeline). If rank
+# and embedding dimension are to be chosen, choose them within the folds: put the
+# Pipeline into `GridSearchCV`.

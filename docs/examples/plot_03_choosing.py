@@ -5,11 +5,10 @@ How many dimensions? Choosing rank and embedding
 *How large should the rank of the weights and the dimension of the embedding be, and
 what happens when I get it wrong?*
 
-Choose both by how well the *rest* of held-out trials is forecast from their beginning
-(`ForecastScorer`); `score` is less strict, because it infers the embedding from the
-very trial that it scores. The truth is known here: networks of rank 2 in three
-conditions (two stable points, a cycle, a ring), which two embedding axes can tell
-apart.
+Choose both by how well held-out trials are forecast from their beginning
+(`ForecastScorer`). `score` is a weaker test, because it infers the embedding from the
+trial that it scores. The truth is known here: networks of rank 2 in three conditions
+(two stable points, a cycle, a ring), for which two embedding axes are enough.
 """
 
 import matplotlib.pyplot as plt
@@ -24,7 +23,7 @@ X, y, _ = make_attractor_family(
     10, n_neurons=40, n_timepoints=80, observation_noise=0.3, random_state=0
 )
 search = GridSearchCV(
-    JEDIEstimator(observation="state", max_epochs=0),
+    JEDIEstimator(dt=0.01, observation="state", max_epochs=0),
     [
         {"rank": [1, 2, 4, 8], "embedding_dim": [2]},
         {"rank": [2], "embedding_dim": [1, 4, 6]},
@@ -80,12 +79,12 @@ for rank, score in zip([1, 2, 4, 8], folds[:, :4].T, strict=True):
     print(f"rank {rank}: mean {score.mean():.2f}, worst fold {score.min():.2f}")
 
 # %%
-# **What it shows.** Rank 1 cannot turn, and forecasts fail. From rank 2 on, the curve
-# is flat; with many more dimensions single folds fall behind, because so much cannot be
-# determined from few trials, or from the beginning of one.
+# **What it shows.** Networks of rank 1 cannot oscillate, and forecasts fail. From rank
+# 2 on, the curve is flat. With many more dimensions single folds get worse, because few
+# trials, or the beginning of one, do not determine so many numbers.
 #
-# **What not to conclude.** A flat curve does not say that all these models are the
-# same. Forecasts hardly punish a rank that is too large, but spectra and fixed points
-# do: surplus directions come with modes and points of their own. That is why the rule
-# takes the smallest. And where it is the mechanism that you are after, repeat the
-# analysis at the ranks on both sides, and report what survives.
+# **What not to conclude.** A flat curve does not mean that all these models are equally
+# right. A rank that is too large hardly harms forecasts, but it adds eigenvalues and
+# fixed points that the recording says nothing about. That is why the rule takes the
+# smallest. If the mechanism is what you are after, repeat the analysis at the ranks on
+# both sides, and report what stays the same.

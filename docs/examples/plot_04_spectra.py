@@ -5,9 +5,9 @@ Reading spectra: which frequency, and how near the edge?
 *My network has complex eigenvalues. At which frequency does it oscillate, is it stable,
 and does the answer depend on the time constant that I assumed?*
 
-Networks that turn at 1 to 4 Hz, observed with process noise, are fitted three times,
-each time with another `tau`. A time constant cannot be known from the activity: what
-one assumes goes into the weights.
+Networks whose activity turns at 1 to 4 Hz, with some noise in each step, are fitted
+three times, each time with another `tau`. The activity does not determine the time
+constant: if another one is assumed, the fit finds other weights.
 """
 
 import matplotlib.pyplot as plt
@@ -24,7 +24,9 @@ first = np.unique(y, return_index=True)[1]  # a trial of each condition
 
 networks = {}
 for tau in (0.05, 0.1, 0.2):
-    jedi = JEDIEstimator(rank=2, embedding_dim=2, tau=tau, max_epochs=0)
+    jedi = JEDIEstimator(
+        rank=2, embedding_dim=2, embedding="condition", dt=0.01, tau=tau, max_epochs=0
+    )
     jedi.fit(X, conditions=y)
     networks[tau] = jedi.dynamics(jedi.embeddings_[first])
 
@@ -58,21 +60,22 @@ read.set(xlim=(0.5, 4.5), ylim=(0, 9), title="Three readings of one network")
 read.legend(frameon=False, loc="upper left", fontsize="small")
 
 # %%
-# And the edge of stability. It is a circle for the map, drawn here in the plane of the
-# weights' eigenvalues, on their side of it.
+# The edge of stability of the map is a circle in the plane of the eigenvalues of the
+# weights; the part of it that is near them is drawn here.
 
 display = SpectrumDisplay.from_networks(networks[0.1], hertz, title="true Hz")
 display.figure_.set_size_inches(6, 4)
 
 # %%
-# **What it shows.** Left: what one assumes for `tau` goes into the weights, so their
-# eigenvalues cannot be compared between fits of different `tau`, nor with those of a
-# network from elsewhere. Right: the period of the cycle hardly depends on it and is the
-# true one. The eigenvalues of the weights belong to a state where every slope of the
-# transfer function is 1; an oscillation as large as this one saturates, and is slower.
+# **What it shows.** Left: with another `tau` the same activity gives other weights, so
+# their eigenvalues cannot be compared between fits of different `tau`, nor with those
+# of a network from elsewhere. Right: the period of the cycle hardly depends on `tau`,
+# and is the true one. The eigenvalues of the weights belong to a state where every
+# slope of the transfer function is 1; an oscillation as large as this one saturates,
+# and is slower.
 #
-# **What not to conclude.** That all four networks are beyond the edge of stability does
-# not mean that activity grows without bound: they leave the origin and settle on a
-# cycle. And eigenvalues at states that the activity never came near are an
-# extrapolation of the model: linearise where the trials were,
+# **What not to conclude.** All four networks are beyond the edge of stability, but
+# their activity does not grow without bound: it leaves the origin and settles on a
+# cycle. Eigenvalues at states that the activity never came near are an extrapolation of
+# the model. Linearise where the trials were:
 # `SpectrumAnalyzer("jacobian").fit(networks, states=...)`.

@@ -2,11 +2,11 @@
 Fixed points, cycles and rings
 ==============================
 
-*My recordings look as if they settled somewhere, or circled, or held a value. Is there
-a fixed point, a limit cycle, a continuous attractor behind them?*
+*In my recordings activity settles somewhere, or goes round in circles, or holds a
+value. Is there a fixed point, a limit cycle, a continuous attractor behind it?*
 
-Noisy recordings of three conditions, which are known to have two stable points, a cycle
-and a ring. Trials of a condition share an embedding.
+Noisy recordings of three conditions, whose networks are known to have two stable
+points, a cycle and a ring. Trials of a condition share an embedding.
 """
 
 import matplotlib.pyplot as plt
@@ -17,15 +17,16 @@ from sklearn_jedi.datasets import make_attractor_family
 from sklearn_jedi.plotting import FixedPointDisplay
 
 X, y, _ = make_attractor_family(10, n_neurons=60, observation_noise=0.5, random_state=0)
-jedi = JEDIEstimator(rank=2, embedding_dim=2, random_state=0).fit(X, conditions=y)
+jedi = JEDIEstimator(rank=2, embedding_dim=2, embedding="condition", dt=0.01)
+jedi.fit(X, conditions=y)
 first = [0, 10, 20]  # one trial of each condition
 networks = jedi.dynamics(jedi.embeddings_[first])
 smooth = jedi.smooth(X, conditions=y)
 
 # %%
-# The search starts from states that the activity visited. Each fixed point comes with a
-# proof that it exists (`certified_radius_`), and with a test of whether one is missing:
-# of bounded networks the signs of all points sum to +1.
+# The search starts from states that the activity visited. For each fixed point it is
+# proven, where possible, that it exists (`certified_radius_`). With
+# `exhaustive=True` it is also proven that no other fixed point exists.
 
 points = FixedPointAnalyzer(exhaustive=True, random_state=0)
 points.fit(networks, states=smooth[first])
@@ -46,10 +47,10 @@ for k, ax in enumerate(axes):
 
 # %%
 # **What it shows.** The activity of all trials (grey) in the plane of each condition's
-# network, and what draws it: two stable points with a saddle between them; a cycle
-# around an unstable point; a ring, along which the state all but stands still.
+# network, and what attracts it: two stable points with a saddle between them; a cycle
+# around an unstable point; a ring, along which the state hardly moves.
 #
 # **What not to conclude.** A fitted ring is never exact: it breaks into a few fixed
-# points, stable and unstable in turn, and how fast the state drifts between them
-# (`manifolds_[k][0].drift_speed`) is what to report, not their number. Fixed points in
-# parts of the plane without grey curves are extrapolations of the model.
+# points, stable and unstable in turn. Report how fast the state drifts between them
+# (`manifolds_[k][0].drift_speed`), not how many there are. Fixed points in parts of the
+# plane without grey curves are extrapolations of the model.

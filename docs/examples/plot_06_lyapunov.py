@@ -2,12 +2,12 @@
 Chaos or noise? Lyapunov exponents
 ==================================
 
-*Activity of my network is irregular. Is that chaos, or is it a stable network that is
-shaken?*
+*The activity of my network is irregular. Is the network chaotic, or is it stable and
+disturbed by noise?*
 
-Random networks whose weights grow stronger, from which the answer is known: large ones
-become chaotic where the gain of the weights passes 1 [Sompolinsky, Crisanti and Sommers
-1988]. `LowRankRNN.from_weights` takes any matrix of weights.
+Random networks with weights of growing strength. For these the answer is known: large
+ones become chaotic where the gain of the weights exceeds 1 [Sompolinsky, Crisanti and
+Sommers 1988]. `LowRankRNN.from_weights` takes any matrix of weights.
 """
 
 import matplotlib.pyplot as plt
@@ -34,7 +34,7 @@ for gain, leading, error, verdict in zip(
     print(f"gain {gain}: {leading:6.2f} +- {error:.2f} 1/s, {verdict}")
 
 # %%
-# What an exponent means: how fast two runs part that start next to each other.
+# What an exponent means: how fast two runs that start next to each other move apart.
 
 fig, (apart, spectrum) = plt.subplots(1, 2, figsize=(10, 4))
 start = rng.standard_normal(100)
@@ -62,12 +62,13 @@ spectrum.set(xlabel="gain of the weights", ylabel="Lyapunov exponent (1/s)")
 spectrum.legend(frameon=False, loc="upper left")
 
 # %%
-# **What it shows.** A negative exponent: nearby runs become one, and a perturbation is
-# forgotten. A positive one: they part exponentially until they are as far apart as the
-# attractor is large. Near zero it is a cycle, which keeps its phase.
+# **What it shows.** With a negative exponent nearby runs come together, and a
+# perturbation is forgotten. With a positive one they move apart exponentially, until
+# their distance is the size of the attractor. An exponent near zero belongs to a cycle:
+# runs keep the difference of their phases.
 #
-# **What not to conclude.** Gain 1 is the edge for networks of infinitely many neurons;
-# one of 100 can hold a stable point or a cycle beyond it, and the verdict is about
-# *this* network. Exponents of a fitted network are those of the model, without noise:
-# whether a recording is chaotic cannot be told from single noisy trials of a second.
-# And those of the map at `dt` are not those of the differential equation.
+# **What not to conclude.** Gain 1 is the edge for networks of infinitely many neurons.
+# A network of 100 can have a stable point or a cycle beyond it, and the verdict is
+# about *this* network. Exponents of a fitted network are those of the model, without
+# noise; noisy trials of a second do not tell whether the recorded activity is chaotic.
+# And exponents of the map at `dt` are not those of the differential equation.

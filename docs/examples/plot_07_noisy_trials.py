@@ -3,10 +3,10 @@ Noisy single trials: smoothing, gaps and forecasts
 ==================================================
 
 *My single trials are mostly noise, some have gaps, and they end at different times. Can
-I still say what each of them did, and how sure can I be?*
+I still say what happened in each of them, and how sure can I be?*
 
-With `observation="noisy"` the activity is inferred together with the embedding, from
-all values there are. Nothing is smoothed, filled in or dropped beforehand.
+With `observation="gaussian"` the activity is inferred together with the embedding, from
+all values that were recorded. Nothing is smoothed, filled in or dropped beforehand.
 """
 
 import matplotlib.pyplot as plt
@@ -25,13 +25,14 @@ trials[20][30:45] = np.nan  # a gap in all neurons
 trials[21][:, :10] = np.nan  # ten neurons were lost
 trials[22] = trials[22][:50]  # a trial that ended early
 
-jedi = JEDIEstimator(rank=2, embedding_dim=2, observation="noisy").fit(trials)
+jedi = JEDIEstimator(rank=2, embedding_dim=2, dt=0.01, observation="gaussian")
+jedi.fit(trials)
 smooth = jedi.smooth(trials)
 ahead, std = jedi.forecast(trials, n_steps=30, return_std=True)
 
 # %%
-# How often does the truth lie within the predicted standard deviations? They are those
-# of *recordings*, noise included, so they are held against the recordings.
+# How often do recordings lie within the predicted standard deviations? (They are those
+# of recordings, noise included, and not those of the activity.)
 
 whole = [k for k in range(len(X)) if k != 22]
 z = (X[whole, 70:100] - ahead[whole]) / std[whole]
@@ -59,11 +60,11 @@ axes[0].set_ylabel(f"activity of neuron {neuron}")
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
 
 # %%
-# **What it shows.** The activity is found under noise of its own size, through a gap,
-# and from the neurons that are left. Forecasts start from the state at the end of each
+# **What it shows.** The activity is found although the noise is as large, also within a
+# gap, and for neurons that were lost. Forecasts start from the state at the end of each
 # trial, wherever that is.
 #
-# **What not to conclude.** Standard deviations hold the uncertainty of state and
-# embedding and the noise, but take the fitted model as right: with few trials, or
-# dynamics that are not of this kind, they are too narrow. The percentages above are the
-# check to do on your own held-out trials.
+# **What not to conclude.** The standard deviations include the uncertainty of state and
+# embedding and the noise, but they take the fitted model as right. With few trials, or
+# with dynamics of another kind, they are too small. Compute the shares above for your
+# own held-out trials.

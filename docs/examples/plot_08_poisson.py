@@ -4,9 +4,10 @@ Spike counts: square roots or Poisson?
 
 *Counts are not Gaussian. Does it matter which noise the model assumes?*
 
-`observation="poisson"` takes counts as they are; the square root makes their noise even
-enough for the Gaussian model, which is faster. Here both are fitted to the same counts
-of simulated neurons that turn at 2 or 3 Hz.
+`observation="poisson"` takes counts as they are. The square root makes the noise of
+counts nearly even, so that square roots can be fitted with `observation="gaussian"`,
+which is faster. Here both are fitted to the same counts of simulated neurons whose
+common activity turns at 2 or 3 Hz.
 """
 
 import time
@@ -28,13 +29,15 @@ test = np.arange(len(y)) % 4 == 0
 first = np.unique(y[~test], return_index=True)[1]
 
 results = {}
-for name, X in (("noisy", np.sqrt(counts)), ("poisson", counts)):
+for name, X in (("gaussian", np.sqrt(counts)), ("poisson", counts)):
     start = time.perf_counter()
-    jedi = JEDIEstimator(rank=2, embedding_dim=1, observation=name)
+    jedi = JEDIEstimator(
+        rank=2, embedding_dim=1, embedding="condition", dt=0.01, observation=name
+    )
     jedi.fit(X[~test], conditions=y[~test])
     seconds = time.perf_counter() - start
     smooth = jedi.smooth(X[test])
-    if name == "noisy":
+    if name == "gaussian":
         smooth = np.maximum(smooth, 0) ** 2 + jedi.noise_variance_  # E[x^2]
     networks = jedi.dynamics(jedi.embeddings_[first])
     cycles = FixedPointAnalyzer(random_state=0).fit(networks).limit_cycles_
@@ -56,19 +59,21 @@ clock = 0.01 * np.arange(60)
 for ax, neuron in zip(axes, np.argsort(-rates[test][0].max(axis=0))[:3], strict=True):
     ax.bar(clock, counts[test][0, :, neuron], 0.009, color="0.85", label="counts")
     ax.plot(clock, rates[test][0, :, neuron], "k:", lw=1.5, label="true rate")
-    for name, colour in (("noisy", "#D55E00"), ("poisson", "#0072B2")):
+    for name, colour in (("gaussian", "#D55E00"), ("poisson", "#0072B2")):
         ax.plot(clock, results[name][0, :, neuron], color=colour, lw=2, label=name)
     ax.set(xlabel="time (s)", title=f"neuron {neuron}")
 axes[0].set_ylabel("spikes per bin")
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
 
 # %%
-# **What it shows.** With so few spikes a bin, square roots are still far from Gaussian:
-# that model flattens peaks and troughs, and can miss a cycle. The Poisson model, which
-# is the one that this simulation was made by, reaches the likelihood of the true rates.
+# **What it shows.** With so few spikes in a bin, square roots are still far from
+# Gaussian: that model flattens peaks and troughs, and can miss a cycle. The Poisson
+# model, with which these counts were simulated, reaches the likelihood of the true
+# rates.
 #
-# **What not to conclude.** That Poisson is always better: recorded neurons are not
-# Poisson either, and in the benchmarks on cortical single trials the square roots are
-# ahead. Bits per spike compare models of the *same* counts; they grow with the bin
-# width and say nothing across recordings. From few spikes (below about 5 a second and
-# neuron) either can find rhythms or decays that are not there.
+# **What not to conclude.** Poisson is not always better. Counts of recorded neurons
+# often vary more than Poisson counts do (`observation="negative_binomial"` learns how
+# much more), and in the benchmarks on cortical single trials the square roots are
+# ahead. Bits per spike compare models of the *same* counts; they grow with the width of
+# the bins and cannot be compared between recordings. With few spikes (below about 5 a
+# second and neuron) all of these models can find rhythms or decays that are not there.

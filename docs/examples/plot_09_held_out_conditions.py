@@ -4,8 +4,8 @@ Held-out conditions: does the model generalise?
 
 *I recorded five conditions. Would the model have predicted the sixth?*
 
-Leave out one condition at a time, all of its trials. The hypernetwork has then never
-seen that condition; only the embedding of each trial is inferred.
+Leave out all trials of one condition at a time. The hypernetwork has then never seen
+that condition; only the embedding of each of its trials is inferred.
 """
 
 import matplotlib.pyplot as plt
@@ -23,22 +23,22 @@ from sklearn_jedi.metrics import ForecastScorer
 
 hertz = np.array([1, 2, 4, 6, 8, 10])
 X, y, _ = make_driven_teachers(8, n_neurons=60, frequencies=hertz, random_state=0)
-jedi = JEDIEstimator(rank=5, embedding_dim=4, max_epochs=0)
+jedi = JEDIEstimator(rank=5, embedding_dim=4, dt=0.01, max_epochs=0)
 left_out = cross_validate(
     jedi,
     X,
     groups=y,
     cv=LeaveOneGroupOut(),
-    scoring={"whole": lambda fitted, X: fitted.score(X), "ahead": ForecastScorer(50)},
+    scoring={"whole": lambda fitted, X: fitted.score(X), "ahead": ForecastScorer()},
     return_estimator=True,
 )
 whole, forecast = left_out["test_whole"], left_out["test_ahead"]
 same = cross_val_score(jedi, X, y, cv=StratifiedKFold(4, shuffle=True, random_state=0))
 
 # %%
-# Two comparisons: held-out trials of conditions that *were* seen (what one loses by
-# leaving out the condition), and the embedding of the neighbouring condition (whether
-# inferring it was needed).
+# Two comparisons. Held-out trials of conditions that *were* seen show what is lost by
+# leaving out the condition. Runs with the embedding of the neighbouring condition show
+# whether the embedding had to be inferred at all.
 
 neighbour = []
 for k, fitted in enumerate(left_out["estimator"]):  # fitted without condition k
@@ -70,11 +70,10 @@ for ax in (left, right):
 # **What it shows.** A condition that was left out is reproduced, and forecast, nearly
 # as well as other trials of known conditions; less so at the upper end of the range,
 # where the model has to extrapolate. With the embedding of a neighbour it is not
-# reproduced at all: what generalises is the family of networks, and not any one of
-# them.
+# reproduced at all: the hypernetwork generalises, a single network does not.
 #
 # **What not to conclude.** The score of a whole trial is not a prediction, because its
 # embedding is inferred from that same trial; the forecast of second halves is one. With
 # fewer or noisier trials, and beyond the range of the known conditions, all of this
-# gets worse (:doc:`/benchmarks`). And conditions that differ in kind, not in degree,
-# cannot be expected to be members of one family.
+# gets worse (:doc:`/benchmarks`). A condition whose dynamics are of another kind than
+# those of all others cannot be expected to be reproduced.

@@ -29,12 +29,15 @@ moving = np.repeat([False, True], len(data.X))
 direction = np.tile(data.direction, 2)
 condition = 4 * moving + direction
 
-jedi = JEDIEstimator(rank=5, embedding_dim=4, observation="noisy")
+jedi = JEDIEstimator(
+    rank=5, embedding_dim=4, embedding="condition", dt=0.01, observation="gaussian"
+)
 jedi.fit(X, conditions=condition)
 
 # %%
 # How far is each network from the edge? `distance_to_edge_` is the rate, in 1/s, at
-# which the slowest mode decays, here linearised where the average of its condition was.
+# which the slowest mode decays. Each network is linearised at the average states of its
+# condition.
 
 first = np.unique(condition, return_index=True)[1]
 networks = jedi.dynamics(jedi.embeddings_[first])
@@ -67,11 +70,11 @@ right.legend(frameon=False, loc="upper right")
 # %%
 # **What it shows.** Embeddings of single trials tell preparation from movement, and the
 # fitted networks have the two epochs in the right order: movement is nearer to the
-# edge. How fast preparation decays is only roughly known, since there is little left to
-# see of what decays fast.
+# edge. How fast activity decays in preparation is found only roughly: what decays fast
+# is soon too small to be seen.
 #
-# **What not to conclude.** That the order is right here does not make it right in every
-# recording. From trial averages, or at a rank that is too large, fits of this very
-# simulation read "preparation is nearer" whichever is true (:doc:`/reproducing`, "Motor
+# **What not to conclude.** The order is right here, but need not be in every recording.
+# From trial averages, or at a rank that is too large, fits to this same simulation say
+# "preparation is nearer" whether it is true or not (:doc:`/reproducing`, "Motor
 # cortex"). Directions of a reach share their dynamics and differ in where they start:
 # look at `jedi.initial_states(X)`, not at the embedding.

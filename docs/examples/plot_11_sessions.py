@@ -6,7 +6,7 @@ Sessions with different neurons
 day with a single trial gain from the others?*
 
 `MetaDynamicalSSM` finds latents that all sessions share, an embedding per session that
-bends their dynamics, and a readout for each session's own neurons.
+says how its dynamics differ, and a readout for each session's own neurons.
 """
 
 import matplotlib.pyplot as plt
@@ -29,18 +29,18 @@ known = np.flatnonzero(data.sessions < 6)
 new = np.flatnonzero(data.sessions == 6)
 X_known, s_known = [data.X[i] for i in known], data.sessions[known]
 
-meta = MetaDynamicalSSM(n_latents=2, embedding_dim=1, dt=0.01, gain=1.2)
-meta.fit(X_known, sessions=s_known)
+settings = {"n_latents": 2, "embedding_dim": 1, "dt": 0.01, "gain": 1.2}
+meta = MetaDynamicalSSM(**settings).fit(X_known, sessions=s_known)
 
 # %%
-# The new session: adapted to from its first trial, or fitted to that alone; both are
-# asked for the second halves of its other trials. `adapt` leaves the shared dynamics as
-# they are.
+# The new session, once by `adapt` from its first trial, which leaves the shared
+# dynamics as they are, and once by a fit to that trial alone. Both then forecast the
+# second halves of the other trials.
 
 one, rest = [data.X[new[0]]], [data.X[i] for i in new[1:]]
 later = [data.expected[i][30:] for i in new[1:]]  # without the noise
 adapted = meta.adapt(one, sessions=[6])
-alone = MetaDynamicalSSM(n_latents=2, embedding_dim=1, gain=1.2).fit(one, sessions=[6])
+alone = MetaDynamicalSSM(**settings).fit(one, sessions=[6])
 scores = {}
 for name, model in (("family + 1 trial", adapted), ("1 trial alone", alone)):
     ahead = model.forecast([x[:30] for x in rest], 30, sessions=[6] * len(rest))
@@ -81,10 +81,11 @@ bars.set_title("New session, second halves of trials")
 
 # %%
 # **What it shows.** One number per session orders the sessions by how fast their
-# latents turn, the new one included. The family tells a session of one trial what that
-# trial does not.
+# latents turn, the new one included. One trial of a new session is enough for good
+# forecasts if the dynamics of other sessions are known, and not enough by itself.
 #
 # **What not to conclude.** Every session gets an embedding, also one that has nothing
 # in common with the others: compare the common fit with a fit to each session alone.
-# The phase of a round cycle cannot be compared between sessions unless `conditions=` in
-# `fit` ties them. With many trials of a session the family adds nothing.
+# Phases of a round cycle cannot be compared between sessions, unless sessions are
+# aligned by `conditions=` in `fit`. With many trials of a session the others add
+# nothing.

@@ -55,10 +55,10 @@ for k in range(3):
 # %%
 # **What it shows.** From left to right the evidence grows. Without it, two choices
 # attract half of the plane each; with some, one of them attracts more; with enough, a
-# saddle and a point meet, vanish, and only one choice is left. It is proven that there
-# is no other fixed point.
+# saddle and a stable point meet and vanish, and only one choice is left. It is proven
+# that there is no other fixed point.
 #
-# **What not to conclude.** Axes of the three panels are those of each network, not the
-# same ones. Fixed points say where the state goes when the input stays as it is: of a
-# network with changing inputs each input has its own picture. And a network trained on
-# a task may use states that it only passes through (`slow_points_`, `manifolds_`).
+# **What not to conclude.** Each panel has axes of its own. Fixed points say where the
+# state goes while the input stays as it is; if the input changes, the fixed points
+# change with it. And a network trained on a task may use states that it only passes
+# through (`slow_points_`, `manifolds_`).

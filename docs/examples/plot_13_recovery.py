@@ -4,8 +4,8 @@ How well were the dynamics recovered?
 
 *The fit is good. Does that mean that the mechanism is right?*
 
-Only a simulation can say. `compare_dynamics` holds fitted networks against the true
-ones, where the activity was, in one call. Here the noise of the recording grows.
+Only a simulation can say. `compare_dynamics` compares fitted networks with the true
+ones, where the activity was. Here this is done for recordings with more and more noise.
 """
 
 import matplotlib.pyplot as plt
@@ -26,7 +26,9 @@ for level in levels:
     X, y, truth = make_attractor_family(
         8, n_neurons=40, observation_noise=level, random_state=0
     )
-    jedi = JEDIEstimator(rank=2, embedding_dim=2, observation="noisy")
+    jedi = JEDIEstimator(
+        rank=2, embedding_dim=2, embedding="condition", dt=0.01, observation="gaussian"
+    )
     jedi.fit(X, conditions=y)
     networks = jedi.dynamics(jedi.embeddings_[first])
     weights = [
@@ -73,13 +75,13 @@ for level, row in zip(levels, rows, strict=True):
 
 # %%
 # **What it shows.** The score falls with the noise of the recording while free runs
-# stay near the truth: it says how noisy the data are, not how wrong the model is. And a
-# good free run is not yet the mechanism. The period of the cycle stands any noise here;
-# the stable points drift, and are off by more than the allowed 5 % where the line ends;
-# the ring, whose states differ from each other by next to nothing, breaks first.
+# stay near the truth: the score says how noisy the data are, not how wrong the model
+# is. And a good free run does not mean that the mechanism was found. The period of the
+# cycle is right whatever the noise. The stable points are less and less exact, and off
+# by more than the allowed 5 % where the line ends. The ring is lost first: along a ring
+# the state hardly moves, so a small error of the weights is enough to break it.
 #
-# **What not to conclude.** Nothing here says that weights are found: they agree less
-# than anything else, because the activity does not determine them. Fixed points that no
-# trial came near are not compared at all (`region`). For a recording of your own,
-# simulate one of its size and noise, fit it in the same way, and report what comes
-# back.
+# **What not to conclude.** Nothing here says that the weights were found: they agree
+# less than anything else, because the activity does not determine them. Fixed points
+# that no trial came near are not compared (`region`). For a recording of your own,
+# simulate one of its size and noise, fit it in the same way, and see what is recovered.

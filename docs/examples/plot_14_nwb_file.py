@@ -4,8 +4,8 @@ From an NWB file to embeddings
 
 *My recordings are in NWB files. What is the shortest way to a cross-validated answer?*
 
-A small session of reaches is written to an NWB file, to stand in for yours. Then the
-file is all that is used.
+A small session of reaches is written to an NWB file, to stand in for yours. From then
+on only the file is used.
 """
 
 import datetime
@@ -58,8 +58,7 @@ with pynwb.NWBHDF5IO(path, "w") as file:
 # %%
 # From the file to trials
 # -----------------------
-# Time 0 is the go cue; units that hardly fire are left out when the model is fitted, by
-# their rate in training trials.
+# Time 0 is the go cue.
 
 trials = trials_from_nwb(path, align="go_cue", window=(-0.5, 0.5), bin_size=0.01)
 print(trials)
@@ -68,14 +67,16 @@ folder.cleanup()
 # %%
 # From trials to an answer
 # ------------------------
-# Preparation and movement become trials of their own, and stay together in every split.
+# Preparation and movement become trials of their own. The two epochs of a trial are on
+# the same side of every split (`groups`). Units that hardly fire in the training trials
+# are left out.
 
 windows = {"preparation": (-0.5, -0.1), "movement": (0.0, 0.4)}
 cut = split_epochs(trials.X, windows, dt=trials.dt, start=trials.start)
 pipe = make_pipeline(
     NeuronSelector(minimum_rate=2.0, dt=trials.dt),
     SquareRoot(),
-    JEDIEstimator(rank=5, embedding_dim=3, dt=trials.dt, observation="noisy"),
+    JEDIEstimator(rank=5, embedding_dim=3, dt=trials.dt, observation="gaussian"),
     LogisticRegression(C=100),
 )
 read = cross_val_predict(pipe, cut.X, cut.epochs, groups=cut.trials, cv=GroupKFold(3))
@@ -95,10 +96,10 @@ axes[0].set_title("By epoch")
 axes[1].set_title("The same, by direction")
 
 # %%
-# **What it shows.** The epochs have different dynamics, and embeddings of single trials
-# tell which one a trial is of.
+# **What it shows.** The two epochs have different dynamics, and the embedding of a
+# single trial tells to which of them it belongs.
 #
-# **What not to conclude.** Directions need not come apart: reaches in different
-# directions share their dynamics, and start at different states, which are in
-# `pipe[2].initial_states`. The picture is of trials that the model was fitted to; the
-# number above it is of trials that it was not.
+# **What not to conclude.** Directions need not separate: reaches in different
+# directions share their dynamics and start at different states, which
+# `pipe[2].initial_states` gives. The picture shows trials that the model was fitted to;
+# the number that was printed is for trials that it was not fitted to.

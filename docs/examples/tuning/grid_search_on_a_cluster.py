@@ -7,10 +7,10 @@ A grid search on a cluster
 scikit-learn's searches run on joblib, and joblib runs on a Dask cluster: only
 ``parallel_config`` changes. What differs from one machine is where the data are. Each
 array of more than 1 kB that a task needs, the indices of the folds included, is put on
-*one* worker by default, and is gone if that worker dies: the search then ends in a
-``FutureCancelledError``. Sent to all workers beforehand (``scatter=``), with Dask's
-memory manager stopped because it would thin the copies out again, the search outlives
-workers: their tasks are done again elsewhere.
+*one* worker by default, and is lost if that worker dies: the search then ends in a
+``FutureCancelledError``. Here the arrays are sent to all workers beforehand
+(``scatter=``), and Dask's memory manager, which would remove the copies again, is
+stopped. The search then goes on when a worker dies: others do its tasks.
 
 Needs the extra ``tune``. Run it with ``python grid_search_on_a_cluster.py``; it is not
 run when these pages are built.
@@ -63,7 +63,7 @@ def main():
     session = [trial % 8 for trial in range(len(y))]
     folds = list(GroupKFold(4).split(X, y, groups=session))
     search = GridSearchCV(
-        make_pipeline(JEDIEstimator(max_epochs=0), LogisticRegression()),
+        make_pipeline(JEDIEstimator(dt=0.01, max_epochs=0), LogisticRegression()),
         {"jediestimator__rank": [2, 3, 4], "jediestimator__embedding_dim": [1, 2]},
         cv=folds,
         scoring="neg_log_loss",

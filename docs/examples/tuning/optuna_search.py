@@ -2,8 +2,8 @@
 Searching a larger space: optuna
 ================================
 
-*Rank, embedding dimension, gain and ridge together are too many for a grid. What does a
-search that learns from its own trials find, and is it better?*
+*Rank, embedding dimension, gain and ridge together are too many for a grid. Does a
+search that learns from the candidates it has tried find something better?*
 
 Whole conditions are held out: the score is how well the second half of trials of
 *unseen* conditions is forecast from the first. Optuna's TPE sampler proposes settings
@@ -43,9 +43,9 @@ X, y, _ = make_driven_teachers(
 )
 test = np.isin(y, [1, 4, 7])
 X_train, groups, X_test = X[~test], y[~test], X[test]
-scorer = ForecastScorer(30)
+scorer = ForecastScorer()  # the second half of each trial
 cv = GroupKFold(3)
-jedi = JEDIEstimator(observation="state", max_epochs=0)
+jedi = JEDIEstimator(dt=0.01, observation="state", max_epochs=0)
 
 # %%
 # One trial of the study is one candidate. After each fold it reports the mean so far.
@@ -58,6 +58,7 @@ def objective(trial):
         embedding_dim=trial.suggest_int("embedding_dim", 1, 6),
         gain=trial.suggest_float("gain", 0.05, 3, log=True),
         ridge=trial.suggest_float("ridge", 1e-4, 10, log=True),
+        dt=0.01,
         observation="state",
         max_epochs=0,
     )
@@ -92,8 +93,8 @@ print(f"{len(study.trials)} candidates, {len(pruned)} of them stopped early")
 
 # %%
 # The grid that one would have written, with gain and ridge chosen by the estimator
-# itself ("auto"). A best score is flattered by having been chosen: what counts is the
-# score on the frequencies set aside.
+# itself ("auto"). The best of many scores is too good, because it is the best: what
+# counts is the score on the frequencies set aside.
 
 grid = GridSearchCV(
     jedi,
