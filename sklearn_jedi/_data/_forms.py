@@ -41,7 +41,7 @@ def unwrap(X: TrialsLike) -> Any:
     TypeError
         If X is a single object of pynapple, which is not cut into trials.
     """
-    if _is_trial_set(X):
+    if is_trial_set(X):
         return X.X
     if hasattr(X, "time_support"):
         raise TypeError(
@@ -52,13 +52,13 @@ def unwrap(X: TrialsLike) -> Any:
     return X
 
 
-def _is_trial_set(X: object) -> TypeGuard[SetOfTrials]:
+def is_trial_set(X: object) -> TypeGuard[SetOfTrials]:
     return all(hasattr(X, name) for name in ("X", "dt", "table", "units"))
 
 
 def names_of(X: TrialsLike) -> list[Any] | None:
     """Names of the neurons that X has as a whole; those of numbered neurons do not."""
-    if not _is_trial_set(X):
+    if not is_trial_set(X):
         return neuron_names(X)
     names = list(X.units.index)
     return names if all(isinstance(name, str) for name in names) else None
@@ -66,7 +66,7 @@ def names_of(X: TrialsLike) -> list[Any] | None:
 
 def trial_ids(X: TrialsLike) -> np.ndarray | None:
     """The ids (n_trials,) that X gives its trials, if it does."""
-    if _is_trial_set(X):
+    if is_trial_set(X):
         return np.asarray(X.table.index)
     if is_labelled(X) and "trial" in X.coords:
         return np.asarray(X.coords["trial"].values)
