@@ -22,6 +22,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 RESULTS = Path(__file__).parent / "results"
+DT = 0.01  # time step in seconds, of what does not say another
 
 
 def arguments(description: str | None) -> argparse.Namespace:

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from benchmarks._common import DT
 from benchmarks.motor_cortex import preparation_and_movement
 from sklearn_jedi import JEDIEstimator, LowRankRNN
 from sklearn_jedi.analysis import LyapunovAnalyzer, SpectrumAnalyzer
 
 EPOCHS = ("preparation", "movement")
 READINGS = ("weights", "visited", "lyapunov", "weights_flow", "visited_flow")
-DT = 0.01  # s, of every recording here
 N_BINS = 40  # of an epoch, as in hatsopoulos2007
 N_GAP = 10  # bins before the go cue that belong to neither
 SMOOTHING = 2.5  # bins, the kernel's SD in hatsopoulos2007
@@ -121,7 +121,7 @@ def fit(counts: Recording, single: bool, rank: int, **params: Any) -> Fit:
     """JEDI with one embedding for each epoch of each direction.
 
     Of single trials (`single`) the square roots of counts are fitted, with noise
-    ("noisy"); of averages, rates without ("state"). Nothing is trained by gradients.
+    ("gaussian"); of averages, rates without ("state"). Nothing is trained by gradients.
     `params` are the estimator's; `chosen` of a fit holds those that it chose.
     """
     X, condition = counts.X, None
@@ -129,8 +129,16 @@ def fit(counts: Recording, single: bool, rank: int, **params: Any) -> Fit:
         X, condition = np.sqrt(X), counts.conditions()[1]
     pairs, of = counts.conditions()
     dim = min(4 if rank < 10 else 8, len(pairs) - 1)
-    observation = "noisy" if single else "state"
-    jedi = JEDIEstimator(rank, dim, max_epochs=0, observation=observation, **params)
+    observation = "gaussian" if single else "state"
+    jedi = JEDIEstimator(
+        rank,
+        dim,
+        embedding="condition" if single else "trial",
+        dt=DT,
+        max_epochs=0,
+        observation=observation,
+        **params,
+    )
     with warnings.catch_warnings():
         # directions that were drawn twice determine fewer axes
         warnings.filterwarnings("ignore", message=".*embedding axes")

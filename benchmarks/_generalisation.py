@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import clone
 
-from benchmarks._common import classifier, expected_counts, noisy_family, split
+from benchmarks._common import DT, classifier, expected_counts, noisy_family, split
 from benchmarks.baselines import OneNetwork, PerCondition
 from sklearn_jedi import JEDIEstimator, LowRankRNN
-from sklearn_jedi.baselines._linear_state_space import LinearStateSpace
+from sklearn_jedi._data._halves import second_halves
+from sklearn_jedi.baselines import LinearStateSpace
 from sklearn_jedi.datasets import make_driven_teachers
 from sklearn_jedi.metrics import trajectory_r2
 
-DT = 0.01
 FREQUENCIES = (1.0, 2.0, 4.0, 6.0, 8.0, 10.0)  # Hz, each left out in turn
 LEAST_RATE = 0.1  # spikes/s, where rates are compared on a logarithmic scale
 N_ROUNDS = 50
@@ -63,7 +63,7 @@ def noisy_case(seed: int, snr: float, n_train: int, n_test: int, **size: Any) ->
         return clean_case(seed, n_train, n_test, **size)
     size["n_trials_per_condition"] = n_train + n_test
     X, truth, y, _ = noisy_family(make_driven_teachers, snr, seed, **size)
-    return Case(X, truth, y, *split(y, n_train), "noisy")
+    return Case(X, truth, y, *split(y, n_train), "gaussian")
 
 
 def count_case(seed: int, rate: float, n_train: int, n_test: int, **size: Any) -> Case:
@@ -85,7 +85,7 @@ def models(case: Case, jedi: JEDIEstimator, sizes: dict[str, int]) -> dict[str, 
 
 
 def linear_model(name: str, n_states: int, case: Case) -> Any:
-    model = LinearStateSpace(min(n_states, case.X.shape[2]), N_ROUNDS)
+    model = LinearStateSpace(n_states, n_iter=N_ROUNDS)
     if name == "linear":
         return model
     return PerCondition(model, n_given=case.X.shape[1])
@@ -111,7 +111,7 @@ def linear_sizes(case: Case) -> dict[str, int]:
 
 
 def fitted(model: Any, X: np.ndarray, y: np.ndarray) -> Any:
-    model = clone(model, safe=False)
+    model = clone(model)
     if is_linear(model) and len(np.unique(y)) == len(y):
         # the same likelihood twice, and a covariance of first states for one trial
         X, y = np.repeat(X, 2, axis=0), np.repeat(y, 2)
@@ -122,7 +122,7 @@ def whole_run(model: Any, X: np.ndarray, y: np.ndarray | None = None) -> np.ndar
     """Free run of whole trials, by the models of the labels where there are such."""
     if isinstance(model, PerCondition):
         return model.reconstruct(X, y)
-    return model.free_run(X) if is_linear(model) else model.reconstruct(X)
+    return model.reconstruct(X)
 
 
 def fit_and_score(
@@ -139,8 +139,7 @@ def fit_and_score(
     model = fitted(model, data[case.train], y)
     per_condition = isinstance(model, PerCondition)
     labels = model.predict(X) if per_condition else None
-    half = X.shape[1] // 2
-    ahead = model.forecast(X[:, :half], X.shape[1] - half)
+    ahead = np.stack(second_halves(model.forecast, X)[1])
     scores = r2(case, model, whole_run(model, X, labels), ahead)
     if isinstance(model, JEDIEstimator):
         labels = classifier().fit(model.embeddings_, y).predict(model.transform(X))

@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks._common import DT
 from benchmarks._memory import memory_watch
 
 FITS = {
     "EM": {"observation": "state", "max_epochs": 0},
     "trained": {"observation": "state", "max_epochs": 4},
-    "noisy": {"observation": "noisy"},
+    "gaussian": {"observation": "gaussian"},
 }
 _AT_ONCE = 1000
 _HELD_OUT = 1000
@@ -88,7 +89,7 @@ def measure(
     """
     n_trials, n_timepoints, n_neurons = shape
     suffix = {"memmap": ".npy", "zarr": ".zarr"}[store]
-    noise = 0.5 if fit == "noisy" else 0.0
+    noise = 0.5 if fit == "gaussian" else 0.0
     with tempfile.TemporaryDirectory() as folder:
         train, test = Path(folder) / f"train{suffix}", Path(folder) / f"test{suffix}"
         write_recording(train, shape, noise=noise, seed=1)
@@ -130,7 +131,7 @@ def _copy_fits(X: Any) -> bool:
 def _fit_here(fit: str, train: str, test: str, limit: int | None) -> dict[str, Any]:
     from sklearn_jedi import JEDIEstimator
 
-    jedi = JEDIEstimator(rank=2, embedding_dim=2, random_state=0, **FITS[fit])
+    jedi = JEDIEstimator(rank=2, embedding_dim=2, dt=DT, random_state=0, **FITS[fit])
     warm_up = np.random.default_rng(0).standard_normal((8, 20, 5))
     jedi.fit(warm_up).transform(warm_up)
     X, X_test = read_recording(Path(train)), read_recording(Path(test))

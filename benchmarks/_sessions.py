@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from benchmarks._common import RESULTS
 from sklearn_jedi import MetaDynamicalSSM
+from sklearn_jedi._data._halves import second_halves
 from sklearn_jedi.datasets import make_oscillator_sessions
 from sklearn_jedi.datasets._oscillators import _FAMILIES, _simulate
 from sklearn_jedi.metrics import trajectory_r2
@@ -47,11 +49,17 @@ class Case(NamedTuple):
         """Time points that forecasts are given."""
         return len(self.data.X[0]) // 2
 
-    def given(self, trials: np.ndarray, end: int | None = None) -> dict[str, Any]:
+    def given(self, trials: np.ndarray) -> dict[str, Any]:
         """What the estimator is passed of trials."""
         rows = trials.ravel()
-        X = [self.data.X[row][:end] for row in rows]
+        X = [self.data.X[row] for row in rows]
         return {"X": X, "sessions": self.data.sessions[rows]}
+
+    def forecast(self, meta: MetaDynamicalSSM, trials: np.ndarray) -> list[np.ndarray]:
+        """Second halves of trials, given the first."""
+        given = self.given(trials)
+        forecast = functools.partial(meta.forecast, sessions=given["sessions"])
+        return second_halves(forecast, given["X"], self.half)[1]
 
     def stacked(self, name: str, trials: np.ndarray) -> list[np.ndarray]:
         """Trials of ``data[name]``, an array for each session."""
@@ -105,11 +113,9 @@ def mean_and_worst(
 
 def held_out(meta: MetaDynamicalSSM, case: Case) -> dict[str, float]:
     """R^2 of forecasts, free runs and smoothed trials: mean and worst session."""
-    half, whole = case.half, case.given(case.test)
-    n_steps = len(case.data.X[0]) - half
-    forecast = meta.forecast(**case.given(case.test, half), n_steps=n_steps)
+    whole = case.given(case.test)
     return {
-        **mean_and_worst("forecast", case, forecast, half),
+        **mean_and_worst("forecast", case, case.forecast(meta, case.test), case.half),
         **mean_and_worst("free_run", case, meta.reconstruct(**whole), 0),
         **mean_and_worst("smoothed", case, meta.smooth(**whole), 0),
     }
@@ -267,8 +273,7 @@ def example_of(meta: MetaDynamicalSSM, case: Case, embeddings: np.ndarray) -> Ex
     for s in (int(np.argmin(frequencies)), int(np.argmax(frequencies))):
         C = data.loadings[s][:, :-1]
         neuron = int(np.argmax((C**2).sum(1)))
-        given = case.given(case.test[s], half)
-        ahead = meta.forecast(**given, n_steps=len(data.X[0]) - half)[0][:, neuron]
+        ahead = case.forecast(meta, case.test[s])[0][:, neuron]
         row = case.test[s, 0]
         seconds = data.dt * np.arange(len(data.X[row]))
         paths.append(

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from benchmarks._common import RESULTS, expected_counts
+from benchmarks._common import DT, RESULTS, expected_counts
 from sklearn_jedi import JEDIEstimator, MetaDynamicalSSM
+from sklearn_jedi._data._halves import second_halves
 from sklearn_jedi._engine._alignment import align_by_conditions
-from sklearn_jedi.baselines._linear_state_space import LinearStateSpace
+from sklearn_jedi.baselines import LinearStateSpace
 from sklearn_jedi.datasets import make_reaching
 from sklearn_jedi.metrics import trajectory_r2
 
 TEST, VALIDATION = 0, 1  # folds; what is above them is for training
 PREPARATION, MOVEMENT = 0, 1
-DT = 0.01  # of the real recordings, in seconds
 _BEFORE, _AFTER = -170, 140  # of movement onset, in ms
 _PREPARATION = (-600, -290)
 _ONSET = 0.2  # share of a trial's peak speed
@@ -273,27 +273,34 @@ class Fitted:
         if self.kind.model == "linear":
             return LinearStateSpace(*size, start_sd=_SMOOTHED / dt)
         if self.kind.model == "JEDI":
-            return JEDIEstimator(*size, observation="noisy", dt=dt)
-        likelihood = "poisson" if self.kind.poisson else "gaussian"
-        rank = min(size)  # as many directions as axes
-        own = {"likelihood": likelihood, "dt": dt, "batch_size": 128}
-        return MetaDynamicalSSM(*size, rank, embedding="trial", **own)
+            return JEDIEstimator(*size, observation="gaussian", dt=dt)
+        return MetaDynamicalSSM(
+            *size,
+            min(size),  # as many directions as axes
+            embedding="trial",
+            observation="poisson" if self.kind.poisson else "gaussian",
+            dt=dt,
+            batch_size=128,
+        )
 
     def _recorded(self, r: Recording) -> np.ndarray:
         return np.round(r.X**2) if self.kind.poisson else r.X
 
-    def ask(self, method: str, r: Recording, rows: Any, *args: Any, end=None) -> Any:
-        """What a method of the estimator says of trials of a recording."""
-        X = self._recorded(r)[rows][:, :end]
+    def _method(self, name: str, r: Recording) -> Callable[..., Any]:
+        """A method of the estimator, of trials of a recording."""
+        method = getattr(self.models[r.label], name)
         if not self.kind.together:
-            return getattr(self.models[r.label], method)(X, *args)
-        sessions = np.full(len(X), r.label, dtype=object)
-        return getattr(self.models[r.label], method)(X, *args, sessions=sessions)
+            return method
+        return lambda X, *args: method(X, *args, sessions=[r.label] * len(X))
+
+    def ask(self, method: str, r: Recording, rows: Any) -> Any:
+        """What a method of the estimator says of trials of a recording."""
+        return self._method(method, r)(self._recorded(r)[rows])
 
     def forecast(self, r: Recording, rows: np.ndarray) -> np.ndarray:
         """Second halves of trials, as square roots or as counts."""
-        n_steps = r.X.shape[1] - r.given
-        return self.ask("forecast", r, rows, n_steps, end=r.given)
+        X = self._recorded(r)[rows]
+        return np.stack(second_halves(self._method("forecast", r), X, r.given)[1])
 
     def score(self, method: str, r: Recording, rows: np.ndarray) -> float:
         """R^2 against the truth, of "forecast" or "smooth"."""

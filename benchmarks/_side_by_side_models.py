@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import clone
 
+from benchmarks._common import DT
 from benchmarks._side_by_side_data import DataSet
 from benchmarks.baselines import (
     CebraTime,
@@ -40,7 +41,7 @@ from benchmarks.baselines import (
     linear_network,
 )
 from sklearn_jedi import JEDIEstimator, LowRankRNN
-from sklearn_jedi.baselines._linear_state_space import LinearStateSpace
+from sklearn_jedi.baselines import LinearStateSpace
 
 
 def alone(model: Any, X: np.ndarray, y: np.ndarray) -> Any:
@@ -66,13 +67,13 @@ class Model(NamedTuple):
 
 def jedi(data: DataSet, **parameters: Any) -> list[Any]:
     return [
-        JEDIEstimator(rank, data.embedding_dim, random_state=0, **parameters)
+        JEDIEstimator(rank, data.embedding_dim, dt=DT, random_state=0, **parameters)
         for rank in data.ranks
     ]
 
 
 def one_network(data: DataSet) -> list[Any]:
-    return [OneNetwork(JEDIEstimator(rank, max_epochs=0)) for rank in data.ranks]
+    return [OneNetwork(JEDIEstimator(rank, dt=DT, max_epochs=0)) for rank in data.ranks]
 
 
 def linear(data: DataSet) -> list[Any]:
@@ -127,8 +128,7 @@ QUICK = ("JEDI, EM", "FORCE", "one network", "one network per condition", "pykoo
 
 
 def fitted(name: str, candidate: Any, X: np.ndarray, y: np.ndarray) -> Any:
-    # safe=False copies models that are no scikit-learn estimators
-    return MODELS[name].fit(clone(candidate, safe=False), X, y)
+    return MODELS[name].fit(clone(candidate), X, y)
 
 
 def network_of(
@@ -144,5 +144,7 @@ def network_of(
     if isinstance(model, JEDIEstimator):
         return model.dynamics(model.embeddings_[y == label].mean(0, keepdims=True))
     if isinstance(model, LinearStateSpace):
-        return linear_network(model.A, model.b, model.C, model.d)
+        return linear_network(
+            model.transition_, model.drift_, model.loading_, model.offset_
+        )
     return model.dynamics() if hasattr(model, "dynamics") else None

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from benchmarks._common import classifier
+from benchmarks._common import DT, classifier
 from benchmarks._memory import memory_watch
 from benchmarks._side_by_side_data import DATA, DataSet, small
 from benchmarks._side_by_side_models import MODELS, fitted, network_of
 from benchmarks.baselines import PerCondition
-from benchmarks.baselines._trials import free_run
 from sklearn_jedi import JEDIEstimator
+from sklearn_jedi._data._halves import second_halves
 from sklearn_jedi.analysis import FixedPointAnalyzer
 from sklearn_jedi.metrics import compare_dynamics, trajectory_r2
 
@@ -27,9 +27,9 @@ Task = tuple[str, int, str]  # data set, seed, model
 
 def whole(model: Any, X: np.ndarray, truth: np.ndarray) -> float:
     """R^2 of whole trials; the first time point, which some models copy, left out."""
-    if not (hasattr(model, "reconstruct") or hasattr(model, "free_run")):
+    if not hasattr(model, "reconstruct"):
         return np.nan
-    return r2(truth[:, 1:], free_run(model, X)[:, 1:])
+    return r2(truth[:, 1:], model.reconstruct(X)[:, 1:])
 
 
 def forecasts(
@@ -39,7 +39,7 @@ def forecasts(
     if not hasattr(model, "forecast"):
         return [np.nan] * len(AHEAD)
     later = truth[:, n_given:]
-    ahead = model.forecast(X[:, :n_given], later.shape[1])
+    ahead = np.stack(second_halves(model.forecast, X, n_given)[1])
     return [
         r2(later[:, k - 1 : k], ahead[:, k - 1 : k]) if k <= later.shape[1] else np.nan
         for k in AHEAD
@@ -148,7 +148,8 @@ def measure(of: tuple[Task, int]) -> dict[str, Any]:
     X, y, train, test = data.X, data.y, data.train, data.test
     warm_up = np.random.default_rng(0).standard_normal((8, 20, 5))
     epochs = 0 if task[0] == "small" else 1
-    JEDIEstimator(2, 2, max_epochs=epochs, observation="state").fit(warm_up)
+    jedi = JEDIEstimator(2, 2, dt=DT, max_epochs=epochs, observation="state")
+    jedi.fit(warm_up)
     model, seconds, megabytes = watched(
         partial(fitted, task[2], candidates[chosen], X[train], y[train])
     )

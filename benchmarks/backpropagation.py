@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks._common import RESULTS, arguments, save, table, timed
+from benchmarks._common import DT, RESULTS, arguments, save, table, timed
 from sklearn_jedi import JEDIEstimator
 from sklearn_jedi.datasets import make_driven_teachers
 from sklearn_jedi.metrics import trajectory_r2
@@ -96,13 +96,14 @@ def main() -> None:
     tried = {r: backpropagate(first, seconds / 5, r, 0)[-1][1] for r in rates}
     rate = max(tried, key=lambda r: tried[r])
     print("R^2 after a fifth of the time:", {r: round(v, 3) for r, v in tried.items()})
-    JEDIEstimator(max_epochs=1).fit(first[:8, :20, :10])
+    JEDIEstimator(dt=DT, max_epochs=1).fit(first[:8, :20, :10])
     rows, curves = [], []
     for seed in range(args.seeds):
         X = make_driven_teachers(8 if args.quick else 24, random_state=seed, **size)[0]
-        repeats = [timed(JEDIEstimator(max_epochs=0).fit, X) for _ in range(3)]
+        repeats = [timed(JEDIEstimator(dt=DT, max_epochs=0).fit, X) for _ in range(3)]
         em, em_seconds = repeats[0][0], float(np.median([t for _, t in repeats]))
-        jedi = JEDIEstimator(max_epochs=5 if args.quick else 25, random_state=seed)
+        epochs = 5 if args.quick else 25
+        jedi = JEDIEstimator(dt=DT, max_epochs=epochs, random_state=seed)
         trained, trained_seconds = timed(jedi.fit, X)
         curve = backpropagate(X, seconds, rate, seed)
         best = max(r2 for _, r2 in curve)

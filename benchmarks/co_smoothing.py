@@ -20,6 +20,7 @@ from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import StratifiedKFold
 
 from benchmarks._common import (
+    DT,
     add,
     arguments,
     expected_counts,
@@ -31,7 +32,7 @@ from benchmarks._common import (
     table,
 )
 from sklearn_jedi import JEDIEstimator
-from sklearn_jedi.baselines._linear_state_space import LinearStateSpace
+from sklearn_jedi.baselines import LinearStateSpace
 from sklearn_jedi.datasets import make_driven_teachers
 from sklearn_jedi.metrics import bits_per_spike, trajectory_r2
 
@@ -87,7 +88,7 @@ def teacher_rows(rows: list, seed: int, size: dict) -> None:
     given = X[test]
     given[..., held] = np.nan
     for name, model in (
-        ("JEDI noisy", JEDIEstimator(observation="noisy")),
+        ("JEDI gaussian", JEDIEstimator(dt=DT, observation="gaussian")),
         ("linear 5", LinearStateSpace(5)),
         ("linear 10", LinearStateSpace(10)),
         ("components 8", ComponentRegression(held)),
@@ -109,8 +110,8 @@ def cortex_rows(rows: list, seed: int, folder, quick: bool) -> None:
     for fold, (train, test) in enumerate(list(folds)[: 1 if quick else 5]):
         held = a_quarter(counts.shape[2], 5 * seed + fold)
         for name, model in (
-            ("JEDI noisy", JEDIEstimator(rank, dim, observation="noisy")),
-            ("JEDI poisson", JEDIEstimator(rank, dim, observation="poisson")),
+            ("JEDI gaussian", JEDIEstimator(rank, dim, dt=DT, observation="gaussian")),
+            ("JEDI poisson", JEDIEstimator(rank, dim, dt=DT, observation="poisson")),
             ("linear 6", LinearStateSpace(6)),
             ("linear 8", LinearStateSpace(8)),
             ("linear 12", LinearStateSpace(12)),

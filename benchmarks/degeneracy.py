@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.spatial import procrustes
 
-from benchmarks._common import RESULTS, add, arguments, save, split, table
+from benchmarks._common import DT, RESULTS, add, arguments, save, split, table
 from sklearn_jedi import JEDIEstimator, LowRankRNN
 from sklearn_jedi.analysis import FixedPointAnalyzer
 from sklearn_jedi.datasets import make_driven_teachers
@@ -45,7 +45,7 @@ class Refit(NamedTuple):
 def refit(
     X: np.ndarray, chosen: np.ndarray, test: np.ndarray, y: np.ndarray, **params: Any
 ) -> Refit:
-    jedi = JEDIEstimator(rank=5, embedding_dim=4, **params).fit(X[chosen])
+    jedi = JEDIEstimator(rank=5, embedding_dim=4, dt=DT, **params).fit(X[chosen])
     Z = jedi.transform(X[test])
     labels = y[test]
     means = np.stack([Z[labels == k].mean(axis=0) for k in np.unique(labels)])

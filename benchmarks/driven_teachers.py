@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks._common import arguments, classifier, save, split, table, timed
+from benchmarks._common import DT, arguments, classifier, save, split, table, timed
 from sklearn_jedi import JEDIEstimator
 from sklearn_jedi.datasets import make_driven_teachers
 
@@ -19,7 +19,7 @@ def main() -> None:
     size = {"n_neurons": 60, "n_timepoints": 60} if args.quick else {}
     n_train, n_test = (8, 2) if args.quick else (24, 6)
     warm_up = make_driven_teachers(2, n_neurons=10, random_state=0)[0]
-    JEDIEstimator(max_epochs=1).fit(warm_up).transform(warm_up)  # imports torch
+    JEDIEstimator(dt=DT, max_epochs=1).fit(warm_up).transform(warm_up)  # imports torch
     rows = []
     for seed in range(args.seeds):
         X, y, _ = make_driven_teachers(n_train + n_test, random_state=seed, **size)
@@ -27,7 +27,7 @@ def main() -> None:
         X_train, X_test = X[train], X[test]
         hundred = X[np.arange(100) % len(X)]
         for name, epochs in (("EM", 0), ("trained", 5 if args.quick else 25)):
-            jedi = JEDIEstimator(max_epochs=epochs, random_state=seed)
+            jedi = JEDIEstimator(dt=DT, max_epochs=epochs, random_state=seed)
             _, seconds = timed(jedi.fit, X_train)
             _, transform_seconds = timed(jedi.transform, X_train)
             Z = jedi.transform(X_test)

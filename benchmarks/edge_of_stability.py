@@ -23,9 +23,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks._common import RESULTS, arguments, over_seeds, recordings, save, table
-from benchmarks._edge_of_stability import (
+from benchmarks._common import (
     DT,
+    RESULTS,
+    arguments,
+    over_seeds,
+    recordings,
+    save,
+    table,
+)
+from benchmarks._edge_of_stability import (
     EPOCHS,
     READINGS,
     Fit,

@@ -26,7 +26,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks._common import RESULTS, add, arguments, over_seeds, save, split, table
+from benchmarks._common import (
+    DT,
+    RESULTS,
+    add,
+    arguments,
+    over_seeds,
+    save,
+    split,
+    table,
+)
 from benchmarks._generalisation import (
     FREQUENCIES,
     LINEAR,
@@ -120,11 +129,11 @@ def curves(quick: bool) -> list[Curve]:
 def one_seed(seed: int, quick: bool) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     chosen: dict[str, dict[str, int]] = {}
-    jedi = JEDIEstimator(random_state=seed)
+    jedi = JEDIEstimator(dt=DT, random_state=seed)
     if quick:
         jedi.set_params(max_epochs=5)
         first = {name: candidates[0] for name, candidates in LINEAR.items()}
-        chosen = dict.fromkeys(("state", "noisy", "poisson"), first)
+        chosen = dict.fromkeys(("state", "gaussian", "poisson"), first)
     for curve in curves(quick):
         for level in curve.levels:
             case = curve.case(seed, level)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks._common import arguments, save, table
+from benchmarks._common import DT, arguments, save, table
 from sklearn_jedi import JEDIEstimator
 from sklearn_jedi.datasets import make_driven_teachers
 
@@ -25,7 +25,7 @@ def main() -> None:
         )
         for held in (2,) if args.quick else range(len(FREQUENCIES)):
             for name, epochs in (("EM", 0), ("trained", 5 if args.quick else 25)):
-                jedi = JEDIEstimator(max_epochs=epochs, random_state=seed)
+                jedi = JEDIEstimator(dt=DT, max_epochs=epochs, random_state=seed)
                 jedi.fit(X[y != held])
                 inside, outside = jedi.score(X[y != held]), jedi.score(X[y == held])
                 rows.append(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.model_selection import LeaveOneGroupOut
 
-from benchmarks._common import arguments, classifier, recordings, save, table, timed
+from benchmarks._common import DT, arguments, classifier, recordings, save, table, timed
 from sklearn_jedi import JEDIEstimator
 
 
@@ -38,7 +38,9 @@ def main() -> None:
     for rank, dim in ranks:
         for name, epochs in fits:
             for seed in range(args.seeds if epochs else 1):
-                jedi = JEDIEstimator(rank, dim, max_epochs=epochs, random_state=seed)
+                jedi = JEDIEstimator(
+                    rank, dim, dt=DT, max_epochs=epochs, random_state=seed
+                )
                 _, seconds = timed(jedi.fit, X)
                 row = {
                     "rank": rank,

@@ -2,7 +2,7 @@
 
 Driven teachers with Gaussian noise at three signal-to-noise ratios, and as Poisson
 counts in bins of 10 ms at three mean rates; every fifth trial held out. JEDI with a
-model of the noise ("noisy", "poisson"), without one ("state"), and linear-Gaussian
+model of the noise ("gaussian", "poisson"), without one ("state"), and linear-Gaussian
 state-space models. What is fitted to Gaussian models are square roots of counts; their
 runs are turned into the counts that have this expected square root. Rotation families
 at the same ratios: errors of the leading eigenvalue on training trials, R^2 on held-out
@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks._common import (
+    DT,
     RESULTS,
     add,
     arguments,
@@ -27,13 +28,12 @@ from benchmarks._common import (
 )
 from benchmarks.rotation_spectra import upper
 from sklearn_jedi import JEDIEstimator
-from sklearn_jedi.baselines._linear_state_space import LinearStateSpace
+from sklearn_jedi.baselines import LinearStateSpace
 from sklearn_jedi.datasets import make_driven_teachers, make_rotation_family
 from sklearn_jedi.metrics import trajectory_r2
 
 SNRS = (4.0, 1.0, 0.25)
 RATES = (50.0, 20.0, 5.0)  # spikes/s
-DT = 0.01
 LEAST_RATE = 0.1  # spikes/s, where rates are compared on a logarithmic scale
 
 
@@ -41,7 +41,7 @@ def runs_of(model, X: np.ndarray, y: np.ndarray, train: np.ndarray, test: np.nda
     """Free runs of held-out trials, class read from embeddings, seconds to fit."""
     _, seconds = timed(model.fit, X[train])
     if isinstance(model, LinearStateSpace):
-        return model.free_run(X[test]), None, seconds
+        return model.reconstruct(X[test]), None, seconds
     reader = classifier().fit(model.embeddings_, y[train])
     correct = reader.score(model.transform(X[test]), y[test])
     return model.reconstruct(X[test]), correct, seconds
@@ -49,9 +49,9 @@ def runs_of(model, X: np.ndarray, y: np.ndarray, train: np.ndarray, test: np.nda
 
 def models(observation: str, epochs: int, seed: int) -> dict:
     return {
-        observation: JEDIEstimator(observation=observation),
+        observation: JEDIEstimator(dt=DT, observation=observation),
         "state": JEDIEstimator(
-            observation="state", max_epochs=epochs, random_state=seed
+            dt=DT, observation="state", max_epochs=epochs, random_state=seed
         ),
         "linear 5": LinearStateSpace(5),
         "linear 10": LinearStateSpace(10),
@@ -62,7 +62,7 @@ def gaussian_rows(rows: list, levels, seed: int, epochs: int, size: dict) -> Non
     for snr in levels:
         X, truth, y, _ = noisy_family(make_driven_teachers, snr, seed, **size)
         train, test = fifths(len(X))
-        for name, model in models("noisy", epochs, seed).items():
+        for name, model in models("gaussian", epochs, seed).items():
             runs, correct, seconds = runs_of(model, X, y, train, test)
             R2 = trajectory_r2(truth[test, 1:], runs[:, 1:])
             add(
@@ -108,10 +108,11 @@ def rotation_rows(rows: list, levels, seed: int, epochs: int, size: dict) -> Non
         X, truth, y, networks = noisy_family(make_rotation_family, snr, seed, **size)
         train, test = fifths(len(X))
         true = upper(networks.eigenvalues[:, 0])[y[train]]
-        for observation in ("noisy", "state"):
+        for observation in ("gaussian", "state"):
             jedi = JEDIEstimator(
                 rank=2,
                 embedding_dim=2,
+                dt=DT,
                 observation=observation,
                 max_epochs=epochs,
                 random_state=seed,

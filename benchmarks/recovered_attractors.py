@@ -18,19 +18,19 @@ from typing import Any
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from benchmarks._common import add, arguments, noisy_family, save, table, timed
+from benchmarks._common import DT, add, arguments, noisy_family, save, table, timed
 from sklearn_jedi import JEDIEstimator, LowRankRNN
 from sklearn_jedi.analysis import FixedPointAnalyzer
 from sklearn_jedi.datasets import make_attractor_family
 from sklearn_jedi.metrics import compare_dynamics
 
 KINDS = ("bistable", "limit_cycle", "ring")
-# name: parameters, and whether trials of a kind share their embedding
-FITS: dict[str, tuple[dict[str, Any], bool]] = {
-    "default": ({}, True),
-    "EM": ({"max_epochs": 0}, True),
-    "noisy": ({"observation": "noisy"}, True),
-    "default, own embeddings": ({}, False),
+# trials of a kind share their embedding, but in the last
+FITS: dict[str, dict[str, Any]] = {
+    "default": {"embedding": "condition"},
+    "EM": {"embedding": "condition", "max_epochs": 0},
+    "gaussian": {"embedding": "condition", "observation": "gaussian"},
+    "default, own embeddings": {"embedding": "trial"},
 }
 
 
@@ -113,13 +113,10 @@ def main() -> None:
             make_attractor_family, 100.0, seed, n_trials_per_condition=n_trials
         )
         for name in ("EM",) if args.quick else FITS:
-            parameters, shared = FITS[name]
             jedi = JEDIEstimator(
-                rank=2, embedding_dim=2, random_state=seed, **parameters
+                rank=2, embedding_dim=2, dt=DT, random_state=seed, **FITS[name]
             )
-            jedi, seconds = timed(
-                partial(jedi.fit, X, conditions=y if shared else None)
-            )
+            jedi, seconds = timed(partial(jedi.fit, X, conditions=y))
             Z = np.stack([jedi.embeddings_[y == k].mean(axis=0) for k in range(3)])
             fit = {"fit": name, "seed": seed, "s": seconds, "as": jedi.observation_}
             for row in analyse(true, jedi.dynamics(Z), truth, y):

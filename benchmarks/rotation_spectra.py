@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks._common import arguments, save, table
+from benchmarks._common import DT, arguments, save, table
 from sklearn_jedi import JEDIEstimator
 from sklearn_jedi.datasets import make_rotation_family
 
@@ -32,7 +32,11 @@ def main() -> None:
             true = upper(networks.eigenvalues[:, 0])[y]
             for name, epochs in (("EM", 0), ("trained", 5 if args.quick else 25)):
                 jedi = JEDIEstimator(
-                    rank=2, embedding_dim=2, max_epochs=epochs, random_state=seed
+                    rank=2,
+                    embedding_dim=2,
+                    dt=DT,
+                    max_epochs=epochs,
+                    random_state=seed,
                 ).fit(X)
                 found = upper(jedi.dynamics(jedi.embeddings_).eigenvalues[:, 0])
                 size = np.abs(found) / np.abs(true) - 1

@@ -97,7 +97,7 @@ def limit_cycles(n_seeds: int, plan: Plan) -> tuple[list[dict[str, Any]], Exampl
         for noise, rank in itertools.product(plan.noises, plan.ranks):
             case = plan.case("limit_cycle", plan.n_sessions, seed, noise=noise)
             busy = time.process_time()
-            meta = MetaDynamicalSSM(rank=rank)
+            meta = MetaDynamicalSSM(change_rank=rank, dt=case.data.dt)
             (meta, _), seconds = timed(fitted, meta, case)
             busy = time.process_time() - busy
             Z = embeddings_of(meta, case)
@@ -122,7 +122,7 @@ def limit_cycles(n_seeds: int, plan: Plan) -> tuple[list[dict[str, Any]], Exampl
 def spike_counts(seed: int, plan: Plan) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     case = plan.case("limit_cycle", plan.n_sessions, seed, mean_counts=COUNTS)
-    meta = MetaDynamicalSSM(rank=RANK, likelihood="poisson")
+    meta = MetaDynamicalSSM(change_rank=RANK, observation="poisson", dt=case.data.dt)
     (meta, collapsed), seconds = timed(fitted, meta, case)
     Z = embeddings_of(meta, case)
     add(
@@ -142,7 +142,7 @@ def two_parameters(seed: int, plan: Plan) -> list[dict[str, Any]]:
     for family in TWO:
         for n_sessions in plan.two_sizes:
             case = plan.case(family, n_sessions, seed)
-            meta = MetaDynamicalSSM(embedding_dim=2, rank=RANK)
+            meta = MetaDynamicalSSM(embedding_dim=2, change_rank=RANK, dt=case.data.dt)
             (meta, _), seconds = timed(fitted, meta, case)
             add(
                 rows,
@@ -166,16 +166,16 @@ def few_shot(seed: int, plan: Plan) -> list[dict[str, Any]]:
             family, plan.n_new, max(plan.shots), seed, n_timepoints=plan.n_timepoints
         )
         n_axes = new.data.parameters.shape[1]
-        dims = {"embedding_dim": n_axes, "rank": RANK}
+        params = {"embedding_dim": n_axes, "change_rank": RANK, "dt": new.data.dt}
         models: dict[str, Any] = {"alone": None}
         for size in plan.few_sizes:
             case = plan.case(family, size, seed)
-            meta, _ = fitted(MetaDynamicalSSM(**dims), case)
+            meta, _ = fitted(MetaDynamicalSSM(**params), case)
             models[f"family of {size}"] = meta
         for n_trials in plan.shots:
             few = new._replace(train=new.train[:, :n_trials])
             for name, meta in models.items():
-                ahead = forecasts_of_new(meta, few, dims)
+                ahead = forecasts_of_new(meta, few, params)
                 add(
                     rows,
                     family=family,
@@ -188,19 +188,17 @@ def few_shot(seed: int, plan: Plan) -> list[dict[str, Any]]:
 
 
 def forecasts_of_new(
-    meta: MetaDynamicalSSM | None, new: Case, dims: dict[str, int]
+    meta: MetaDynamicalSSM | None, new: Case, params: dict[str, Any]
 ) -> list[np.ndarray]:
     """Of held-out trials: by a family adapted to the new sessions, or by each alone."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # alone, embedding axes have no support
-        n_steps = len(new.data.X[0]) - new.half
         if meta is not None:
-            adapted = meta.adapt(**new.given(new.train))
-            return adapted.forecast(**new.given(new.test, new.half), n_steps=n_steps)
+            return new.forecast(meta.adapt(**new.given(new.train)), new.test)
         found = []
         for train, test in zip(new.train, new.test, strict=True):
-            own = MetaDynamicalSSM(**dims).fit(**new.given(train))
-            found += own.forecast(**new.given(test, new.half), n_steps=n_steps)
+            own = MetaDynamicalSSM(**params).fit(**new.given(train))
+            found += new.forecast(own, test)
         return found
 
 

@@ -18,8 +18,6 @@ of trials whose bins are permuted, each trial's in another order.
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.stats import t as student
@@ -29,6 +27,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks._common import (
+    DT,
     add,
     arguments,
     expected_counts,
@@ -38,8 +37,10 @@ from benchmarks._common import (
     table,
     timed,
 )
+from benchmarks.baselines import OneNetwork
 from sklearn_jedi import JEDIEstimator
-from sklearn_jedi.baselines._linear_state_space import LinearStateSpace
+from sklearn_jedi._data._halves import second_halves
+from sklearn_jedi.baselines import LinearStateSpace
 from sklearn_jedi.metrics import trajectory_r2
 
 N_GIVEN = 16
@@ -47,42 +48,27 @@ N_PERMUTATIONS = 20
 SCORES = ("free_run", "forecast", "free_run_counts", "forecast_counts", "target")
 
 
-class OneNetwork:
-    """JEDI with one embedding for all trials: a single low-rank network."""
-
-    def __init__(self, rank: int) -> None:
-        self.jedi = JEDIEstimator(rank, 1, observation="noisy")
-
-    def fit(self, X: np.ndarray) -> OneNetwork:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*embedding axes")
-            self.jedi.fit(X, conditions=np.zeros(len(X)))
-        return self
-
-    def reconstruct(self, X: np.ndarray) -> np.ndarray:
-        return self.jedi.reconstruct(X, conditions=np.zeros(len(X)))
-
-    def forecast(self, X: np.ndarray, n_steps: int) -> np.ndarray:
-        return self.jedi.forecast(X, n_steps, conditions=np.zeros(len(X)))
+def jedi(rank: int, embedding_dim: int, observation: str) -> JEDIEstimator:
+    return JEDIEstimator(rank, embedding_dim, dt=DT, observation=observation)
 
 
 def models(quick: bool) -> dict:
     if quick:
         return {
             "linear 2": LinearStateSpace(2),
-            "noisy 2, 2": JEDIEstimator(2, 2, observation="noisy"),
-            "poisson 2, 2": JEDIEstimator(2, 2, observation="poisson"),
-            "one network 2": OneNetwork(2),
+            "gaussian 2, 2": jedi(2, 2, "gaussian"),
+            "poisson 2, 2": jedi(2, 2, "poisson"),
+            "one network 2": OneNetwork(jedi(2, 1, "gaussian")),
         }
     return {
         "linear 6": LinearStateSpace(6),
         "linear 8": LinearStateSpace(8),
         "linear 12": LinearStateSpace(12),
-        "noisy 8, 2": JEDIEstimator(8, 2, observation="noisy"),
-        "noisy 8, 4": JEDIEstimator(8, 4, observation="noisy"),
-        "noisy 12, 4": JEDIEstimator(12, 4, observation="noisy"),
-        "poisson 8, 4": JEDIEstimator(8, 4, observation="poisson"),
-        "one network 8": OneNetwork(8),
+        "gaussian 8, 2": jedi(8, 2, "gaussian"),
+        "gaussian 8, 4": jedi(8, 4, "gaussian"),
+        "gaussian 12, 4": jedi(12, 4, "gaussian"),
+        "poisson 8, 4": jedi(8, 4, "poisson"),
+        "one network 8": OneNetwork(jedi(8, 1, "gaussian")),
     }
 
 
@@ -96,9 +82,8 @@ def smoothed(X: np.ndarray) -> np.ndarray:
 
 def trajectory_scores(model, X: np.ndarray, roots, counts) -> dict[str, float]:
     """R^2 of free runs and forecasts, as square roots and as counts."""
-    linear = isinstance(model, LinearStateSpace)
-    run = model.free_run(X) if linear else model.reconstruct(X)
-    ahead = model.forecast(X[:, :N_GIVEN], X.shape[1] - N_GIVEN)
+    run = model.reconstruct(X)
+    ahead = np.stack(second_halves(model.forecast, X, N_GIVEN)[1])
     poisson = getattr(model, "observation", None) == "poisson"
     scores = {}
     for name, found, start in (("free_run", run, 0), ("forecast", ahead, N_GIVEN)):
@@ -171,7 +156,7 @@ def main() -> None:
                     nulls.setdefault(name, {}).setdefault(shuffle, []).append(null)
                 add(folds, **row)
             rank, dim = (2, 2) if args.quick else (8, 4)
-            model = JEDIEstimator(rank, dim, observation="noisy").fit(mixed[train])
+            model = jedi(rank, dim, "gaussian").fit(mixed[train])
             fitted = reader().fit(model.embeddings_, target[train])
             correct = fitted.score(model.transform(mixed[test]), target[test])
             add(folds, **where, model="permuted bins", target=correct)

@@ -18,6 +18,7 @@ from scipy.stats import spearmanr
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
 from benchmarks._common import (
+    DT,
     RESULTS,
     add,
     arguments,
@@ -78,7 +79,7 @@ def main() -> None:
         train, test = split(y, n_train)
         frequency = np.array(FREQUENCIES)[y]
         for name, params in fits.items():
-            jedi = JEDIEstimator(embedding_dim=4, random_state=seed, **params)
+            jedi = JEDIEstimator(embedding_dim=4, dt=DT, random_state=seed, **params)
             _, seconds = timed(jedi.fit, X[train])
             read = classifier().fit(jedi.embeddings_, y[train])
             add(
@@ -101,7 +102,7 @@ def main() -> None:
     X, y, _ = make_driven_teachers(n_train, random_state=100, **size)
     grid = {"rank": [3, 5, 8], "embedding_dim": [2, 4]}
     folds = StratifiedKFold(3, shuffle=True, random_state=0).split(X, y)
-    search = GridSearchCV(JEDIEstimator(max_epochs=0), grid, cv=list(folds))
+    search = GridSearchCV(JEDIEstimator(dt=DT, max_epochs=0), grid, cv=list(folds))
     search.fit(X)
     print("\nR^2 of held-out trials by rank and embedding dimension")
     sweep = [

@@ -30,7 +30,16 @@ from scipy.spatial.distance import cdist
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 
-from benchmarks._common import RESULTS, add, arguments, over_seeds, save, table, timed
+from benchmarks._common import (
+    DT,
+    RESULTS,
+    add,
+    arguments,
+    over_seeds,
+    save,
+    table,
+    timed,
+)
 from sklearn_jedi import JEDIEstimator, LowRankRNN
 from sklearn_jedi.analysis import FixedPointAnalyzer
 from sklearn_jedi.datasets import make_task_network
@@ -62,23 +71,25 @@ def divided(data: Any, n_trials: int) -> list[Recording]:
     return [whole.take(np.isin(part, of).nonzero()[0]) for of in ((0, 1), (2,), (3,))]
 
 
-def conditions(recording: Recording, kind: str) -> np.ndarray | None:
-    return recording.network if kind == "shared" else None
-
-
 def fit(train: Recording, rank: int, kind: str) -> JEDIEstimator:
-    jedi = JEDIEstimator(rank, EMBEDDING_DIM, max_epochs=0)
-    return jedi.fit(train.X, conditions=conditions(train, kind))
+    jedi = JEDIEstimator(
+        rank,
+        EMBEDDING_DIM,
+        embedding="condition" if kind == "shared" else "trial",
+        dt=DT,
+        max_epochs=0,
+    )
+    return jedi.fit(train.X, conditions=train.network)
 
 
-def score(jedi: JEDIEstimator, test: Recording, kind: str) -> float:
-    return jedi.score(test.X, conditions=conditions(test, kind))
+def score(jedi: JEDIEstimator, test: Recording) -> float:
+    return jedi.score(test.X, conditions=test.network)
 
 
 def choose_rank(
     ranks: tuple[int, ...], train: Recording, held_out: Recording, kind: str
 ) -> int:
-    errors = [1 - score(fit(train, rank, kind), held_out, kind) for rank in ranks]
+    errors = [1 - score(fit(train, rank, kind), held_out) for rank in ranks]
     good = np.array(errors) <= (1 + WORTH_RANK) * min(errors)
     return ranks[int(good.argmax())]
 
@@ -229,7 +240,7 @@ def one_seed(seed: int, quick: bool, home: str) -> list[dict[str, Any]]:
                 embeddings=kind,
                 rank=rank,
                 correct=float(data.correct.mean()),
-                R2=score(jedi, test, kind),
+                R2=score(jedi, test),
                 **scores(each),
                 training_s=training_seconds,
                 s=seconds,

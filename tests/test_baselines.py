@@ -16,7 +16,7 @@ from benchmarks.baselines import (
 )
 from benchmarks.baselines._force import recursive_least_squares
 from sklearn_jedi import JEDIEstimator, LowRankRNN
-from sklearn_jedi.baselines._linear_state_space import LinearStateSpace
+from sklearn_jedi.baselines import LinearStateSpace
 from sklearn_jedi.datasets import make_rotation_family
 from sklearn_jedi.metrics import trajectory_r2
 
@@ -156,7 +156,7 @@ def test_trial_vae_takes_whole_trials_only(two_classes):
 
 def test_one_network_has_no_embedding(rotations):
     X, y, _ = rotations
-    one = OneNetwork(JEDIEstimator(2, 3, max_epochs=0, observation="state"))
+    one = OneNetwork(JEDIEstimator(2, 3, dt=0.01, max_epochs=0, observation="state"))
     assert one.fit(X).dynamics().n_networks == 1
     far = one.jedi_.dynamics([[-3.0], [3.0]])
     assert_allclose(far.J[0], far.J[1], atol=1e-8)
@@ -169,7 +169,7 @@ def test_one_network_has_no_embedding(rotations):
 @pytest.mark.parametrize(
     "model",
     [
-        OneNetwork(JEDIEstimator(2, max_epochs=0)),
+        OneNetwork(JEDIEstimator(2, dt=0.01, max_epochs=0)),
         ForceRNN(feedback="recorded", n_passes=1, alpha=10.0, g=0.0),
         LinearStateSpace(2, n_iter=10, start_sd=1.0),
     ],

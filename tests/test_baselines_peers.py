@@ -14,7 +14,7 @@ from benchmarks.baselines import (
     linear_network,
 )
 from benchmarks.baselines import _peers as peers
-from sklearn_jedi.baselines._linear_state_space import LinearStateSpace
+from sklearn_jedi.baselines import LinearStateSpace
 from sklearn_jedi.metrics import trajectory_r2
 
 PEERS = {
@@ -109,10 +109,11 @@ def test_dynamax_finds_the_spectrum(spirals):
 
 def test_linear_network_is_the_map_of_a_state_space(spirals):
     model = LinearStateSpace(2, n_iter=5, start_sd=1.0).fit(spirals[0])
-    network = linear_network(model.A, model.b, model.C, model.d)
-    run = model.free_run(spirals[0])
+    A = model.transition_
+    network = linear_network(A, model.drift_, model.loading_, model.offset_)
+    run = model.reconstruct(spirals[0])
     assert_allclose(network.simulate(run[None, :, 0], 50)[0], run, atol=1e-8)
     found = np.sort_complex(network.eigenvalues[0])
     assert_allclose(
-        found, np.sort_complex(1 + 10 * (np.linalg.eigvals(model.A) - 1)), rtol=1e-8
+        found, np.sort_complex(1 + 10 * (np.linalg.eigvals(A) - 1)), rtol=1e-8
     )

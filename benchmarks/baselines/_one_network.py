@@ -37,7 +37,7 @@ class OneNetwork(BaseEstimator):
     def fit(self, X: ArrayLike, y: Any = None) -> OneNetwork:
         """Fit to trials; labels are ignored."""
         jedi = JEDIEstimator() if self.jedi is None else clone(self.jedi)
-        jedi.set_params(embedding_dim=1)
+        jedi.set_params(embedding_dim=1, embedding="condition")
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*embedding ax")
             self.jedi_ = jedi.fit(X, conditions=np.zeros(len(X)))

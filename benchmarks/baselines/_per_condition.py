@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
-from benchmarks.baselines._trials import complete_trials, free_run
+from benchmarks.baselines._trials import complete_trials
 from sklearn_jedi.metrics import trajectory_r2
 
 
@@ -24,7 +24,7 @@ class PerCondition(BaseEstimator):
     Parameters
     ----------
     estimator : estimator
-        With `fit(X)`, `reconstruct(X)` (or `free_run(X)`) and `forecast(X, n_steps)`,
+        With `fit(X)`, `reconstruct(X)` and `forecast(X, n_steps)`,
         such as `OneNetwork()`, `ForceRNN()` or `LinearStateSpace(4)`.
     n_given : int or None, default=None
         Time points that a label may be read from where a whole trial is at hand; None:
@@ -51,9 +51,8 @@ class PerCondition(BaseEstimator):
                 f"{labels.shape}"
             )
         self.classes_ = np.unique(labels)
-        # safe=False copies models that are no scikit-learn estimators
         self.models_ = [
-            clone(self.estimator, safe=False).fit(trials[labels == label])
+            clone(self.estimator).fit(trials[labels == label])
             for label in self.classes_
         ]
         return self
@@ -62,7 +61,7 @@ class PerCondition(BaseEstimator):
         """Mean squared error of each model's free run, (n_trials, n_classes)."""
         check_is_fitted(self)
         trials = complete_trials(X)
-        runs = [free_run(model, trials) for model in self.models_]
+        runs = [model.reconstruct(trials) for model in self.models_]
         return np.stack(
             [((run - trials)[:, 1:] ** 2).mean((1, 2)) for run in runs], axis=1
         )
@@ -81,7 +80,8 @@ class PerCondition(BaseEstimator):
     def reconstruct(self, X: ArrayLike, y: ArrayLike | None = None) -> np.ndarray:
         """Free runs of the models of the labels y, or of those predicted."""
         trials = complete_trials(X)
-        return self._each(free_run, trials, self.predict(trials) if y is None else y)
+        labels = self.predict(trials) if y is None else y
+        return self._each(lambda model, of: model.reconstruct(of), trials, labels)
 
     def forecast(
         self, X: ArrayLike, n_steps: int, y: ArrayLike | None = None

@@ -1,8 +1,6 @@
-"""What the baselines share: their input, and how their free runs are asked for."""
+"""What the baselines share: their input."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,9 +16,3 @@ def complete_trials(X: ArrayLike, fewest: int = 1) -> np.ndarray:
             f"{fewest} time points; got {trials.shape}"
         )
     return trials
-
-
-def free_run(model: Any, trials: np.ndarray) -> np.ndarray:
-    """A model's own estimate of whole trials, whichever method makes it."""
-    run = getattr(model, "reconstruct", None) or model.free_run
-    return run(trials)
