@@ -53,7 +53,10 @@ html_theme_options = {
     "footer_end": [],
 }
 html_sidebars = {  # pages without others below them
-    page: [] for page in ("getting_started", "coming_from", "references", "whats_new")
+    page: []
+    for page in (
+        *("getting_started", "coming_from", "references", "whats_new", "contributing"),
+    )
 }
 
 
@@ -90,6 +93,25 @@ def skip_member(app, what, name, member, skip, options):
     return True if inherited or field else None
 
 
+def mathml(tex: str, **options: bool) -> str:
+    """A formula as MathML, with two things put right that docutils does not.
+
+    An index of a letter with an accent belongs beside it, not below; and there is a
+    space between the name of a function and a letter.
+    """
+    text = tex2mathml(tex, **options)
+    text = re.sub(
+        r"<munderover>\s*(<mi>[^<]*</mi>)(.*?)(<mo stretchy=\"false\">[^<]*</mo>)\s*"
+        r"</munderover>",
+        r'<msub><mover accent="true">\1\3</mover>\2</msub>',
+        text,
+        flags=re.DOTALL,
+    )
+    return re.sub(
+        r"(&ApplyFunction;</mo>)(?=\s*<m[in]>)", r'\1<mspace width="0.17em"/>', text
+    )
+
+
 def equation(writer, node: nodes.math_block) -> None:
     """A formula on lines of its own, as MathML, which browsers draw by themselves."""
     number = get_node_equation_number(writer, node) if node.get("label") else ""
@@ -97,13 +119,13 @@ def equation(writer, node: nodes.math_block) -> None:
     if "\\\\" in tex or "&" in tex:
         tex = rf"\begin{{aligned}}{tex}\end{{aligned}}"
     writer.body.append(writer.starttag(node, "div", CLASS="formula"))
-    writer.body.append(f"{tex2mathml(tex, as_block=True)}{number}</div>")
+    writer.body.append(f"{mathml(tex, as_block=True)}{number}</div>")
     raise nodes.SkipNode
 
 
 def formula(writer, node: nodes.math) -> None:
     """A formula within the text, as MathML."""
-    writer.body.append(tex2mathml(node.astext()))
+    writer.body.append(mathml(node.astext()))
     raise nodes.SkipNode
 
 
