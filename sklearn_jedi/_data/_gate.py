@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
-from sklearn_jedi._data._labelled_arrays import in_order, neuron_names
-from sklearn_jedi._data._trials import Trials
+from sklearn_jedi._data._forms import TrialsLike, is_2d, is_list, names_of, unwrap
+from sklearn_jedi._data._labelled_arrays import in_order
+from sklearn_jedi._data._trials import Source, Trials
 from sklearn_jedi._utils._streaming import RunningMoments
+from sklearn_jedi._utils._warnings import warn_user
+
+__all__ = ["Summary", "check_labels", "check_trials", "is_2d"]
 
 _ARRAY_RULES: dict[str, Any] = {
     "dtype": (np.float64, np.float32),
@@ -21,6 +24,14 @@ _ARRAY_RULES: dict[str, Any] = {
     "ensure_all_finite": "allow-nan",
 }
 _LARGEST = 1e100
+
+
+class Sizes(Protocol):
+    """Where the gate notes what it learns in `fit`; it has `n_features_in_`, too."""
+
+    n_neurons_in_: int
+    n_timepoints_in_: int | np.ndarray
+    neuron_names_in_: np.ndarray
 
 
 class Summary(NamedTuple):
@@ -46,12 +57,12 @@ class Summary(NamedTuple):
 
 
 def check_trials(
-    estimator: Any,
-    X: Any,
+    estimator: Sizes,
+    X: TrialsLike,
     *,
     reset: bool,
-    conditions: ArrayLike | None = None,
     name: str | None = None,
+    names: list[Any] | None = None,
 ) -> tuple[Trials, Summary]:
     """Validate trials, reading them once in pieces.
 
@@ -61,16 +72,19 @@ def check_trials(
         Where ``reset``, gets `n_features_in_` (time points), `n_timepoints_in_` and
         `n_neurons_in_`; otherwise the trials are held against them.
     X : array-like of shape (n_trials, n_timepoints, n_neurons) or \
-            (n_trials, n_timepoints), or list of arrays (n_timepoints_i, n_neurons)
+            (n_trials, n_timepoints), list of arrays (n_timepoints_i, n_neurons), or \
+            TrialSet
         NaN where nothing was recorded; a trial ends with its last value. Float32 and
         float64 are kept, other numbers become float64. A 2-D array is one neuron, with
-        a warning. Arrays on disk are read in pieces.
+        a warning. Arrays on disk are read in pieces. Neurons are told by name in
+        labelled arrays, in lists of data frames or of pynapple's TsdFrames, and in a
+        TrialSet, where their names are text.
     reset : bool
         True in `fit`.
-    conditions : array-like of shape (n_trials,), default=None
-        Trials with the same label share an embedding.
     name : str, default=None
         What messages call the estimator; None: its class.
+    names : list, default=None
+        Names of the neurons; None: those that X has.
 
     Raises
     ------
@@ -80,7 +94,10 @@ def check_trials(
     name = name or type(estimator).__name__
     if reset and hasattr(estimator, "neuron_names_in_"):
         del estimator.neuron_names_in_
-    source, width = _source(estimator, X, reset, name)
+    names = names_of(X) if names is None else names
+    source, width = _source(estimator, unwrap(X), reset, name)
+    if names is not None:
+        _check_names(estimator, {"X": names}, reset)
     n_neurons = np.shape(source[0])[-1]
     if n_neurons < 1:
         raise ValueError("X has no neurons: its last axis has length 0")
@@ -104,8 +121,6 @@ def check_trials(
     trials = Trials(source, lengths, n_neurons, dtype, max(1, batch_size))
     lengths, summary = _scan(trials, name, reset)
     trials = trials._replace(lengths=lengths)
-    if conditions is not None:
-        trials = trials.grouped(check_labels("conditions", conditions, len(trials)))
     if reset:
         differ = len(set(lengths)) > 1
         estimator.n_timepoints_in_ = lengths if differ else int(lengths[0])
@@ -113,7 +128,7 @@ def check_trials(
     return trials, summary
 
 
-def _source(estimator: Any, X: Any, reset: bool, name: str) -> tuple[Any, int]:
+def _source(estimator: Any, X: Any, reset: bool, name: str) -> tuple[Source, int]:
     """Trials as a 3-D array-like or a list of 2-D arrays, and the time points."""
     if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1:
         X = list(X)
@@ -121,33 +136,12 @@ def _source(estimator: Any, X: Any, reset: bool, name: str) -> tuple[Any, int]:
         X = np.ma.filled(X.astype(np.result_type(X.dtype, np.float32)), np.nan)
     if isinstance(X, (list, tuple)) and len(X) == 0:
         raise ValueError("X has 0 sample(s): there are no trials in it")
-    if isinstance(X, (list, tuple)) and _is_list_of_trials(X):
-        _check_columns(estimator, X, reset)
-        source = [_trial(trial, i) for i, trial in enumerate(X)]
-        widths = sorted({trial.shape[1] for trial in source})
-        if len(widths) > 1:
-            raise ValueError(
-                f"trials disagree on the number of neurons: {widths}; select the same "
-                "units in all, and give NaN where one was not recorded"
-                + (
-                    ". All have the same number of rows: are the axes swapped? They "
-                    "are (time points, neurons)"
-                    if len({len(trial) for trial in source}) == 1
-                    else ""
-                )
-            )
-        longest = max(len(trial) for trial in source)
-        if reset:
-            estimator.n_features_in_ = longest
-            if hasattr(estimator, "feature_names_in_"):
-                del estimator.feature_names_in_
-        return source, longest
+    if is_list(X):
+        return _listed(estimator, X, reset)
     if _is_sliced_by_trial(X):
         if X.shape[0] < 1:
             raise ValueError(f"X has 0 sample(s) (trials): its shape is {X.shape}")
-        names, X = neuron_names(X), in_order(X)
-        if names is not None:
-            _check_names(estimator, {"X": names}, reset)
+        X = in_order(X)
         if reset:
             validate_data(estimator, X, skip_check_array=True)
         return X, X.shape[1]
@@ -160,13 +154,11 @@ def _source(estimator: Any, X: Any, reset: bool, name: str) -> tuple[Any, int]:
     else:
         X = check_array(X, estimator=estimator, input_name="X", **_ARRAY_RULES)
     if X.ndim == 2:
-        warnings.warn(
+        warn_user(
             f"{name} reads a 2-D X of shape {X.shape} as "
             f"{X.shape[0]} trials of {X.shape[1]} time points of one neuron. For "
             "several neurons pass trials x time x neurons: an array, a list of (time x "
-            "neurons) arrays or DataFrames, or X[np.newaxis] for one trial.",
-            UserWarning,
-            stacklevel=4,
+            "neurons) arrays or DataFrames, or X[np.newaxis] for one trial."
         )
         X = X[:, :, np.newaxis]
     if X.ndim != 3:
@@ -175,6 +167,32 @@ def _source(estimator: Any, X: Any, reset: bool, name: str) -> tuple[Any, int]:
             f"{X.ndim} dimensions, {X.shape}"
         )
     return X, X.shape[1]
+
+
+def _listed(
+    estimator: Any, X: Sequence[Any], reset: bool
+) -> tuple[list[np.ndarray], int]:
+    """Trials of a list as arrays, and the time points of the longest."""
+    _check_columns(estimator, X, reset)
+    source = [_trial(trial, i) for i, trial in enumerate(X)]
+    widths = sorted({trial.shape[1] for trial in source})
+    if len(widths) > 1:
+        raise ValueError(
+            f"trials disagree on the number of neurons: {widths}; select the same "
+            "units in all, and give NaN where one was not recorded"
+            + (
+                ". All have the same number of rows: are the axes swapped? They "
+                "are (time points, neurons)"
+                if len({len(trial) for trial in source}) == 1
+                else ""
+            )
+        )
+    longest = max(len(trial) for trial in source)
+    if reset:
+        estimator.n_features_in_ = longest
+        if hasattr(estimator, "feature_names_in_"):
+            del estimator.feature_names_in_
+    return source, longest
 
 
 def _is_sliced_by_trial(X: Any) -> bool:
@@ -188,14 +206,7 @@ def _is_sliced_by_trial(X: Any) -> bool:
     )
 
 
-def _is_list_of_trials(X: Sequence) -> bool:
-    """Whether the items are 2-D arrays or frames, so that they may differ in length."""
-    return len(X) > 0 and any(
-        hasattr(trial, "shape") and len(trial.shape) == 2 for trial in X
-    )
-
-
-def _check_columns(estimator: Any, X: Sequence, reset: bool) -> None:
+def _check_columns(estimator: Any, X: Sequence[Any], reset: bool) -> None:
     """Units of data frames are told by name: all trials need the same, in one order."""
     named = {}
     for number, trial in enumerate(X):
@@ -206,7 +217,7 @@ def _check_columns(estimator: Any, X: Sequence, reset: bool) -> None:
         _check_names(estimator, named, reset)
 
 
-def _check_names(estimator: Any, named: dict[str, list], reset: bool) -> None:
+def _check_names(estimator: Any, named: dict[str, list[Any]], reset: bool) -> None:
     """Hold the names of units against each other in `fit`, later against fit's."""
     expected, since = next(iter(named.values())), "the first trial"
     if not reset:
@@ -240,7 +251,7 @@ def _trial(trial: Any, number: int) -> np.ndarray:
     return array if array.dtype.kind in "fiu" else array.astype(np.float64)
 
 
-def _other_neurons(name: str, source: Any, expected: int) -> str:
+def _other_neurons(name: str, source: Source, expected: int) -> str:
     n_neurons, n_timepoints = source[0].shape[-1], source[0].shape[0]
     return (
         f"X has {n_neurons} neuron{'s' * (n_neurons != 1)}, but {name} was fitted on "
@@ -314,20 +325,3 @@ def check_labels(name: str, labels: ArrayLike, n_trials: int) -> np.ndarray:
         )
     numbers: dict[Any, int] = {}
     return np.array([numbers.setdefault(k, len(numbers)) for k in array.tolist()])
-
-
-def check_counts(summary: Summary, parameter: str, instead: str) -> None:
-    """Refuse what cannot be Poisson counts, and name the setting that takes it."""
-    if not summary.counts:
-        raise ValueError(
-            f'{parameter}="poisson" needs spike counts, whole numbers that are not '
-            "negative; X has others. For smoothed or square-rooted counts use "
-            f'{parameter}="{instead}"'
-        )
-
-
-def is_2d(X: Any) -> bool:
-    """Whether X was read as trials of one neuron."""
-    if isinstance(X, (list, tuple)):
-        return np.ndim(X[0]) == 1
-    return len(X.shape if hasattr(X, "shape") else np.asarray(X).shape) == 2

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sklearn_jedi._data._gate import Summary, check_labels, check_trials
+from sklearn_jedi._data._forms import TrialsLike, names_of, unwrap
+from sklearn_jedi._data._gate import Sizes, Summary, check_labels, check_trials
 from sklearn_jedi._data._labelled_arrays import in_order
 from sklearn_jedi._data._trials import Trials
 
+Label = str | int | float | None
 # The label of the only session where none was given; nothing else can have it.
 UNNAMED = None
+
+
+class SizesOfSessions(Sizes, Protocol):
+    """Where the gate notes what it learns of all sessions."""
+
+    n_features_in_: int
+    batch_size: int
 
 
 class Neurons:
@@ -23,13 +32,14 @@ class Neurons:
     ----------
     n_neurons_in_ : int
     neuron_names_in_ : array of shape (n_neurons,)
-        Where trials were data frames.
+        Where the neurons of its trials have names.
     """
 
     n_neurons_in_: int
+    n_timepoints_in_: int | np.ndarray
     neuron_names_in_: np.ndarray
 
-    def __init__(self, batch_size: Any) -> None:
+    def __init__(self, batch_size: int) -> None:
         self.batch_size = batch_size
 
 
@@ -46,20 +56,19 @@ class SessionTrials(NamedTuple):
     summary : Summary
     """
 
-    label: Any
+    label: Label
     rows: np.ndarray
     trials: Trials
     summary: Summary
 
 
 def check_sessions(
-    estimator: Any,
-    X: Any,
+    estimator: SizesOfSessions,
+    X: TrialsLike,
     sessions: ArrayLike | None,
     *,
-    known: dict[Any, Neurons] | None,
-    shared: bool,
-) -> tuple[list[SessionTrials], dict[Any, Neurons]]:
+    known: dict[Label, Neurons] | None,
+) -> tuple[list[SessionTrials], dict[Label, Neurons]]:
     """Validate trials, session by session.
 
     Parameters
@@ -67,13 +76,12 @@ def check_sessions(
     estimator : estimator
         Where nothing is known, gets `n_features_in_` and `n_timepoints_in_`.
     X : list of arrays (n_timepoints_i, n_neurons of the session), or array-like of \
-            shape (n_trials, n_timepoints, n_neurons) or (n_trials, n_timepoints)
+            shape (n_trials, n_timepoints, n_neurons) or (n_trials, n_timepoints), or \
+            TrialSet
     sessions : array-like of shape (n_trials,) or None
         The session of each trial; None: all are of one.
     known : dict or None
         The neurons of each session, from `fit`; None: this is `fit`.
-    shared : bool
-        Whether trials of a session share an embedding, if sessions are given.
 
     Returns
     -------
@@ -88,7 +96,6 @@ def check_sessions(
         If the trials cannot be used; the message names the session.
     """
     reset = known is None
-    X = in_order(X)
     if sessions is None:
         if known is not None and list(known) != [UNNAMED]:
             labels = list(known)
@@ -96,11 +103,13 @@ def check_sessions(
                 f"{type(estimator).__name__} was fitted on the sessions "
                 f"{_some(labels)}: pass sessions=, the session of each trial, as in fit"
             )
-        _refuse_different_neurons(X)
+        _refuse_different_neurons(unwrap(X))
         trials, summary = check_trials(estimator, X, reset=reset)
         part = SessionTrials(UNNAMED, np.arange(len(trials)), trials, summary)
         return [part], {UNNAMED: Neurons(trials.batch_size)}
-    items = _items(X)
+    if reset and hasattr(estimator, "neuron_names_in_"):
+        del estimator.neuron_names_in_
+    items, names = _items(in_order(unwrap(X))), names_of(X)
     numbers = check_labels("sessions", sessions, len(items))
     labels = _plain_labels(sessions, numbers)
     if known is not None:
@@ -116,14 +125,13 @@ def check_sessions(
                 [items[row] for row in rows],
                 reset=reset,
                 name=type(estimator).__name__,
+                names=names,
             )
         except (ValueError, TypeError) as error:
             raise type(error)(
                 f"session {label!r} ({len(rows)} trials, counted from 0 within the "
                 f"session): {error}"
             ) from None
-        if shared:
-            trials = trials.grouped(np.zeros(len(trials), dtype=int))
         parts.append(SessionTrials(label, rows, trials, summary))
     if reset:
         lengths = np.empty(len(items), dtype=int)
@@ -159,7 +167,7 @@ def _refuse_different_neurons(X: Any) -> None:
             )
 
 
-def _plain_labels(sessions: ArrayLike, numbers: np.ndarray) -> list[Any]:
+def _plain_labels(sessions: ArrayLike, numbers: np.ndarray) -> list[Label]:
     """The label of each number, as Python's own."""
     array = np.asarray(sessions, dtype=object)
     firsts = [int(np.argmax(numbers == k)) for k in range(numbers.max() + 1)]
@@ -175,7 +183,9 @@ def _plain_labels(sessions: ArrayLike, numbers: np.ndarray) -> list[Any]:
     return labels
 
 
-def _refuse_unseen(estimator: Any, labels: Sequence[Any], known: list[Any]) -> None:
+def _refuse_unseen(
+    estimator: object, labels: Sequence[Label], known: list[Label]
+) -> None:
     unseen = [label for label in labels if label not in known]
     if unseen and known == [UNNAMED]:
         raise ValueError(
@@ -191,6 +201,6 @@ def _refuse_unseen(estimator: Any, labels: Sequence[Any], known: list[Any]) -> N
         )
 
 
-def _some(labels: Sequence[Any]) -> str:
+def _some(labels: Sequence[Label]) -> str:
     text = ", ".join(repr(label) for label in labels[:5])
     return text + (f", ... ({len(labels)} in all)" if len(labels) > 5 else "")

@@ -175,6 +175,10 @@ class Trials:
         """The same trials in network units."""
         return self._replace(scaling=scaling)
 
+    def returned_as(self, dtype: DTypeLike) -> Trials:
+        """The same trials, of which results have this type."""
+        return self._replace(dtype=np.dtype(dtype))
+
     def grouped(self, groups: np.ndarray) -> Trials:
         """The same trials, those with the same number sharing an embedding."""
         return self._replace(groups=groups)

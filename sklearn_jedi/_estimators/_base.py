@@ -1,44 +1,95 @@
-"""What the estimators share: tags, messages, files."""
+"""What both estimators do with trials, once fitted."""
 
 from __future__ import annotations
 
-import numbers
-import os
-import warnings
-from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Self
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar, Literal, NamedTuple, overload
 
 import numpy as np
-from sklearn.base import (
-    BaseEstimator,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-)
+from numpy.typing import ArrayLike
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_jedi._models import _files
-from sklearn_jedi._models._files import Arrays
+from sklearn_jedi._data._forms import (
+    Activity,
+    TrialsLike,
+    in_form_of,
+    is_2d,
+    is_list,
+    trial_ids,
+    unwrap,
+)
+from sklearn_jedi._data._gate_of_sessions import UNNAMED, Label
+from sklearn_jedi._data._labelled_arrays import ahead_of
+from sklearn_jedi._data._time_step import choose_dt, choose_tau, warn_of_other_dt
+from sklearn_jedi._data._trials import Block, Trials
+from sklearn_jedi._estimators._saved import SavedEstimator
+from sklearn_jedi._models import _predictions
+from sklearn_jedi._models._model import Model
+from sklearn_jedi._utils._checks import check_integer
+from sklearn_jedi._utils._optional import import_optional
 from sklearn_jedi._utils._progress import show_progress
+from sklearn_jedi._utils._streaming import R2Sums, pooled_r2
+from sklearn_jedi._utils._threads import few_threads
+from sklearn_jedi._utils._warnings import warn_user
+
+Pieces = Iterator[tuple[Block, np.ndarray]]
 
 
-class TrialTransformer(
-    ABC, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
-):
-    """An estimator that embeds trials, and goes to a file of numbers and text.
+class Part(NamedTuple):
+    """Trials of the same neurons, and what they are understood with.
 
     Attributes
     ----------
-    _LEARNED : tuple of str
-        Attributes that a file keeps besides the model; `net_` and `history_` are apart.
+    label : int, float, str or None
+        The session; `UNNAMED` where all trials are of the same neurons.
+    rows : int array of shape (n_trials,)
+        Which trials of X these are.
+    given : Trials
+        As they were handed over.
+    trials : Trials
+        As the model takes them.
+    model : Model
     """
 
-    _LEARNED: ClassVar[tuple[str, ...]]
+    label: Label
+    rows: np.ndarray
+    given: Trials
+    trials: Trials
+    model: Model
+
+
+class TrialTransformer(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEstimator
+):
+    """An estimator that embeds trials, and knows the dynamics of embeddings."""
+
+    _LEARNED: ClassVar[tuple[str, ...]] = (
+        "embeddings_",
+        "observation_",
+        "dt_",
+        "tau_",
+        "gain_",
+        "n_features_in_",
+        "feature_names_in_",
+        "n_timepoints_in_",
+        "neuron_names_in_",
+        "n_iter_",
+        "interrupted_",
+        "best_epoch_",
+    )
     embedding_dim: int
+    embedding: str
+    dt: float | str
+    tau: float | str
     max_epochs: int
-    random_state: Any
     verbose: int
-    net_: Any
-    history_: list[dict[str, Any]]
+    embeddings_: np.ndarray
+    observation_: str
+    dt_: float
+    tau_: float
     n_iter_: int
     interrupted_: bool
 
@@ -53,113 +104,405 @@ class TrialTransformer(
     def _n_features_out(self) -> int:
         return self.embedding_dim
 
+    @abstractmethod
+    def _parts(
+        self,
+        X: TrialsLike,
+        conditions: ArrayLike | None,
+        sessions: ArrayLike | None,
+    ) -> list[Part]:
+        """Trials by the neurons that they are of, each with the model of these."""
+
+    @abstractmethod
+    def fit(self, X: TrialsLike, y: object = None) -> TrialTransformer:
+        """Fit to trials."""
+
+    # ------------------------------------------------------------ embeddings of trials
+
+    def fit_transform(
+        self,
+        X: TrialsLike,
+        y: object = None,
+        *,
+        conditions: ArrayLike | None = None,
+        sessions: ArrayLike | None = None,
+    ) -> np.ndarray:
+        """Fit, and return the embeddings of the same trials.
+
+        Parameters
+        ----------
+        X, y, conditions, sessions
+            As in `fit`.
+
+        Returns
+        -------
+        array of shape (n_trials, embedding_dim)
+            `embeddings_`.
+        """
+        given = {"conditions": conditions, "sessions": sessions}
+        params = {name: value for name, value in given.items() if value is not None}
+        return self._with_ids(self.fit(X, y, **params).embeddings_, X)
+
+    def transform(
+        self,
+        X: TrialsLike,
+        *,
+        conditions: ArrayLike | None = None,
+        sessions: ArrayLike | None = None,
+    ) -> np.ndarray:
+        """Infer the embedding of each trial: the mode of its posterior.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_trials, n_timepoints, n_neurons), list of arrays \
+                of shape (n_timepoints_i, n_neurons), or TrialSet
+            Trials of the neurons of `fit`, of any length of at least 2 time points; NaN
+            where nothing was recorded.
+        conditions, sessions : array-like of shape (n_trials,), default=None
+            Labels of these trials, as in `fit`. Trials that share an embedding (see the
+            parameter `embedding`) get the one that suits them all best; without the
+            labels that tell which do, each trial gets its own.
+
+        Returns
+        -------
+        array of shape (n_trials, embedding_dim)
+            One row per trial, the same for those that share an embedding. With
+            ``set_output(transform="pandas")`` a data frame, whose index has the trials'
+            ids where X, a TrialSet or a DataArray, has them.
+        """
+        mode, _ = self.embedding_posterior(X, conditions=conditions, sessions=sessions)
+        return self._with_ids(mode, X)
+
+    def embedding_posterior(
+        self,
+        X: TrialsLike,
+        *,
+        conditions: ArrayLike | None = None,
+        sessions: ArrayLike | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Embeddings and how certain they are: a Gaussian about the posterior's mode.
+
+        Parameters
+        ----------
+        X, conditions, sessions
+            As in `transform`.
+
+        Returns
+        -------
+        mode : array of shape (n_trials, embedding_dim)
+            ``transform(X)``.
+        cov : array of shape (n_trials, embedding_dim, embedding_dim)
+            Covariance of the Gaussian: the inverse Hessian of the negative log
+            posterior at its mode, with the states of the network integrated out (with
+            ``observation="state"`` they are known, and the noise is corrected for its
+            correlation over time). The fitted weights are taken as known.
+        """
+        parts = self._read(X, conditions, sessions)
+        shape = (sum(len(part.rows) for part in parts), self.embedding_dim)
+        mode, cov = np.empty(shape), np.empty((*shape, self.embedding_dim))
+        for part in parts:
+            with few_threads(part.trials.n_neurons):
+                found = _predictions.embeddings(part.model, part.trials)
+            mode[part.rows], cov[part.rows] = found
+        dtype = parts[0].given.dtype
+        return mode.astype(dtype), cov.astype(dtype)
+
+    # -------------------------------------------------------------- activity of trials
+
+    def reconstruct(
+        self,
+        X: TrialsLike,
+        *,
+        conditions: ArrayLike | None = None,
+        sessions: ArrayLike | None = None,
+    ) -> Activity:
+        """Free runs: each trial's dynamics, from the state in which the trial begins.
+
+        After that state the run sees nothing of the recording.
+
+        Parameters
+        ----------
+        X, conditions, sessions
+            As in `transform`.
+
+        Returns
+        -------
+        array of the shape of X, or list of arrays, or DataArray where X is one
+            Expected recordings (of counts: expected counts per time point), also where
+            X has gaps; NaN after the end of a trial. With ``observation="state"`` the
+            first time point at which all neurons were recorded is copied from X, and
+            what comes before it is NaN.
+        """
+        return self._like_trials(_predictions.free_runs, X, conditions, sessions)
+
+    def smooth(
+        self,
+        X: TrialsLike,
+        *,
+        conditions: ArrayLike | None = None,
+        sessions: ArrayLike | None = None,
+    ) -> Activity:
+        """Expected recordings at the states that are inferred from the whole trial.
+
+        Unlike in `reconstruct`, the states follow the recording: noise is removed, and
+        gaps and neurons that were not recorded are filled in. With
+        ``observation="state"`` recordings are returned as they are, and gaps are filled
+        by the free run.
+
+        Parameters
+        ----------
+        X, conditions, sessions
+            As in `transform`.
+
+        Returns
+        -------
+        array of the shape of X, or list of arrays, or DataArray where X is one
+            Of counts: expected counts per time point. NaN after the end of a trial.
+        """
+        return self._like_trials(_predictions.smoothed, X, conditions, sessions)
+
+    @overload
+    def forecast(
+        self,
+        X: TrialsLike,
+        n_steps: int,
+        *,
+        return_std: Literal[False] = ...,
+        conditions: ArrayLike | None = ...,
+        sessions: ArrayLike | None = ...,
+    ) -> Activity: ...
+
+    @overload
+    def forecast(
+        self,
+        X: TrialsLike,
+        n_steps: int,
+        *,
+        return_std: Literal[True],
+        conditions: ArrayLike | None = ...,
+        sessions: ArrayLike | None = ...,
+    ) -> tuple[Activity, Activity]: ...
+
+    def forecast(
+        self,
+        X: TrialsLike,
+        n_steps: int,
+        *,
+        return_std: bool = False,
+        conditions: ArrayLike | None = None,
+        sessions: ArrayLike | None = None,
+    ) -> Activity | tuple[Activity, Activity]:
+        """Continue trials: infer embeddings and states from what is given, then run on.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_trials, n_timepoints, n_neurons), list of arrays \
+                of shape (n_timepoints_i, n_neurons), or TrialSet
+            The beginnings of trials, at least 2 time points. A trial ends with its last
+            value: the forecast begins after it, NaN at the end or not.
+        n_steps : int
+            Time points to add.
+        return_std : bool, default=False
+            Return predictive standard deviations, too.
+        conditions, sessions : array-like of shape (n_trials,), default=None
+            As in `transform`.
+
+        Returns
+        -------
+        expected : array of shape (n_trials, n_steps, n_neurons)
+            Expected recordings at the new time points, run on from the posterior's
+            mode; 2-D where X is. Of a DataArray one, whose times go on from those of X.
+            Where sessions have different neurons and X is a list, a list of arrays
+            (n_steps, n_neurons of the session).
+        std : array of the same shape, or list
+            Only with `return_std`: standard deviations of recordings there, from the
+            posterior of state and embedding, the noise of each step and, unless
+            ``observation="state"``, that of the recording. In data units.
+        """
+        check_is_fitted(self)
+        check_integer("n_steps", n_steps, 1)
+        parts = self._read(X, conditions, sessions)
+        expected, std = [], []
+        for part in parts:
+            with few_threads(part.trials.n_neurons):
+                ahead = _predictions.forecast(
+                    part.model, part.trials, n_steps, with_std=return_std
+                )
+            expected.append(ahead.mean.astype(part.given.dtype, copy=False))
+            if ahead.std is not None:
+                std.append(ahead.std.astype(part.given.dtype, copy=False))
+        if not return_std:
+            return _in_form_ahead(X, parts, expected)
+        return _in_form_ahead(X, parts, expected), _in_form_ahead(X, parts, std)
+
+    def score(
+        self,
+        X: TrialsLike,
+        y: object = None,
+        *,
+        conditions: ArrayLike | None = None,
+        sessions: ArrayLike | None = None,
+    ) -> float:
+        """R^2 of the free runs of `reconstruct`, embeddings inferred from these trials.
+
+        `1 - SSE / SST`, summed over trials, time points and neurons (of all sessions),
+        SST about each neuron's mean over these trials. Bins that are missing, or copied
+        from X (with ``observation="state"`` the first of each trial), do not count.
+        What is scored are recordings: with noise, no model reaches 1. How well trials
+        are *forecast* tells `sklearn_jedi.metrics.ForecastScorer`, of counts also in
+        bits per spike.
+
+        Parameters
+        ----------
+        X, conditions, sessions
+            As in `transform`.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        float
+        """
+        parts = self._read(X, conditions, sessions)
+        n_copied = 1 if self.observation_ == "state" else 0
+        sums = []
+        for part in parts:
+            sums.append(R2Sums(part.trials.n_neurons))
+            with few_threads(part.trials.n_neurons):
+                for block, runs in _predictions.free_runs(part.model, part.trials):
+                    where = block.recorded
+                    true = part.trials.in_data_units(block.values)
+                    sums[-1].add(
+                        true[:, n_copied:],
+                        runs[:, n_copied:],
+                        None if where is None else where[:, n_copied:],
+                    )
+        return pooled_r2(sums)
+
+    # ------------------------------------------------------------------------- helpers
+
+    def _read(
+        self,
+        X: TrialsLike,
+        conditions: ArrayLike | None,
+        sessions: ArrayLike | None,
+    ) -> list[Part]:
+        """The gate of every method: parts whose results have one type."""
+        check_is_fitted(self)
+        parts = self._parts(X, conditions, sessions)
+        warn_of_other_dt(self.dt_, X, type(self).__name__)
+        dtype = np.result_type(*{part.given.dtype for part in parts})
+        return [part._replace(given=part.given.returned_as(dtype)) for part in parts]
+
+    def _like_trials(
+        self,
+        pieces: Callable[[Model, Trials], Pieces],
+        X: TrialsLike,
+        conditions: ArrayLike | None,
+        sessions: ArrayLike | None,
+    ) -> Activity:
+        """What is predicted of trials, in the form that they have."""
+        parts = self._read(X, conditions, sessions)
+        return in_form_of(X, written(pieces, parts))
+
+    def _choose_times(self, X: TrialsLike) -> None:
+        """Set `dt_` and `tau_`, in seconds."""
+        self.dt_ = choose_dt(self.dt, X)
+        self.tau_ = choose_tau(self.tau, self.dt_)
+        if self.dt_ > self.tau_:
+            raise ValueError(
+                f"dt must not exceed tau; got dt={self.dt_:g} s and tau={self.tau_:g} "
+                "s. Both are in seconds: 10 ms is 0.01"
+            )
+
+    def _with_ids(self, embeddings: np.ndarray, X: TrialsLike) -> np.ndarray:
+        """Embeddings as they are; where data frames are asked for, with trials' ids."""
+        ids = trial_ids(X)
+        if ids is None or _get_output_config("transform", self)["dense"] != "pandas":
+            return embeddings
+        pandas = import_optional("pandas", 'transform="pandas"', "io")
+        frame: np.ndarray = pandas.DataFrame(embeddings, index=ids)
+        return frame
+
     def _report_round(self, done: int, total: int, text: str) -> None:
         if self.verbose:
             show_progress("EM round", done, total, text)
 
-    def _warn_of_empty_axes(self, A: np.ndarray, n_groups: int, what: str) -> None:
-        """Say how many axes of an affine map are zero; called by what `fit` calls."""
-        n_empty = int((~A[1:].any((1, 2))).sum())
-        if n_empty:
-            warnings.warn(
-                f"{n_empty} of {self.embedding_dim} embedding axes cannot be told from "
-                f"{n_groups} {what} and stay at the prior (zero); lower embedding_dim, "
-                f"or fit more {what}",
-                UserWarning,
-                stacklevel=4,
+    def _warn_of_empty_axes(self, A: np.ndarray, n_groups: int, shared: bool) -> None:
+        """Say how many axes of an affine map the trials determine, if not all."""
+        n_found = int(A[1:].any((1, 2)).sum())
+        what = f"{self.embedding}s" if shared else "trials"
+        if n_found < self.embedding_dim:
+            warn_user(
+                f"these {what} determine only {n_found} of your {self.embedding_dim} "
+                "embedding axes, and embeddings are zero along the others: lower "
+                f"embedding_dim, or fit more {what} than these {n_groups}"
             )
 
     def _warn_of_interrupt(self) -> None:
         if self.interrupted_:
-            warnings.warn(
+            warn_user(
                 "the fit was interrupted: what had been learned until then is kept "
                 f"(EM round {self.n_iter_}, epoch {len(self.history_)} of "
-                f"{self.max_epochs})",
-                UserWarning,
-                stacklevel=3,
+                f"{self.max_epochs})"
             )
 
-    @abstractmethod
-    def _pack_fitted(self, arrays: Arrays) -> Any:
-        """The fitted model as JSON, its arrays added to `arrays`."""
 
-    @abstractmethod
-    def _unpack_fitted(self, tree: Any, arrays: Arrays) -> None:
-        """Set the fitted model again."""
+def written(
+    pieces: Callable[[Model, Trials], Pieces],
+    parts: Sequence[Part],
+    n_columns: int | None = None,
+) -> Activity:
+    """What is predicted of the trials of all parts, in the order of X; NaN elsewhere.
 
-    def save(self, path: str | os.PathLike) -> None:
-        """Write the fitted estimator to a file that holds numbers and text only.
+    Parameters
+    ----------
+    pieces : callable
+        From a model and trials to blocks and their values.
+    n_columns : int, default=None
+        Of the values; None: one for each neuron.
+    """
+    out: dict[int, np.ndarray] = {}
+    for part in parts:
+        own = part.given.blank(n_columns)
+        with few_threads(part.trials.n_neurons):
+            _predictions.write(pieces(part.model, part.trials), part.trials, own)
+        if len(parts) == 1:
+            return own
+        out.update(zip(part.rows.tolist(), own, strict=True))
+    return [out[row] for row in range(len(out))]
 
-        Arrays are in the safetensors format, everything else is JSON in its header.
-        `callbacks`, a `random_state` that is no integer, and `net_` are not kept.
 
-        Parameters
-        ----------
-        path : str or path
-            Where to write, such as "model.safetensors"; replaced where it exists.
-        """
-        check_is_fitted(self)
-        params = self.get_params()
-        params.pop("callbacks", None)
-        if not isinstance(self.random_state, numbers.Integral):
-            params["random_state"] = None
-        arrays: Arrays = {}
-        learned = {
-            name: _files.pack(getattr(self, name), name, arrays)
-            for name in self._LEARNED
-            if hasattr(self, name)
-        }
-        content = {
-            "estimator": type(self).__name__,
-            "params": {k: _files.pack(v, k, arrays) for k, v in params.items()},
-            "learned": learned,
-            "history": [
-                {key: value for key, value in epoch.items() if key != "batches"}
-                for epoch in self.history_
-            ],
-            "model": self._pack_fitted(arrays),
-        }
-        _files.write(path, content, arrays)
+def _in_form_ahead(
+    X: TrialsLike, parts: Sequence[Part], ahead: list[np.ndarray]
+) -> Activity:
+    """Forecasts of the trials of each part, in the order and form of X."""
+    if parts[0].label is UNNAMED:
+        whole = ahead[0]
+    else:
+        rows = np.concatenate([part.rows for part in parts])
+        trials = [trial for of_part in ahead for trial in of_part]
+        in_order = [trials[k] for k in np.argsort(rows)]
+        if is_list(unwrap(X)) or len({trial.shape for trial in in_order}) > 1:
+            return in_order
+        whole = np.stack(in_order)
+    return whole[..., 0] if is_2d(X) else ahead_of(X, whole)
 
-    @classmethod
-    def load(cls, path: str | os.PathLike) -> Self:
-        """Read an estimator that `save` wrote; no code from the file is run.
 
-        Parameters
-        ----------
-        path : str or path
-
-        Returns
-        -------
-        estimator
-            Of this class, fitted; `net_` is None.
-
-        Raises
-        ------
-        ValueError
-            If the file is damaged, not from `save`, of another estimator, or of a newer
-            format.
-        FileNotFoundError
-            If there is none.
-        """
-        content, arrays = _files.read(path)
-        try:
-            if content["estimator"] != cls.__name__:
-                raise ValueError(
-                    f"{str(path)!r} holds a {content['estimator']}, not a "
-                    f"{cls.__name__}"
-                )
-            params, learned = content["params"], content["learned"]
-            params["hidden_layer_sizes"] = tuple(params["hidden_layer_sizes"])
-            estimator = cls(**params)
-            for name in cls._LEARNED:
-                if name in learned:
-                    value = _files.unpack(learned[name], name, arrays)
-                    setattr(estimator, name, value)
-            estimator._unpack_fitted(content["model"], arrays)
-        except (KeyError, TypeError, AttributeError, RuntimeError) as error:
-            raise ValueError(
-                f"{str(path)!r} is damaged: {type(error).__name__}: {error}"
-            ) from error
-        estimator.net_, estimator.history_ = None, content["history"]
-        return estimator
+def check_embeddings(Z: ArrayLike, n_axes: int) -> np.ndarray:
+    """Embeddings as a finite array of shape (n_networks, n_axes)."""
+    try:
+        embeddings = np.asarray(Z, dtype=np.float64)
+    except ValueError as error:
+        raise ValueError(
+            f"Z must have shape (n_networks, {n_axes}), as transform returns it: "
+            f"{error}"
+        ) from None
+    if embeddings.ndim != 2 or embeddings.shape[1] != n_axes:
+        raise ValueError(
+            f"Z must have shape (n_networks, {n_axes}), as transform returns it; "
+            f"got {embeddings.shape}"
+        )
+    if not np.isfinite(embeddings).all():
+        raise ValueError("Z contains NaN or infinity")
+    return embeddings

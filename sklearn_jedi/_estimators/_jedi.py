@@ -1,15 +1,14 @@
-"""JEDIEstimator: parameters, fit, transform, score."""
+"""JEDIEstimator: its parameters, and how it is fitted."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
+from sklearn_jedi._data._forms import TrialsLike
 from sklearn_jedi._data._gate import Summary, check_trials
 from sklearn_jedi._data._trials import Trials
 from sklearn_jedi._data._units import Scaling, choose_scaling
@@ -17,7 +16,7 @@ from sklearn_jedi._data._white_noise import choose_observation, white_share
 from sklearn_jedi._engine._likelihoods import LIKELIHOODS
 from sklearn_jedi._engine._settings import Settings, choose_settings, default_settings
 from sklearn_jedi._estimators._jedi_fitted import FittedMethods
-from sklearn_jedi._estimators._parameters import check_parameters
+from sklearn_jedi._estimators._parameters import check_parameters, warn_of_unused
 from sklearn_jedi._models import _files, _predictions
 from sklearn_jedi._models._fit import Recording, fit_inferred
 from sklearn_jedi._models._inferred import InferredModel, with_centres
@@ -31,6 +30,8 @@ from sklearn_jedi._models._observed import (
 )
 from sklearn_jedi._networks._equation import Equation
 from sklearn_jedi._utils._threads import few_threads
+from sklearn_jedi._utils._types import RandomState
+from sklearn_jedi._utils._warnings import warn_user
 
 __all__ = ["JEDIEstimator"]
 
@@ -42,68 +43,90 @@ _LEAST_SIGNAL = 0.05
 class JEDIEstimator(FittedMethods):
     r"""Jointly Embedded Inference of Neural Dynamics (JEDI).
 
-    Each trial `i` of a recording gets an embedding `c_i`; a hypernetwork turns the
-    embedding into the recurrent weights of a rate network of low rank whose free run,
-    from the first recorded state on, reproduces the trial [1]_:
+    Finds, for each trial of a recording, a recurrent network whose units are the
+    recorded neurons and whose activity is that of the trial. The networks of all trials
+    have a common form, and differ by a few numbers: the embedding `c_i` of trial `i`,
+    from which a hypernetwork makes the recurrent weights [1]_. They are rate networks
+    of low rank,
 
-    .. math:: \tau \dot r = -r + U(c_i) V(c_i)^T \phi(r) + b(c_i).
+    .. math:: \tau \dot r = -r + U V(c_i)^T \phi(r) + b(c_i),
 
-    The fit starts in closed form: given `r`, one step is linear in the weights, and an
-    EM algorithm for weights affine in the embedding takes a fraction of a second. A
-    perceptron is then added to the affine map and trained on free runs, on windows
-    first and whole trials after, and kept only where it lowers the error of bins that
-    were held out. Embeddings have a standard normal prior; those of new trials are
-    inferred, with the hypernetwork frozen.
+    with an embedding for each trial that is inferred together with the weights, and for
+    new trials alone.
+
+    The fit starts in closed form: where `r` is known, one time step is linear in the
+    weights, and an EM algorithm for weights that are affine in the embedding takes a
+    fraction of a second. Where recordings are noisy or counts, `r` is inferred, too. A
+    perceptron can then be added to the affine map and trained on free runs, first of
+    windows and then of whole trials; it is kept only where it lowers the error of time
+    points that were held out. Embeddings have a standard normal prior.
 
     Parameters
     ----------
     rank : int or None, default=5
-        Rank of the recurrent weights. None means full rank, whose cost grows with the
-        cube of the number of neurons.
+        Rank of the recurrent weights: in how many directions the neurons drive each
+        other. None means full rank, whose cost grows with the cube of the number of
+        neurons.
     embedding_dim : int, default=4
-        Number of embedding axes. As many columns always come out; axes that the data
-        cannot support stay at the prior, with a warning.
-    hidden_layer_sizes : tuple of int, default=(64, 64)
-        Widths of the perceptron in the hypernetwork; ``()`` keeps it affine.
+        Number of embedding axes: in how many ways networks may differ. As many columns
+        always come out; embeddings are zero along axes that the trials do not
+        determine, with a warning.
+    embedding : {"trial", "condition", "session"}, default="trial"
+        Who shares an embedding, and so a network: nobody ("trial"), trials with the
+        same label in ``conditions=`` ("condition"), or with the same label in
+        ``sessions=`` ("session", such as days on which the same neurons were
+        recorded). `fit` needs these labels. Where other methods get none, each trial
+        has its own embedding.
+    observation : {"auto", "state", "gaussian", "poisson", "negative_binomial"}, \
+            default="auto"
+        What recordings are. "state": the activity of the network itself, as in the
+        publication (smoothed rates, calcium of many neurons, simulations). "gaussian":
+        that activity and noise on it, of each neuron its own size (raw single trials;
+        square roots of spike counts). "poisson": spike counts per time point, whose
+        expectation is the exponential of the activity. "negative_binomial": such
+        counts that vary more than Poisson's, of each neuron by its own factor. "auto"
+        is "gaussian" where white noise makes up more than a tenth of the variance, or
+        where some neurons are missing in bins that others have, and otherwise "state".
+    dt : float or "auto", default="auto"
+        Duration of a time point in seconds. "auto" takes it from X where X says it
+        (TrialSet, DataArray, pynapple), and is 0.01 with a warning elsewhere.
+    tau : float or "auto", default="auto"
+        Time constant of the neurons in seconds, at least `dt`. "auto" is 0.1, or 5 time
+        points where these are longer.
     nonlinearity : {"tanh", "relu", "softplus", "linear"}, default="tanh"
-        Transfer function `phi`.
-    dt : float, default=0.01
-        Duration of a time point in seconds; at most `tau`.
-    tau : float, default=0.1
-        Time constant of the neurons in seconds.
-    observation : {"auto", "state", "noisy", "poisson"}, default="auto"
-        How recordings relate to the network. "state": they are the state of its units,
-        as published. "noisy": state plus Gaussian noise of each neuron; states are
-        inferred together with the embedding (raw single trials; square roots of spike
-        counts). "poisson": spike counts, whose expectation is the exponential of the
-        state. "auto" is "noisy" where white noise makes up more than a tenth of the
-        variance, or where some neurons are missing in bins that others have;
-        otherwise "state" (see `observation_`).
+        Transfer function `phi`, from the state of a neuron to its rate.
     gain : float or "auto", default="auto"
-        Argument scale of `phi`: `phi(gain r) / gain` in network units; small values
-        make the network linear. "auto" is 1 for data of unit scale (pooled standard
-        deviation 0.3 to 3), which are left as they are; other data are centred and
-        soft-normalised to unit scale (see `scale_`) and the gain is chosen like
-        `window`. For noisy recordings it is 1, unit scale being that of the activity
-        without the noise.
-    window : int or "auto", default="auto"
-        Time points over which the network's equation is summed before the closed-form
-        regression: more suits noisier recordings. "auto" is chosen on held-out windows
-        of the training trials. For noisy recordings the standard deviation, in time
-        points, of the kernel that EM starts from; "auto" predicts each bin best from
-        the others around it.
+        How strongly rates saturate; small values make the network nearly linear. The
+        transfer function is `phi(gain r) / gain`, with `r` in network units. "auto" is
+        1 for data of unit scale (pooled standard deviation 0.3 to 3), which are left as
+        they are; other data are centred and scaled (see `scale_`), and the gain is
+        chosen on held-out windows of the training trials. With "gaussian" and for
+        counts it is 1.
     ridge : float or "auto", default="auto"
-        Prior precision of the weights in the closed-form fit, in units of the mean
-        square of a feature. "auto" is chosen like `window`; for noisy
-        recordings each embedding axis has its own, by its evidence.
+        How strongly weights are pulled to zero: the prior precision of the weights in
+        units of the mean square of a feature. "auto" chooses it on held-out windows
+        of the training trials; with "gaussian" and for counts each embedding axis has
+        its own, by its evidence.
+    window : int or "auto", default="auto"
+        Only with "state". Time points over which the equation of the network is summed
+        before the weights are found by regression: more suits noisier recordings.
+        "auto" is chosen on held-out windows of the training trials.
+    start_smoothing : int or "auto", default="auto"
+        Only with "gaussian" and for counts. Standard deviation, in time points, of the
+        Gaussian kernel that smooths the recordings from which EM starts. "auto" is the
+        one that predicts each time point best from the others around it.
     max_epochs : int, default=25
-        Epochs of training; 0 stops after EM. Training is skipped where trials have
-        fewer than 5 time points, and for "noisy" and "poisson".
+        Epochs of training; 0 stops after EM. Networks are trained only with "state",
+        and on trials of at least 5 time points.
+    hidden_layer_sizes : tuple of int, default=(64, 64)
+        Widths of the perceptron that training adds to the map from embeddings to
+        weights; ``()`` keeps the map affine.
     batch_size : int, default=32
         Trials (or as many bins in windows) per gradient step, and trials held in
         memory at once.
     device : str, default="cpu"
-        Where torch trains: "cpu", "cuda" or "cuda:N". The fitted model is on the CPU.
+        Where torch trains: "cpu", "cuda", "cuda:N" or "mps". The fitted model is on the
+        CPU.
     callbacks : list of skorch callbacks or None, default=None
         Called while training, such as skorch's Checkpoint and EarlyStopping; they are
         copied, not modified.
@@ -116,29 +139,37 @@ class JEDIEstimator(FittedMethods):
     ----------
     embeddings_ : array of shape (n_trials, embedding_dim)
         ``transform`` of the training trials.
+    observation_ : str
+        The one used: "state", "gaussian", "poisson" or "negative_binomial".
+    dt_, tau_ : float
+        In seconds: those used.
     rank_ : int
         Rank of the weights, at most the number of neurons.
-    gain_, window_, n_directions_, ridge_ : float, int, int, float
-        What was used; `n_directions_` is the number of feature directions.
+    gain_, ridge_ : float
+        What was used; `ridge_` is NaN where each axis has its own.
+    n_directions_ : int
+        Directions of the rates from which the weights read.
+    window_ : int
+        With "state": the window used.
+    start_smoothing_ : int
+        With "gaussian" and for counts: the width used.
     offset_, scale_ : arrays of shape (n_neurons,)
         Network units are `(x - offset_) / scale_`; 0 and 1 where the data were left as
-        they are. In data units.
-    observation_ : str
-        "state", "noisy" or "poisson": the one used.
+        they are. In data units; for counts, of their logarithm.
     noise_variance_ : array of shape (n_neurons,)
-        In squared data units. "state": of one-step prediction errors on the training
-        trials. "noisy": of the observation noise. "poisson": of the counts, which is
-        their mean.
+        In squared data units. With "state": of one-step prediction errors on the
+        training trials. With "gaussian": of the noise of the recordings. Of counts:
+        their variance about the mean rate.
     net_ : skorch.NeuralNet or None
         The trained net in its best state; None where nothing was trained.
     history_ : list
         skorch's history of training; empty where nothing was trained.
+    best_epoch_ : int
+        The epoch whose network was kept; 0 is EM's.
     n_iter_ : int
         EM rounds.
     interrupted_ : bool
         Whether Ctrl-C ended the fit early; what had been learned is kept.
-    best_epoch_ : int
-        The epoch whose network was kept; 0 is EM's.
     n_features_in_ : int
         Time points of X, or of the longest trial of a list.
     n_timepoints_in_ : int or array of shape (n_trials,)
@@ -146,8 +177,14 @@ class JEDIEstimator(FittedMethods):
     n_neurons_in_ : int
         Number of neurons.
     neuron_names_in_ : array of shape (n_neurons,)
-        Columns of the data frames, where trials were a list of such; later trials need
-        the same in the same order.
+        Where X names the neurons (data frames, labelled arrays, a TrialSet whose units
+        have names): later trials need the same in the same order.
+
+    Notes
+    -----
+    A parameter that was set but is not used with the observation that was chosen draws
+    one warning. This leaves out `random_state`, and, with ``max_epochs=0``, what
+    concerns training.
 
     References
     ----------
@@ -159,8 +196,8 @@ class JEDIEstimator(FittedMethods):
     >>> from sklearn_jedi import JEDIEstimator
     >>> from sklearn_jedi.datasets import make_rotation_family
     >>> X, y, _ = make_rotation_family(8, n_neurons=30, random_state=0)
-    >>> jedi = JEDIEstimator(rank=2, embedding_dim=2, max_epochs=0).fit(X[::2])
-    >>> jedi.transform(X[1::2]).shape
+    >>> jedi = JEDIEstimator(rank=2, embedding_dim=2, dt=0.01, max_epochs=0)
+    >>> jedi.fit_transform(X[::2]).shape
     (16, 2)
     >>> jedi.score(X[1::2]) > 0.5
     True
@@ -171,61 +208,72 @@ class JEDIEstimator(FittedMethods):
         rank: int | None = 5,
         embedding_dim: int = 4,
         *,
-        hidden_layer_sizes: Sequence[int] = (64, 64),
-        nonlinearity: str = "tanh",
-        dt: float = 0.01,
-        tau: float = 0.1,
+        embedding: str = "trial",
         observation: str = "auto",
+        dt: float | str = "auto",
+        tau: float | str = "auto",
+        nonlinearity: str = "tanh",
         gain: float | str = "auto",
-        window: int | str = "auto",
         ridge: float | str = "auto",
+        window: int | str = "auto",
+        start_smoothing: int | str = "auto",
         max_epochs: int = 25,
+        hidden_layer_sizes: Sequence[int] = (64, 64),
         batch_size: int = 32,
         device: str = "cpu",
-        callbacks: list | None = None,
-        random_state: Any = None,
+        callbacks: list[object] | None = None,
+        random_state: RandomState = None,
         verbose: int = 0,
     ) -> None:
         self.rank = rank
         self.embedding_dim = embedding_dim
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.nonlinearity = nonlinearity
+        self.embedding = embedding
+        self.observation = observation
         self.dt = dt
         self.tau = tau
-        self.observation = observation
+        self.nonlinearity = nonlinearity
         self.gain = gain
-        self.window = window
         self.ridge = ridge
+        self.window = window
+        self.start_smoothing = start_smoothing
         self.max_epochs = max_epochs
+        self.hidden_layer_sizes = hidden_layer_sizes
         self.batch_size = batch_size
         self.device = device
         self.callbacks = callbacks
         self.random_state = random_state
         self.verbose = verbose
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "_model")
-
     # --------------------------------------------------------------------------- fit
 
     def fit(
-        self, X: ArrayLike, y: Any = None, *, conditions: ArrayLike | None = None
+        self,
+        X: TrialsLike,
+        y: object = None,
+        *,
+        conditions: ArrayLike | None = None,
+        sessions: ArrayLike | None = None,
     ) -> JEDIEstimator:
         """Fit the model to trials.
 
         Parameters
         ----------
         X : array-like of shape (n_trials, n_timepoints, n_neurons) or \
-                (n_trials, n_timepoints), or list of arrays (n_timepoints_i, n_neurons)
+                (n_trials, n_timepoints), list of arrays (n_timepoints_i, n_neurons), \
+                or TrialSet
             Firing rates, counts or any activity; at least 2 time points a trial. NaN
-            where nothing was recorded: a trial ends with its last value. A 2-D array is
+            where nothing was recorded: a trial ends with its last value. Lists may also
+            have a data frame or a TsdFrame (pynapple) for each trial. A 2-D array is
             read as one neuron, with a warning. Arrays on disk (numpy.memmap, zarr,
             h5py) are read in pieces of `batch_size` trials.
         y : None
             Ignored.
         conditions : array-like of shape (n_trials,), default=None
-            Trials with the same label share an embedding, and are held in memory
-            together; None: each trial has its own.
+            What was done in each trial. With ``embedding="condition"`` trials with the
+            same label share an embedding, and are held in memory together.
+        sessions : array-like of shape (n_trials,), default=None
+            The session of each trial, all of the same neurons. With
+            ``embedding="session"`` trials with the same label share an embedding.
 
         Returns
         -------
@@ -239,8 +287,10 @@ class JEDIEstimator(FittedMethods):
         """
         if hasattr(self, "_model"):
             del self._model  # a refit that fails must not leave half an old model
-        trials, summary = check_trials(self, X, reset=True, conditions=conditions)
+        trials, summary = check_trials(self, X, reset=True)
         check_parameters(self, trials.n_timepoints)
+        self._choose_times(X)
+        trials = self._sharing(trials, conditions, sessions, needed=True)
         with few_threads(trials.n_neurons):
             error = self._fit(trials, summary)
         self._warn_of_interrupt()
@@ -259,14 +309,13 @@ class JEDIEstimator(FittedMethods):
                 summary.partial_bins,
             )
             if summary.counts and summary.mean.any():
-                warnings.warn(
+                warn_user(
                     "X looks like spike counts (whole numbers, none negative): pass "
-                    'np.sqrt(X), whose noise is more even, or observation="poisson"',
-                    UserWarning,
-                    stacklevel=3,
+                    'np.sqrt(X), whose noise is more even, or observation="poisson"'
                 )
         else:
             self.observation_ = self.observation
+        warn_of_unused(self)
         self.net_ = None
         self.history_ = []
         self.best_epoch_ = 0
@@ -278,9 +327,10 @@ class JEDIEstimator(FittedMethods):
         else:
             model = self._fit_noisy(trials, summary, scaling)
         self.offset_, self.scale_ = model.scaling.offset, model.scaling.scale
-        self.gain_, self.window_, self.n_directions_, self.ridge_ = model.settings[:4]
+        self._keep_settings(model.settings)
         self.n_iter_ = model.bilinear.n_iter
-        self._warn_of_empty_axes(model.bilinear.A, trials.n_groups, "trials")
+        shared = self.embedding != "trial"
+        self._warn_of_empty_axes(model.bilinear.A, trials.n_groups, shared)
         prepared = model.prepare(trials, summary.first_whole)
         mean = _predictions.embeddings(model, prepared)[0]
         if isinstance(model, ObservedModel):
@@ -302,7 +352,7 @@ class JEDIEstimator(FittedMethods):
             prepared,
             self.rank_,
             self.embedding_dim,
-            Equation.of(self.tau, self.dt, self.nonlinearity),
+            Equation.of(self.tau_, self.dt_, self.nonlinearity),
             gain=1.0 if self.gain == "auto" and scaling.is_identity else self.gain,
             window=self.window,
             ridge=self.ridge,
@@ -316,8 +366,8 @@ class JEDIEstimator(FittedMethods):
             basis,
             self.embedding_dim,
             self.nonlinearity,
-            self.tau,
-            self.dt,
+            self.tau_,
+            self.dt_,
         )
         if self.max_epochs == 0 or prepared.n_timepoints < _FEWEST_POINTS_TO_TRAIN:
             return model, None
@@ -363,7 +413,7 @@ class JEDIEstimator(FittedMethods):
             self.rank_,
             trials.n_neurons,
             gain=self.gain,
-            window=self.window,
+            window=self.start_smoothing,
             ridge=self.ridge,
         )
         self._report(trials, scaling, settings)
@@ -374,40 +424,37 @@ class JEDIEstimator(FittedMethods):
             self.rank_,
             self.embedding_dim,
             self.nonlinearity,
-            self.tau,
-            self.dt,
+            self.tau_,
+            self.dt_,
             report=self._report_round,
         )
         self.interrupted_ = fit.interrupted
         model: InferredModel = fit.models[0]
         return model
 
-    def fit_transform(
-        self, X: ArrayLike, y: Any = None, *, conditions: ArrayLike | None = None
-    ) -> np.ndarray:
-        """Fit, and return the embeddings of the same trials.
-
-        Parameters
-        ----------
-        X, y, conditions
-            As in `fit`.
-
-        Returns
-        -------
-        array of shape (n_trials, embedding_dim)
-            `embeddings_`.
-        """
-        params = {} if conditions is None else {"conditions": conditions}
-        return self.fit(X, y, **params).embeddings_
-
     # ------------------------------------------------------------------------- helpers
+
+    def _keep_settings(self, settings: Settings) -> None:
+        """Set what was chosen or given, and forget what an earlier fit had."""
+        for name in ("window_", "start_smoothing_"):
+            if hasattr(self, name):
+                delattr(self, name)
+        self.gain_, self.ridge_ = settings.gain, settings.ridge
+        self.n_directions_ = settings.n_directions
+        if self.observation_ == "state":
+            self.window_ = settings.window
+        else:
+            self.start_smoothing_ = settings.window
 
     def _report(self, trials: Trials, scaling: Scaling, settings: Settings) -> None:
         if self.verbose:
             left = scaling.is_identity
+            chosen = settings.describe()
+            if self.observation_ != "state":
+                chosen = chosen.replace("window=", "start_smoothing=")
             print(
                 f"JEDIEstimator: {len(trials)} trials x {trials.n_timepoints} time "
                 f"points x {trials.n_neurons} neurons, "
                 f"{'left as they are' if left else 'centred, soft-normalised'}; "
-                f"observation={self.observation_!r}, {settings.describe()}"
+                f"observation={self.observation_!r}, {chosen}"
             )

@@ -1,44 +1,46 @@
-"""MetaDynamicalSSM: parameters, fit, adapt."""
+"""MetaDynamicalSSM: its parameters, how it is fitted, and new sessions."""
 
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_jedi._data._gate import check_labels
+from sklearn_jedi._data._forms import TrialsLike
 from sklearn_jedi._data._gate_of_sessions import UNNAMED, SessionTrials, check_sessions
+from sklearn_jedi._data._time_step import warn_of_other_dt
 from sklearn_jedi._data._units import choose_scaling
 from sklearn_jedi._engine._likelihoods import LIKELIHOODS
 from sklearn_jedi._estimators._meta_ssm_fitted import SessionMethods
-from sklearn_jedi._estimators._parameters import check_meta_parameters
+from sklearn_jedi._estimators._parameters import (
+    check_meta_parameters,
+    warn_of_unused_training,
+)
 from sklearn_jedi._models import _files, _predictions
 from sklearn_jedi._models._adapt import adapt_session
 from sklearn_jedi._models._family import Family
 from sklearn_jedi._models._fit import Recording
 from sklearn_jedi._models._inferred import LatentModel, with_centres
 from sklearn_jedi._utils._threads import few_threads
+from sklearn_jedi._utils._types import RandomState
+from sklearn_jedi._utils._warnings import warn_user
 
 __all__ = ["MetaDynamicalSSM"]
-
-# Least SD of log rates, or share of the variance, that latents have to explain.
-_LEAST_LOG_RATE = 0.05
-_LEAST_SHARE = 0.01
 
 
 class MetaDynamicalSSM(SessionMethods):
     r"""Meta-dynamical state space model: latent dynamics of a family of sessions.
 
-    Sessions (animals, days) record different neurons. They share a family of latent
-    dynamics, which an embedding `e` of each session (or trial) bends, and have a
-    readout of their own [1]_:
+    Sessions (animals, days) record different neurons. The model describes them by the
+    same few latents, whose dynamics are alike in all sessions but for a few numbers:
+    the embedding `e` of a session, of a condition within it or of a trial. What differs
+    from session to session beside that is the readout, from latents to the neurons that
+    were recorded there [1]_:
 
     .. math::
 
@@ -47,7 +49,9 @@ class MetaDynamicalSSM(SessionMethods):
        y_t \sim \text{Poisson}(\exp(C z_t + c)),
 
     with `alpha = dt / tau`, random units `P`, `d` that all share, and `W(e)`, `b(e)`
-    affine in the embedding, which changes them in `rank` directions of the latents.
+    affine in the embedding, which changes them in `change_rank` directions of the
+    latents.
+
     This is the model of `JEDIEstimator` for noisy recordings, but for the units, which
     are not recorded, and it is fitted in the same way: principal components of each
     session are brought to common axes, and EM with a smoother over latents and
@@ -59,34 +63,44 @@ class MetaDynamicalSSM(SessionMethods):
     n_latents : int, default=2
         Number of latents; at most that of the smallest session's neurons.
     embedding_dim : int, default=1
-        Number of embedding axes. As many columns always come out; axes that the data
-        cannot support stay at the prior, with a warning.
-    rank : int or None, default=None
+        Number of embedding axes: in how many ways dynamics may differ. As many columns
+        always come out; embeddings are zero along axes that the trials do not
+        determine, with a warning.
+    change_rank : int or None, default=None
         Directions of the latents in which embeddings change the drive; None: all
         `n_latents`. Fewer suit a family that changes one equation alone, such as the
         stiffness of an oscillator, and then fix the axes of the latents; a change of
         speed or frequency takes all directions.
-    embedding : {"session", "trial"}, default="session"
-        Whether the trials of a session share an embedding, or each has its own. Without
-        ``sessions=`` each trial has its own.
-    likelihood : {"gaussian", "poisson"}, default="gaussian"
-        Noise of the recordings: "gaussian", of each neuron its own size (also for
-        square roots of counts), or "poisson" for spike counts per bin.
-    dt : float, default=0.01
-        Duration of a time point in seconds; at most `tau`.
-    tau : float, default=0.1
+    embedding : {"session", "condition", "trial"}, default="session"
+        Who shares an embedding: the trials of a session ("session"), those of a session
+        that have the same label in ``conditions=`` ("condition", which `fit` then
+        needs), or nobody ("trial"). Without ``sessions=`` or, in other methods than
+        `fit`, ``conditions=`` each trial has its own.
+    observation : {"auto", "gaussian", "poisson", "negative_binomial"}, default="auto"
+        What recordings are. "gaussian" (which "auto" means): any activity with noise
+        on it, of each neuron its own size (also square roots of spike counts).
+        "poisson": spike counts per time point. "negative_binomial": counts that vary
+        more than Poisson's, of each neuron by its own factor. "state", which
+        JEDIEstimator takes, is refused: latents are never recorded.
+    dt : float or "auto", default="auto"
+        Duration of a time point in seconds. "auto" takes it from X where X says it
+        (TrialSet, DataArray, pynapple), and is 0.01 with a warning elsewhere.
+    tau : float or "auto", default="auto"
         Time constant in seconds with which latents decay where the units do not drive
-        them. The fit compensates for it: it matters only where data are few.
+        them, at least `dt`. "auto" is 0.1, or 5 time points where these are longer.
+        The fit compensates for it: it matters only where data are few.
     gain : float or "auto", default="auto"
-        Size of the weights by which units read latents of unit variance: from about 1
-        on units saturate within the range of the latents; small values make the
-        dynamics linear. "auto" tries 1.2, 0.4 and 0.1 and takes the one of the best
-        forecasts of held-out training trials; 1.2 where fewer than 8 can be held out.
+        How strongly the units saturate; small values make the dynamics nearly linear.
+        It is the size of the weights by which units read latents of unit variance: from
+        about 1 on they saturate within the range of the latents. "auto" tries 1.2, 0.4
+        and 0.1 and takes the one of the best forecasts of held-out training trials; 1.2
+        where fewer than 8 can be held out.
     n_units : int or None, default=None
         Units that read the latents. None: 15 for each latent, and at least 30.
     ridge : float or "auto", default="auto"
-        Prior precision of the weights, in units of the mean square of a feature. "auto"
-        finds one for each embedding axis by its evidence.
+        How strongly weights are pulled to zero: their prior precision, in units of the
+        mean square of a feature. "auto" finds one for each embedding axis by its
+        evidence.
     max_epochs : int, default=0
         Epochs of variational training after EM; 0 stops at EM's solution, which
         training rarely improved on when it was tried. Trained dynamics are kept only
@@ -98,7 +112,8 @@ class MetaDynamicalSSM(SessionMethods):
         Trials held in memory at once, unless more share an embedding, and trials per
         gradient step.
     device : str, default="cpu"
-        Where torch trains: "cpu", "cuda" or "cuda:N". The fitted model is on the CPU.
+        Where torch trains: "cpu", "cuda", "cuda:N" or "mps". The fitted model is on the
+        CPU.
     callbacks : list of skorch callbacks or None, default=None
         Called while training; they are copied, not modified.
     random_state : int, RandomState instance or None, default=None
@@ -113,7 +128,11 @@ class MetaDynamicalSSM(SessionMethods):
     sessions_ : array of shape (n_sessions,)
         Labels of the sessions, in order of appearance; those of `adapt` come last.
         ``[None]`` where `fit` was given none.
-    n_latents_, rank_, gain_ : int, int, float
+    observation_ : str
+        The one used: "gaussian", "poisson" or "negative_binomial".
+    dt_, tau_ : float
+        In seconds: those used.
+    n_latents_, change_rank_, gain_ : int, int, float
         What was used.
     n_iter_ : int
         EM rounds.
@@ -144,9 +163,8 @@ class MetaDynamicalSSM(SessionMethods):
       not compare. `conditions` settle it.
     - Embeddings are scaled to unit variance over sessions, however small their true
       differences: compare them with the standard deviations of `embedding_posterior`.
-    - A linear change of a session's latents can be undone by its readout. Differences
-      of dynamics that amount to one (such as the amplitude of a limit cycle) are not
-      seen by the embedding.
+    - What a rescaling of the session's activity explains, such as the amplitude of a
+      cycle, does not show in the embedding: the readout of each session takes it up.
 
     References
     ----------
@@ -158,7 +176,7 @@ class MetaDynamicalSSM(SessionMethods):
     >>> from sklearn_jedi import MetaDynamicalSSM
     >>> from sklearn_jedi.datasets import make_oscillator_sessions
     >>> data = make_oscillator_sessions(4, 6, n_timepoints=60, random_state=0)
-    >>> meta = MetaDynamicalSSM().fit(data.X, sessions=data.sessions)
+    >>> meta = MetaDynamicalSSM(dt=0.01).fit(data.X, sessions=data.sessions)
     >>> meta.transform(data.X, sessions=data.sessions).shape
     (24, 1)
     >>> meta.score(data.X, sessions=data.sessions) > 0.5
@@ -169,12 +187,12 @@ class MetaDynamicalSSM(SessionMethods):
         self,
         n_latents: int = 2,
         embedding_dim: int = 1,
-        rank: int | None = None,
+        change_rank: int | None = None,
         *,
         embedding: str = "session",
-        likelihood: str = "gaussian",
-        dt: float = 0.01,
-        tau: float = 0.1,
+        observation: str = "auto",
+        dt: float | str = "auto",
+        tau: float | str = "auto",
         gain: float | str = "auto",
         n_units: int | None = None,
         ridge: float | str = "auto",
@@ -182,15 +200,15 @@ class MetaDynamicalSSM(SessionMethods):
         hidden_layer_sizes: Sequence[int] = (64, 64),
         batch_size: int = 32,
         device: str = "cpu",
-        callbacks: list | None = None,
-        random_state: Any = None,
+        callbacks: list[object] | None = None,
+        random_state: RandomState = None,
         verbose: int = 0,
     ) -> None:
         self.n_latents = n_latents
         self.embedding_dim = embedding_dim
-        self.rank = rank
+        self.change_rank = change_rank
         self.embedding = embedding
-        self.likelihood = likelihood
+        self.observation = observation
         self.dt = dt
         self.tau = tau
         self.gain = gain
@@ -204,35 +222,34 @@ class MetaDynamicalSSM(SessionMethods):
         self.random_state = random_state
         self.verbose = verbose
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "_models")
-
     def fit(
         self,
-        X: ArrayLike,
-        y: Any = None,
+        X: TrialsLike,
+        y: object = None,
         *,
-        sessions: ArrayLike | None = None,
         conditions: ArrayLike | None = None,
+        sessions: ArrayLike | None = None,
     ) -> MetaDynamicalSSM:
         """Fit the family, and the readout of each session.
 
         Parameters
         ----------
-        X : list of arrays (n_timepoints_i, n_neurons of the session), or array-like \
-                of shape (n_trials, n_timepoints, n_neurons) or (n_trials, n_timepoints)
+        X : list of arrays (n_timepoints_i, n_neurons of the session), array-like \
+                of shape (n_trials, n_timepoints, n_neurons) or \
+                (n_trials, n_timepoints), or TrialSet
             Firing rates, counts or any activity; at least 2 time points a trial. NaN
             where nothing was recorded: a trial ends with its last value. A 2-D array is
             read as one neuron, with a warning.
         y : None
             Ignored.
-        sessions : array-like of shape (n_trials,), default=None
-            The session of each trial: text or numbers. None: all trials are of one
-            session, and each has its own embedding.
         conditions : array-like of shape (n_trials,), default=None
             Labels of what was done in each trial, the same in all sessions. Averages
             over the trials of a condition, whose time points must correspond, then
-            align the sessions.
+            align the sessions. With ``embedding="condition"`` the trials of a condition
+            within a session share an embedding.
+        sessions : array-like of shape (n_trials,), default=None
+            The session of each trial: text or numbers. None: all trials are of one
+            session, and with ``embedding="session"`` each has its own embedding.
 
         Returns
         -------
@@ -247,30 +264,35 @@ class MetaDynamicalSSM(SessionMethods):
         if hasattr(self, "_models"):
             del self._models  # a refit that fails must not leave half an old model
         check_meta_parameters(self)
-        parts, neurons = check_sessions(
-            self, X, sessions, known=None, shared=self.embedding == "session"
-        )
+        found, neurons = check_sessions(self, X, sessions, known=None)
+        self._choose_times(X)
+        auto = self.observation == "auto"
+        self.observation_ = "gaussian" if auto else self.observation
+        parts = self._sharing(found, conditions, needed=True)
         recordings = [self._session(part) for part in parts]
-        if self.likelihood == "gaussian" and all(
+        if auto and all(
             part.summary.counts and part.summary.mean.any() for part in parts
         ):
-            warnings.warn(
+            warn_user(
                 "X looks like spike counts (whole numbers, none negative): pass their "
-                'square roots, whose noise is more even, or likelihood="poisson"',
-                UserWarning,
-                stacklevel=2,
+                'square roots, whose noise is more even, or observation="poisson"'
             )
+        warn_of_unused_training(self)
         if conditions is not None:
-            n_trials = sum(len(part.rows) for part in parts)
-            check_labels("conditions", conditions, n_trials)
             labels = np.asarray(conditions, dtype=object)
             recordings = [
                 recording._replace(conditions=labels[part.rows])
                 for recording, part in zip(recordings, parts, strict=True)
             ]
+            if len(parts) == 1 and self.embedding != "condition":
+                warn_user(
+                    "conditions= are not used: they align sessions, of which there is "
+                    'one. Set embedding="condition" if the trials of a condition are '
+                    "to share an embedding"
+                )
         self.n_latents_ = min(self.n_latents, *(p.trials.n_neurons for p in parts))
-        rank = self.n_latents if self.rank is None else self.rank
-        self.rank_ = min(rank, self.n_latents_)
+        rank = self.n_latents if self.change_rank is None else self.change_rank
+        self.change_rank_ = min(rank, self.n_latents_)
         if self.verbose:
             print(
                 f"MetaDynamicalSSM: {sum(len(p.rows) for p in parts)} trials of "
@@ -278,12 +300,12 @@ class MetaDynamicalSSM(SessionMethods):
             )
         with few_threads(max(part.trials.n_neurons for part in parts)):
             family = Family(
-                LIKELIHOODS[self.likelihood],
+                LIKELIHOODS[self.observation_],
                 self.n_latents_,
                 self.embedding_dim,
-                self.rank_,
-                self.tau,
-                self.dt,
+                self.change_rank_,
+                self.tau_,
+                self.dt_,
                 self.n_units,
                 self.ridge,
             )
@@ -332,7 +354,7 @@ class MetaDynamicalSSM(SessionMethods):
                 for part, model in zip(parts, models, strict=True)
             ],
             [model.state_space for model in models],
-            change_rank=self.rank_,
+            change_rank=self.change_rank_,
             hidden_layer_sizes=tuple(self.hidden_layer_sizes),
             max_epochs=self.max_epochs,
             batch_size=self.batch_size,
@@ -350,32 +372,13 @@ class MetaDynamicalSSM(SessionMethods):
             ]
         return models, training.error
 
-    def fit_transform(
-        self,
-        X: ArrayLike,
-        y: Any = None,
-        *,
-        sessions: ArrayLike | None = None,
-        conditions: ArrayLike | None = None,
-    ) -> np.ndarray:
-        """Fit, and return the embeddings of the same trials.
-
-        Parameters
-        ----------
-        X, y, sessions, conditions
-            As in `fit`.
-
-        Returns
-        -------
-        array of shape (n_trials, embedding_dim)
-            `embeddings_`.
-        """
-        given = {"sessions": sessions, "conditions": conditions}
-        params = {name: value for name, value in given.items() if value is not None}
-        return self.fit(X, y, **params).embeddings_
-
     def adapt(
-        self, X: ArrayLike, y: Any = None, *, sessions: ArrayLike
+        self,
+        X: TrialsLike,
+        y: object = None,
+        *,
+        sessions: ArrayLike,
+        conditions: ArrayLike | None = None,
     ) -> MetaDynamicalSSM:
         """A new estimator that also knows new sessions, from few trials of them.
 
@@ -384,13 +387,15 @@ class MetaDynamicalSSM(SessionMethods):
 
         Parameters
         ----------
-        X : list of arrays (n_timepoints_i, n_neurons of the session), or array-like \
-                of shape (n_trials, n_timepoints, n_neurons)
+        X : list of arrays (n_timepoints_i, n_neurons of the session), array-like \
+                of shape (n_trials, n_timepoints, n_neurons), or TrialSet
             Trials of the new sessions; one each is enough to begin with.
         y : None
             Ignored.
         sessions : array-like of shape (n_trials,)
             The session of each trial, none of which `fit` has seen.
+        conditions : array-like of shape (n_trials,), default=None
+            What was done in each trial; needed with ``embedding="condition"``.
 
         Returns
         -------
@@ -404,9 +409,9 @@ class MetaDynamicalSSM(SessionMethods):
             If a session is known already, or this was fitted without sessions.
         """
         self._check_new(sessions)
-        parts, neurons = check_sessions(
-            copy.copy(self), X, sessions, known=None, shared=self.embedding == "session"
-        )
+        found, neurons = check_sessions(copy.copy(self), X, sessions, known=None)
+        warn_of_other_dt(self.dt_, X, type(self).__name__)
+        parts = self._sharing(found, conditions, needed=True)
         some = next(iter(self._models.values()))
         models = dict(self._models)
         for part in parts:
@@ -439,7 +444,7 @@ class MetaDynamicalSSM(SessionMethods):
 
     def _session(self, part: SessionTrials) -> Recording:
         """A session's trials and what the fit needs to know of them."""
-        LIKELIHOODS[self.likelihood].check(part.summary)
+        LIKELIHOODS[self.observation_].check(part.summary)
         scaling = choose_scaling(part.summary.mean, part.summary.sd)
         return Recording(part.trials, scaling, part.summary.mean)
 
@@ -474,16 +479,13 @@ class MetaDynamicalSSM(SessionMethods):
             if model.likelihood.explains_nothing(variance):
                 silent.append(part.label)
         if silent:
-            warnings.warn(
+            warn_user(
                 f"the latents explain next to nothing in sessions {silent[:5]}: rates "
                 "stay at their means (a collapse, or recordings without common "
-                "activity). Try wider bins, or leave these sessions out",
-                UserWarning,
-                stacklevel=3,
+                "activity). Try wider bins, or leave these sessions out"
             )
 
     def _warn_of_axes(self, parts: Sequence[SessionTrials], model: LatentModel) -> None:
         n_trials = sum(len(part.rows) for part in parts)
         n_groups = sum(part.trials.n_groups for part in parts)
-        what = "trials" if n_groups == n_trials else "sessions"
-        self._warn_of_empty_axes(model.bilinear.A, n_groups, what)
+        self._warn_of_empty_axes(model.bilinear.A, n_groups, n_groups < n_trials)

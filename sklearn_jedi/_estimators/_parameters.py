@@ -1,9 +1,10 @@
-"""Checks of the parameters of estimators."""
+"""Checks of the parameters of both estimators."""
 
 from __future__ import annotations
 
-import warnings
-from typing import Any
+import inspect
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from sklearn.utils import check_random_state
 
@@ -15,11 +16,20 @@ from sklearn_jedi._utils._checks import (
     check_real,
     check_sequence,
 )
+from sklearn_jedi._utils._warnings import warn_user
 
+if TYPE_CHECKING:
+    from sklearn_jedi._estimators._jedi import JEDIEstimator
+    from sklearn_jedi._estimators._meta_ssm import MetaDynamicalSSM
+
+# What recordings may be of the state of a network.
 OBSERVATIONS = ("auto", "state", *LIKELIHOODS)
+# Who may share an embedding.
+_EMBEDDINGS = ("trial", "condition", "session")
+_OF_TRAINING = ("hidden_layer_sizes", "device", "callbacks")
 
 
-def check_parameters(estimator: Any, n_timepoints: int) -> None:
+def check_parameters(estimator: JEDIEstimator, n_timepoints: int) -> None:
     """Check the parameters of a `JEDIEstimator`, for trials of `n_timepoints`.
 
     Raises
@@ -28,28 +38,21 @@ def check_parameters(estimator: Any, n_timepoints: int) -> None:
         If a parameter cannot be used; the message names it and says what can.
     """
     check_integer("rank", estimator.rank, 1, none=True)
-    check_integer("embedding_dim", estimator.embedding_dim, 1)
-    check_integer("verbose", estimator.verbose, 0)
-    check_real("gain", estimator.gain, auto=True)
-    check_real("ridge", estimator.ridge, positive=False, auto=True)
     get_nonlinearity(estimator.nonlinearity)
-    _check_times(estimator)
-    steps = n_timepoints - 1
-    if estimator.observation not in OBSERVATIONS:
-        raise ValueError(
-            f"observation must be one of {OBSERVATIONS}; got {estimator.observation!r}"
-        )
+    _check_common(estimator)
+    if estimator.start_smoothing != "auto":
+        check_integer("start_smoothing", estimator.start_smoothing, 1, auto=True)
     if estimator.window != "auto":
         check_integer("window", estimator.window, 1, auto=True)
+        steps = n_timepoints - 1
         if int(estimator.window) > steps:
             raise ValueError(
                 f"window={estimator.window} exceeds the {steps} steps of a trial of "
                 f"{n_timepoints} time points"
             )
-    _check_training(estimator)
 
 
-def check_meta_parameters(estimator: Any) -> None:
+def check_meta_parameters(estimator: MetaDynamicalSSM) -> None:
     """Check the parameters of a `MetaDynamicalSSM`.
 
     Raises
@@ -57,20 +60,83 @@ def check_meta_parameters(estimator: Any) -> None:
     ValueError, TypeError
         If a parameter cannot be used; the message names it and says what can.
     """
-    for name in ("n_latents", "embedding_dim"):
-        check_integer(name, getattr(estimator, name), 1)
-    check_integer("rank", estimator.rank, 1, none=True)
-    check_integer("verbose", estimator.verbose, 0)
+    check_integer("n_latents", estimator.n_latents, 1)
+    check_integer("change_rank", estimator.change_rank, 1, none=True)
     check_integer("n_units", estimator.n_units, estimator.n_latents, none=True)
-    check_choice("embedding", estimator.embedding, ("session", "trial"))
-    check_choice("likelihood", estimator.likelihood, ("gaussian", "poisson"))
+    _check_common(estimator)
+    if estimator.observation == "state":
+        raise ValueError(
+            'observation="state" needs a network whose own state is recorded, but the '
+            f"latents of MetaDynamicalSSM never are: use one of {list(LIKELIHOODS)}"
+        )
+
+
+def warn_of_unused(estimator: JEDIEstimator) -> None:
+    """Name what was set and is not used with the observation that was chosen.
+
+    `random_state`, `verbose` and `batch_size` are no part of it, and with
+    ``max_epochs=0`` nothing that concerns training: none of it was asked for.
+    """
+    kind = estimator.observation_
+    if kind == "state":
+        why = "start_smoothing belongs to noisy recordings and counts, see window"
+        unused = {"start_smoothing": why}
+    else:
+        why = 'window belongs to the closed form of "state", see start_smoothing'
+        unused = {"window": why}
+        if estimator.max_epochs > 0:
+            why = 'networks are trained with "state" only'
+            unused |= dict.fromkeys(("max_epochs", *_OF_TRAINING), why)
+    chosen = ' (chosen by "auto")' if estimator.observation == "auto" else ""
+    _warn_of_set(estimator, unused, f'with observation="{kind}"{chosen}')
+
+
+def warn_of_unused_training(estimator: MetaDynamicalSSM) -> None:
+    """Name what was set for training where there is none."""
+    if estimator.max_epochs == 0:
+        unused = dict.fromkeys(_OF_TRAINING, "nothing is trained")
+        _warn_of_set(estimator, unused, "with max_epochs=0")
+
+
+def _warn_of_set(
+    estimator: JEDIEstimator | MetaDynamicalSSM, unused: Mapping[str, str], when: str
+) -> None:
+    """Warn of parameters (name: why it is not used) that are not at their defaults."""
+    signature = inspect.signature(type(estimator).__init__).parameters
+    set_to = {
+        name: why
+        for name, why in unused.items()
+        if not _is(getattr(estimator, name), signature[name].default)
+    }
+    if set_to:
+        several = len(set_to) > 1
+        warn_user(
+            f"{', '.join(set_to)} {'were' if several else 'was'} set, but "
+            f"{'are' if several else 'is'} not used {when}: "
+            f"{'; '.join(dict.fromkeys(set_to.values()))}"
+        )
+
+
+def _is(value: object, default: object) -> bool:
+    return (tuple(value) if isinstance(value, list) else value) == default
+
+
+def _check_common(estimator: JEDIEstimator | MetaDynamicalSSM) -> None:
+    check_integer("embedding_dim", estimator.embedding_dim, 1)
+    check_integer("verbose", estimator.verbose, 0)
+    check_choice("embedding", estimator.embedding, _EMBEDDINGS)
+    check_choice("observation", estimator.observation, OBSERVATIONS)
     check_real("gain", estimator.gain, auto=True)
     check_real("ridge", estimator.ridge, positive=False, auto=True)
-    _check_times(estimator)
+    check_real("dt", estimator.dt, auto=True)
+    check_real("tau", estimator.tau, auto=True)
+    if estimator.dt != "auto" and float(estimator.dt) > 1:
+        dt = float(estimator.dt)
+        warn_user(f"dt={dt:g} is read as {dt:g} s; for {dt:g} ms pass {dt / 1000:g}")
     _check_training(estimator)
 
 
-def _check_training(estimator: Any) -> None:
+def _check_training(estimator: JEDIEstimator | MetaDynamicalSSM) -> None:
     check_integer("max_epochs", estimator.max_epochs, 0)
     check_integer("batch_size", estimator.batch_size, 1)
     check_sequence("hidden_layer_sizes", estimator.hidden_layer_sizes, "(64, 64)")
@@ -80,32 +146,16 @@ def _check_training(estimator: Any) -> None:
         check_sequence("callbacks", estimator.callbacks, "[EarlyStopping()]")
     check_random_state(estimator.random_state)
     kind, _, number = str(estimator.device).partition(":")
-    if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
+    if kind not in ("cpu", "cuda", "mps") or (number and not number.isdigit()):
         raise ValueError(
-            f'device must be "cpu", "cuda" or "cuda:N"; got {estimator.device!r}'
+            f'device must be "cpu", "cuda", "cuda:N" or "mps"; got {estimator.device!r}'
         )
-    if estimator.max_epochs > 0 and kind == "cuda":
+    if estimator.max_epochs > 0 and kind != "cpu":
         import torch
 
-        if not torch.cuda.is_available():
+        found = torch.cuda if kind == "cuda" else torch.backends.mps
+        if not found.is_available():
             raise ValueError(
-                f"device={estimator.device!r} was asked for, but torch finds no GPU; "
-                'use device="cpu"'
+                f"device={estimator.device!r} was asked for, but torch finds no such "
+                'GPU; use device="cpu"'
             )
-
-
-def _check_times(estimator: Any) -> None:
-    check_real("dt", estimator.dt)
-    check_real("tau", estimator.tau)
-    dt, tau = estimator.dt, estimator.tau
-    if dt > 1:
-        warnings.warn(
-            f"dt={dt} is read as {dt} s; for {dt} ms pass {dt / 1000:g}",
-            UserWarning,
-            stacklevel=5,
-        )
-    if dt > tau:
-        raise ValueError(
-            f"dt must not exceed tau; got dt={dt} s and tau={tau} s. "
-            "Both are in seconds: 10 ms is 0.01"
-        )

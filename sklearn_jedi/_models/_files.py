@@ -27,7 +27,7 @@ from sklearn_jedi._models._inferred import InferredModel, LatentModel
 from sklearn_jedi._models._model import Model
 from sklearn_jedi._models._observed import ObservedModel
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _KEY = "sklearn_jedi"
 _ARRAY = "array"
 _NAMES = "names"
@@ -72,7 +72,7 @@ def read(path: str | os.PathLike) -> tuple[dict[str, Any], Arrays]:
     Raises
     ------
     ValueError
-        If it is truncated, not of this package, or of a newer format.
+        If it is truncated, not of this package, or of another format.
     """
     path = Path(path)
     if not path.is_file():
@@ -90,7 +90,12 @@ def read(path: str | os.PathLike) -> tuple[dict[str, Any], Arrays]:
             if not isinstance(version, int) or version > FORMAT_VERSION:
                 raise ValueError(
                     f"{str(path)!r} has format version {version}; this release of "
-                    f"sklearn-jedi reads up to {FORMAT_VERSION}: update it"
+                    f"sklearn-jedi reads {FORMAT_VERSION}: update it"
+                )
+            if version < FORMAT_VERSION:
+                raise ValueError(
+                    f"{str(path)!r} has format version {version}, an older layout that "
+                    f"is no longer read (now {FORMAT_VERSION}): fit the estimator again"
                 )
             names = file.keys()  # the file itself cannot be iterated over
             arrays = {name: file.get_tensor(name) for name in names}
