@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import polars as pl
+import pynapple as nap
 import pytest
 import xarray as xr
 from sklearn import config_context
@@ -19,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_jedi import JEDIEstimator
 from sklearn_jedi.datasets import make_rotation_family
+from sklearn_jedi.io import TrialSet
 from sklearn_jedi.preprocessing import (
     NeuronSelector,
     SoftNormalizer,
@@ -64,9 +66,8 @@ def three_channels(base):
             validate_data(self, X, skip_check_array=True)  # names of the columns
             return self
 
-        def transform(self, X):
-            check_is_fitted(self)
-            return super().transform(self._stack(X)).mean(2)
+        def _transformed(self, X):
+            return super()._transformed(self._stack(X)).mean(2)
 
         if hasattr(base, "inverse_transform"):
 
@@ -253,6 +254,84 @@ def test_labelled_arrays_stay_labelled(step, counts, dims):
     )
     trials = step.transform([trial for trial in X.transpose("trial", "time", "neuron")])
     xr.testing.assert_equal(trials[3], out.isel(trial=3).transpose("time", "neuron"))
+
+
+def trial_set(counts, dt):
+    table = pd.DataFrame({"side": ["left", "right"] * 10}, index=np.arange(20) + 100)
+    units = pd.DataFrame({"area": list("abcdef")}, index=[7, 9, 2, 3, 4, 5])
+    return TrialSet(counts, dt, table, units, start=-0.2)
+
+
+def labelled(counts, dt):
+    coords = {"time": np.arange(50) * dt}
+    return xr.DataArray(counts, coords, dims=("trial", "time", "neuron"))
+
+
+def pynapple_frames(counts, dt):
+    times = np.arange(50) * dt
+    return [nap.TsdFrame(t=times, d=trial, columns=[*range(7, 13)]) for trial in counts]
+
+
+def test_trial_sets_stay_trial_sets(step, counts):
+    neurons, trials = kept(step, counts), trial_set(counts, 0.01)
+    out = step.fit_transform(trials)
+    assert isinstance(out, TrialSet)
+    np.testing.assert_array_equal(out.X, clone(step).fit_transform(counts))
+    assert (out.dt, out.start, out.table.side[101]) == (0.01, -0.2, "right")
+    assert out.units.area.tolist() == [list("abcdef")[k] for k in neurons]
+
+
+def test_frames_of_pynapple_stay_frames_of_pynapple(step, counts):
+    out = step.fit_transform(pynapple_frames(counts, 0.01))
+    assert {type(frame) for frame in out} == {nap.TsdFrame}
+    np.testing.assert_allclose(out[3].t, np.arange(50) / 100)
+    assert list(out[3].columns) == (kept(step, counts) + 7).tolist()
+    np.testing.assert_array_equal(
+        np.stack([frame.values for frame in out]), clone(step).fit_transform(counts)
+    )
+
+
+TIMED = pytest.mark.parametrize(
+    "step", [SpikeSmoother(0.05), SoftNormalizer(), NeuronSelector(10)]
+)
+FORMS = pytest.mark.parametrize("form", [trial_set, labelled, pynapple_frames])
+
+
+@TIMED
+@FORMS
+def test_the_time_step_is_that_of_the_trials(step, form, counts):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        out = clone(step).fit(form(counts, 0.02))
+        given = clone(step).set_params(dt=0.02).fit(counts)
+    assert out.dt_ == given.dt_ == 0.02
+    np.testing.assert_array_equal(out.transform(counts), given.transform(counts))
+    with pytest.warns(UserWarning, match="dt was not given"):
+        assert clone(step).fit(counts).dt_ == 0.01
+
+
+@TIMED
+@FORMS
+@pytest.mark.filterwarnings("error")
+def test_another_time_step_than_that_of_the_trials_is_warned_of_once(
+    step, form, counts
+):
+    step = clone(step).set_params(dt=0.05)
+    with pytest.warns(UserWarning, match=r"dt=0\.05 s .* 0\.02 s apart") as caught:
+        step.fit_transform(form(counts, 0.02))
+    assert [warning.filename for warning in caught] == [__file__]
+    with pytest.warns(
+        UserWarning, match=r"0\.1 s apart.* fitted .* dt=0\.05"
+    ) as caught:
+        step.transform(form(counts, 0.1))
+    assert [warning.filename for warning in caught] == [__file__]
+    step.transform(form(counts, 0.0502))
+
+
+@pytest.mark.parametrize("step", [SoftNormalizer(dt=1), NeuronSelector(dt=1)])
+@pytest.mark.filterwarnings("error")
+def test_rates_in_spikes_per_second_have_any_time_step(step, counts):
+    assert clone(step).fit(labelled(100 * counts, 0.02)).dt_ == 1
 
 
 def test_memory_mapped_trials(step, counts, tmp_path):

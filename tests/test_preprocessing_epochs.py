@@ -4,9 +4,11 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sklearn_jedi.io import TrialSet
 from sklearn_jedi.preprocessing import split_epochs
 
 
@@ -76,6 +78,28 @@ def test_frames_keep_index_and_columns(X):
     pd.testing.assert_frame_equal(cut.X[4], frames[1].loc[-0.001:0.295])
     polars = [pl.DataFrame(x, schema=["u", "v"]) for x in X]
     assert split_epochs(polars, WINDOWS, start=-0.3).X[4].equals(polars[1][30:60])
+
+
+@pytest.mark.parametrize("ragged", [False, True])
+def test_the_time_step_is_that_of_the_trials(X, ragged):
+    values = [X[0], X[1, :80], X[2]] if ragged else X
+    tables = pd.DataFrame(index=range(3)), pd.DataFrame(index=range(2))
+    trials = TrialSet(values, 0.02, *tables)
+    cut = split_epochs(trials, {"w": (0.2, 0.4)})
+    np.testing.assert_array_equal(cut.X, X[:, 10:20])
+    with pytest.warns(UserWarning, match=r"dt=0\.01 s .* 0\.02 s apart"):
+        np.testing.assert_array_equal(
+            split_epochs(trials, {"w": (0.2, 0.4)}, dt=0.01).X, X[:, 20:40]
+        )
+
+
+def test_labelled_arrays(X):
+    coords = {"time": np.arange(100) * 0.02}
+    trials = xr.DataArray(X, coords, ("trial", "time", "neuron"))
+    cut = split_epochs(trials.transpose("neuron", "trial", "time"), {"w": (0.2, 0.4)})
+    np.testing.assert_array_equal(cut.X, X[:, 10:20])
+    listed = split_epochs(list(trials), {"w": (0.2, 0.4)})
+    np.testing.assert_allclose(listed.X[2].time, np.arange(0.2, 0.39, 0.02))
 
 
 @pytest.mark.filterwarnings("ignore:.* reads a 2-D X:UserWarning")

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
-from sklearn_jedi._data._gate import check_trials, is_2d
+from sklearn_jedi._data._forms import Activity, TrialsLike, is_2d, unwrap
+from sklearn_jedi._data._gate import check_trials
+from sklearn_jedi._data._time_step import choose_dt
 from sklearn_jedi._utils._checks import check_real
 
 __all__ = ["Epochs", "split_epochs"]
@@ -23,18 +25,19 @@ class Epochs(NamedTuple):
     Attributes
     ----------
     X : array of shape (n_windows * n_trials, n_bins, n_neurons) or list of arrays
-        One epoch each; a list where trials came as one, or where windows differ in
-        length.
+        One entry for each epoch. It is a list where the trials came as a list, or where
+        windows differ in length.
     epochs : array of shape (n_windows * n_trials,)
-        Name of the window.
+        Name of the window that each epoch was cut from.
     y, groups : array of shape (n_windows * n_trials,), or None
-        Of the trial; None where they were not given.
+        Labels of the trial that each epoch was cut from; None where none were given.
     trials : int array of shape (n_windows * n_trials,)
-        Number of the trial: as ``groups=`` of a cross-validation it keeps the epochs of
-        a trial together, and ``table.iloc[trials]`` repeats any other table.
+        Number of the trial that each epoch was cut from. Passed as ``groups=`` to a
+        cross-validation, it keeps the epochs of a trial in one fold;
+        ``table.iloc[trials]`` repeats the rows of a table of trials.
     """
 
-    X: Any
+    X: Activity
     epochs: np.ndarray
     y: np.ndarray | None
     groups: np.ndarray | None
@@ -44,14 +47,18 @@ class Epochs(NamedTuple):
 class _Splitter(BaseEstimator):
     """What the gate for trials sets sizes and names on."""
 
+    n_neurons_in_: int
+    n_timepoints_in_: int | np.ndarray
+    neuron_names_in_: np.ndarray
+
 
 def split_epochs(
-    X: ArrayLike,
+    X: TrialsLike,
     windows: Mapping[str, tuple[float, float]],
     y: ArrayLike | None = None,
     groups: ArrayLike | None = None,
     *,
-    dt: float = 0.01,
+    dt: float | str = "auto",
     start: float | ArrayLike = 0.0,
 ) -> Epochs:
     """Cut each trial into epochs, such as preparation and movement.
@@ -60,19 +67,22 @@ def split_epochs(
 
     Parameters
     ----------
-    X : array-like of shape (n_trials, n_timepoints, n_neurons) or list of arrays of \
-            shape (n_timepoints_i, n_neurons)
+    X : array-like of shape (n_trials, n_timepoints, n_neurons), list of arrays of \
+            shape (n_timepoints_i, n_neurons), or TrialSet
         NaN where nothing was recorded; a trial ends with its last value.
     windows : dict of name: (start, stop)
-        Seconds on the time axis that `start` defines; the bin at `stop` is not in.
-        Rounded to whole bins. Windows may overlap.
+        Begin and end of each window, in seconds, rounded to whole bins; the bin at
+        `stop` is left out. Where time 0 is within the trials, `start` says. Windows may
+        overlap.
     y, groups : array-like of shape (n_trials,), default=None
         Labels of the trials, which their epochs get.
-    dt : float, default=0.01
-        Time step in seconds.
+    dt : float or "auto", default="auto"
+        Time step in seconds. "auto" takes that of X where X carries it (a TrialSet, an
+        xarray.DataArray, objects of pynapple); otherwise 0.01, with a warning.
     start : float or array-like of shape (n_trials,), default=0.0
-        Time of the first bin in seconds. An array aligns each trial to an event of its
-        own: minus the time of the event after the first bin.
+        Time of the first bin of the trials in seconds: -0.5 where time 0 is half a
+        second after it. To align each trial to an event of its own, pass an array: for
+        an event 0.7 s after the first bin of a trial, -0.7.
 
     Returns
     -------
@@ -97,20 +107,21 @@ def split_epochs(
     >>> print(cut.epochs, cut.y)
     ['preparation' 'preparation' 'movement' 'movement'] ['left' 'right' 'left' 'right']
     """
-    check_real("dt", dt)
+    check_real("dt", dt, auto=True)
     trials, _ = check_trials(_Splitter(), X, reset=True, name="split_epochs")
     n_trials, given = len(trials), isinstance(trials.source, list)
     y = _check_labels("y", y, n_trials)
     groups = _check_labels("groups", groups, n_trials)
     starts = _check_starts(start, n_trials)
-    bins = _bins_of_windows(windows, starts, trials.lengths, dt)
-    source: Any = X if given else trials.source
-    pieces = [
+    step = choose_dt(dt, X)
+    bins = _bins_of_windows(windows, starts, trials.lengths, step)
+    source: Any = unwrap(X) if given else trials.source
+    pieces: list[Any] = [
         _cut(source[trial], first[trial], first[trial] + n_bins)
         for first, n_bins in bins
         for trial in range(n_trials)
     ]
-    cut: Any = pieces
+    cut: Activity = pieces
     if not given and len({len(piece) for piece in pieces}) == 1:
         cut = np.stack(pieces)[..., 0] if is_2d(X) else np.stack(pieces)
     number = np.tile(np.arange(n_trials), len(bins))
@@ -123,20 +134,22 @@ def split_epochs(
     )
 
 
-def _check_labels(name: str, labels: Any, n_trials: int) -> np.ndarray | None:
+def _check_labels(
+    name: str, labels: ArrayLike | None, n_trials: int
+) -> np.ndarray | None:
     """One entry per trial, or None."""
     if labels is None:
         return None
-    labels = np.asarray(labels)
-    if labels.shape[:1] != (n_trials,):
+    array = np.asarray(labels)
+    if array.shape[:1] != (n_trials,):
         raise ValueError(
             f"{name} must have one entry per trial, shape ({n_trials},); got "
-            f"{labels.shape}"
+            f"{array.shape}"
         )
-    return labels
+    return array
 
 
-def _check_starts(start: Any, n_trials: int) -> np.ndarray:
+def _check_starts(start: ArrayLike, n_trials: int) -> np.ndarray:
     """Times (n_trials,) of the first bins."""
     starts = np.asarray(start, dtype=np.float64)
     if starts.shape not in ((), (n_trials,)):
@@ -150,7 +163,7 @@ def _check_starts(start: Any, n_trials: int) -> np.ndarray:
 
 
 def _bins_of_windows(
-    windows: Any, starts: np.ndarray, lengths: np.ndarray, dt: float
+    windows: object, starts: np.ndarray, lengths: np.ndarray, dt: float
 ) -> list[tuple[np.ndarray, int]]:
     """First bins (n_trials,) and number of bins of each window."""
     if not isinstance(windows, Mapping):
@@ -188,7 +201,7 @@ def _bins_of_windows(
     return bins
 
 
-def _is_time(value: Any) -> bool:
+def _is_time(value: object) -> bool:
     return isinstance(value, numbers.Real) and math.isfinite(value)
 
 

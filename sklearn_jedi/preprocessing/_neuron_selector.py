@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -29,12 +29,15 @@ class NeuronSelector(TrialStep):
     ----------
     minimum_rate : float, default=1.0
         In spikes per second; neurons of exactly this rate are kept.
-    dt : float, default=0.01
-        Time step in seconds, for X in counts per bin. Pass 1 where X is in spikes per
-        second.
+    dt : float or "auto", default="auto"
+        Time step in seconds, for X in counts per bin. "auto" takes that of X where X
+        carries it (a TrialSet, an xarray.DataArray, objects of pynapple); otherwise
+        0.01, with a warning. Pass 1 where X is in spikes per second.
 
     Attributes
     ----------
+    dt_ : float
+        Time step in seconds; 1 where X is in spikes per second.
     rates_ : array of shape (n_neurons,)
         Mean rates in spikes per second.
     support_ : bool array of shape (n_neurons,)
@@ -61,14 +64,16 @@ class NeuronSelector(TrialStep):
     >>> from sklearn_jedi.preprocessing import NeuronSelector
     >>> X = np.zeros((2, 100, 3))  # trials of one second
     >>> X[:, ::10, 0], X[0, 50, 1], X[:, ::50, 2] = 1, 1, 1
-    >>> selector = NeuronSelector(minimum_rate=1.0).fit(X)
+    >>> selector = NeuronSelector(minimum_rate=1.0, dt=0.01).fit(X)
     >>> selector.rates_
     array([10. ,  0.5,  2. ])
     >>> selector.get_support(), selector.transform(X).shape
     (array([ True, False,  True]), (2, 100, 2))
     """
 
-    def __init__(self, minimum_rate: float = 1.0, *, dt: float = 0.01) -> None:
+    _takes_rates: ClassVar[bool] = True
+
+    def __init__(self, minimum_rate: float = 1.0, *, dt: float | str = "auto") -> None:
         self.minimum_rate = minimum_rate
         self.dt = dt
 
@@ -80,37 +85,38 @@ class NeuronSelector(TrialStep):
     def get_support(self, indices: bool = False) -> np.ndarray:
         """Which neurons are kept.
 
+        Use it to select the same neurons elsewhere, such as in a table of units.
+
         Parameters
         ----------
         indices : bool, default=False
-            True for their numbers in place of a mask.
+            True for the numbers of the neurons in place of a mask.
 
         Returns
         -------
         bool array of shape (n_neurons,), or int array of shape (n_kept,)
-            Also to be used on what belongs to neurons, such as a table of units.
         """
         check_is_fitted(self)
         return np.flatnonzero(self.support_) if indices else self.support_.copy()
 
     def _check_parameters(self) -> None:
         check_real("minimum_rate", self.minimum_rate, positive=False)
-        check_real("dt", self.dt)
+        check_real("dt", self.dt, auto=True)
 
     def _learn(self, trials: Trials, summary: Summary) -> None:
         for block in trials.blocks():
             check_not_negative(
                 self, block, "Select neurons by counts or rates, before any centring."
             )
-        warn_of_rates(self, summary.mean, self.dt)
-        self.rates_ = summary.mean / self.dt
+        warn_of_rates(self, summary.mean, self.dt_)
+        self.rates_ = summary.mean / self.dt_
         self.support_ = self.rates_ >= self.minimum_rate
         if not self.support_.any():
             highest = int(self.rates_.argmax())
             raise ValueError(
                 f"no neuron reaches minimum_rate={self.minimum_rate:g} spikes/s; the "
                 f"highest rate found is {self.rates_[highest]:.3g} spikes/s (neuron "
-                f"{highest}), X read as counts per bin of dt={self.dt:g} s. Lower "
+                f"{highest}), X read as counts per bin of dt={self.dt_:g} s. Lower "
                 "minimum_rate, or pass dt=1 where X is in spikes/s"
             )
 

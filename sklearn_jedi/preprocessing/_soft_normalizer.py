@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_jedi._data._gate import Summary, check_trials
 from sklearn_jedi._data._trials import Block, Trials
 from sklearn_jedi._utils._checks import check_real
-from sklearn_jedi.preprocessing._base import TrialStep, warn_of_rates
+from sklearn_jedi.preprocessing._base import AnyTrials, TrialStep, warn_of_rates
 
 __all__ = ["SoftNormalizer"]
 
@@ -19,30 +18,35 @@ __all__ = ["SoftNormalizer"]
 class SoftNormalizer(TrialStep):
     """Bring neurons to a similar range, weak ones less so.
 
-    `(x - mean) / (range + constant)`, per neuron, over trials and time [1]_: strong
-    neurons come to a range near 1, and the constant keeps the noise of neurons that
-    hardly fire from being blown up to the same size. NaN is left out, and stays.
+    Each neuron becomes `(x - mean) / (range + constant)`, with its mean and range over
+    trials and time [1]_. Strong neurons come to a range near 1. The constant keeps the
+    noise of neurons that hardly fire from being blown up to the same size. NaN is left
+    out, and stays NaN.
 
-    The range is that of the highest and the lowest value: smooth or average spike
-    counts first. `JEDIEstimator` scales activity by itself (by standard deviations)
-    where it has to; this step is for the published scaling and for other models.
+    The range is the highest less the lowest value, so smooth or average spike counts
+    first. `JEDIEstimator` scales activity itself where it has to, by standard
+    deviations; this step is for the published scaling and for other models.
 
     Parameters
     ----------
     constant : float, default=5.0
         In spikes per second. 0 divides by the range alone.
-    dt : float, default=0.01
-        Time step in seconds, for X in counts per bin: `constant` is multiplied by it.
-        Pass 1 where X is in spikes per second, or to give `constant` in the unit of X.
+    dt : float or "auto", default="auto"
+        Time step in seconds, for X in counts per bin. "auto" takes that of X where X
+        carries it (a TrialSet, an xarray.DataArray, objects of pynapple); otherwise
+        0.01, with a warning. Pass 1 where X is in spikes per second, or to
+        give `constant` in the unit of X: `constant` is multiplied by it.
 
     Attributes
     ----------
+    dt_ : float
+        Time step in seconds; 1 where X is in spikes per second.
     mean_ : array of shape (n_neurons,)
         In the unit of X.
     range_ : array of shape (n_neurons,)
         Highest less lowest value, in the unit of X.
     scale_ : array of shape (n_neurons,)
-        What is divided by: ``range_ + constant * dt``; 1 where that is 0.
+        What is divided by: ``range_ + constant * dt_``; 1 where that is 0.
     n_features_in_ : int
         Time points of the longest trial of `fit`.
     n_timepoints_in_ : int, or int array of shape (n_trials,)
@@ -73,22 +77,24 @@ class SoftNormalizer(TrialStep):
             [-0.3, -0.1]]])
     """
 
-    def __init__(self, constant: float = 5.0, *, dt: float = 0.01) -> None:
+    _takes_rates: ClassVar[bool] = True
+
+    def __init__(self, constant: float = 5.0, *, dt: float | str = "auto") -> None:
         self.constant = constant
         self.dt = dt
 
-    def inverse_transform(self, X: ArrayLike) -> Any:
+    def inverse_transform(self, X: AnyTrials) -> AnyTrials:
         """Undo `transform`.
 
         Parameters
         ----------
-        X : array-like of shape (n_trials, n_timepoints, n_neurons) or list of \
-                arrays of shape (n_timepoints_i, n_neurons)
+        X : array-like of shape (n_trials, n_timepoints, n_neurons), list of arrays of \
+                shape (n_timepoints_i, n_neurons), or TrialSet
             Trials as `transform` returns them, of any lengths.
 
         Returns
         -------
-        array, list of arrays or of DataFrames, or DataArray
+        array, list of arrays or of DataFrames, DataArray or TrialSet
             As X is, in the unit of the trials of `fit`.
         """
         check_is_fitted(self)
@@ -97,10 +103,10 @@ class SoftNormalizer(TrialStep):
 
     def _check_parameters(self) -> None:
         check_real("constant", self.constant, positive=False)
-        check_real("dt", self.dt)
+        check_real("dt", self.dt, auto=True)
 
     def _learn(self, trials: Trials, summary: Summary) -> None:
-        warn_of_rates(self, summary.mean, self.dt)
+        warn_of_rates(self, summary.mean, self.dt_)
         low = np.full(trials.n_neurons, np.inf)
         high = -low
         for block in trials.blocks():
@@ -111,11 +117,13 @@ class SoftNormalizer(TrialStep):
             )
         self.mean_ = summary.mean
         self.range_ = high - low
-        scale = self.range_ + self.constant * self.dt
+        scale = self.range_ + self.constant * self.dt_
         self.scale_ = np.where(scale > 0, scale, 1.0)
 
     def _forward(self, block: Block) -> np.ndarray:
-        return (block.values - self.mean_) / self.scale_
+        values: np.ndarray = (block.values - self.mean_) / self.scale_
+        return values
 
     def _backward(self, block: Block) -> np.ndarray:
-        return block.values * self.scale_ + self.mean_
+        values: np.ndarray = block.values * self.scale_ + self.mean_
+        return values

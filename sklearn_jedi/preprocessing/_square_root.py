@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_jedi._data._gate import Summary, check_trials
 from sklearn_jedi._data._trials import Block, Trials
-from sklearn_jedi.preprocessing._base import TrialStep, check_not_negative
+from sklearn_jedi.preprocessing._base import AnyTrials, TrialStep, check_not_negative
 
 __all__ = ["SquareRoot"]
 
@@ -18,16 +17,17 @@ __all__ = ["SquareRoot"]
 class SquareRoot(TrialStep):
     """Make the noise of spike counts independent of the rate.
 
-    The variance of Poisson counts is their mean; that of their square roots is near
-    1/4 [1]_ from about 10 spikes per bin on (0.26; 0.31 at 4). Anscombe's
-    `2 sqrt(x + 3/8)` [2]_ has a variance near 1 from about 3 (0.98) on. Of counts
-    below that no function makes noise of one size: at 0.1 spikes per bin, square roots
-    have a variance of 0.09. NaN stays NaN.
+    The variance of Poisson counts is equal to their mean. The variance of their square
+    roots is near 1/4 at all rates from about 10 spikes per bin on [1]_ (it is 0.26 at
+    10, and 0.31 at 4). Anscombe's `2 sqrt(x + 3/8)` has a variance near 1 from about 3
+    spikes per bin on [2]_ (0.98 at 3). At lower rates no function makes the noise of
+    all neurons equally large: at 0.1 spikes per bin, square roots have a variance of
+    0.09. NaN stays NaN.
 
     Parameters
     ----------
     anscombe : bool, default=False
-        True for `2 sqrt(x + 3/8)`, of variance 1, in place of `sqrt(x)`.
+        True for `2 sqrt(x + 3/8)`, whose variance is near 1, in place of `sqrt(x)`.
 
     Attributes
     ----------
@@ -71,22 +71,22 @@ class SquareRoot(TrialStep):
         tags.input_tags.positive_only = True
         return tags
 
-    def inverse_transform(self, X: ArrayLike) -> Any:
+    def inverse_transform(self, X: AnyTrials) -> AnyTrials:
         """Undo `transform`.
 
-        The result for a *mean* of square roots is below the mean count, by their
-        variance.
+        The square of a mean of square roots is smaller than the mean count: it lacks
+        the variance of the square roots.
 
         Parameters
         ----------
-        X : array-like of shape (n_trials, n_timepoints, n_neurons) or list of \
-                arrays of shape (n_timepoints_i, n_neurons)
-            Trials as `transform` returns them, or a model of them; values below the
-            transform of zero are taken for zero.
+        X : array-like of shape (n_trials, n_timepoints, n_neurons), list of arrays of \
+                shape (n_timepoints_i, n_neurons), or TrialSet
+            Trials as `transform` returns them, or a model of them. Values below the
+            transform of zero become zero.
 
         Returns
         -------
-        array, list of arrays or of DataFrames, or DataArray
+        array, list of arrays or of DataFrames, DataArray or TrialSet
             As X is, in counts per bin.
         """
         check_is_fitted(self)
@@ -110,11 +110,11 @@ class SquareRoot(TrialStep):
 
     def _forward(self, block: Block) -> np.ndarray:
         self._check(block)
-        if self.anscombe:
-            return 2 * np.sqrt(block.values + 3 / 8)
-        return np.sqrt(block.values)
+        roots: np.ndarray = np.sqrt(block.values + (3 / 8 if self.anscombe else 0))
+        return 2 * roots if self.anscombe else roots
 
     def _backward(self, block: Block) -> np.ndarray:
+        counts: np.ndarray = np.maximum(block.values, 0) ** 2
         if self.anscombe:
-            return np.maximum((np.maximum(block.values, 0) / 2) ** 2 - 3 / 8, 0)
-        return np.maximum(block.values, 0) ** 2
+            counts = np.maximum(counts / 4 - 3 / 8, 0)
+        return counts
