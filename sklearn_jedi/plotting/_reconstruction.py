@@ -67,7 +67,7 @@ class ReconstructionDisplay:
         """
         one = np.asarray(X[trial])
         runs = estimator.reconstruct(one[np.newaxis])
-        return cls(one, runs[0], estimator.dt).plot(ax)
+        return cls(one, runs[0], estimator.dt_).plot(ax)
 
     def plot(self, ax: Any = None, *, n_neurons: int = 6) -> Any:
         """Draw the traces one above the other.
