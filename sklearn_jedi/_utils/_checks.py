@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import math
 import numbers
-from typing import Any
 
 
 def check_integer(
-    name: str, value: Any, low: int, *, none: bool = False, auto: bool = False
+    name: str, value: object, low: int, *, none: bool = False, auto: bool = False
 ) -> None:
-    """Raise unless value is an integer of at least `low` (or None where allowed).
-
-    `auto` only mentions that "auto" would be allowed, too.
-    """
-    if none and value is None:
+    """Raise unless value is an integer of at least `low` (or None, or "auto")."""
+    if (none and value is None) or (auto and _is_auto(value)):
         return
     also = (" or None" if none else "") + (' or "auto"' if auto else "")
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
@@ -23,7 +19,7 @@ def check_integer(
         raise ValueError(f"{name} must be at least {low}{also}; got {value!r}")
 
 
-def check_sequence(name: str, value: Any, example: str) -> None:
+def check_sequence(name: str, value: object, example: str) -> None:
     """Raise unless value is a list or tuple."""
     if not isinstance(value, (list, tuple)):
         raise TypeError(
@@ -32,10 +28,10 @@ def check_sequence(name: str, value: Any, example: str) -> None:
 
 
 def check_real(
-    name: str, value: Any, *, positive: bool = True, auto: bool = False
+    name: str, value: object, *, positive: bool = True, auto: bool = False
 ) -> None:
     """Raise unless value is a finite number, positive or at least zero (or "auto")."""
-    if auto and isinstance(value, str) and value == "auto":
+    if auto and _is_auto(value):
         return
     allowed = ' or "auto"' if auto else ""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
@@ -45,7 +41,11 @@ def check_real(
         raise ValueError(f"{name} must be {bound} and finite{allowed}; got {value!r}")
 
 
-def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     """Raise unless value is one of the strings."""
     if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{name} must be one of {list(choices)}; got {value!r}")
+
+
+def _is_auto(value: object) -> bool:
+    return isinstance(value, str) and value == "auto"

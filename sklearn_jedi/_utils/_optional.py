@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from types import ModuleType
 
 
-def import_optional(module: str, who: str, extra: str) -> Any:
+def import_optional(module: str, who: str, extra: str) -> ModuleType:
     """Import a library of an extra.
 
     Parameters
