@@ -6,7 +6,8 @@ from scipy.stats import ortho_group
 
 from sklearn_jedi import MetaDynamicalSSM
 from sklearn_jedi._engine._alignment import Flow, align_by_conditions, align_by_flow
-from sklearn_jedi._models._fit import features_of, random_units
+from sklearn_jedi._models._random_units import features_of_units, random_units
+from sklearn_jedi._networks._equation import Equation
 from sklearn_jedi.datasets import make_oscillator_sessions
 
 
@@ -30,8 +31,10 @@ def test_the_vector_field_tells_how_sessions_are_turned(rng, field, rank):
         flow = Flow(states @ turn.T, field(states, 0.5 + 0.5 * k) @ turn.T)
         flows.append(flow)
         true.append(turn)
-    units, gain = random_units(rank, 40)
-    turns = align_by_flow(flows, features_of(units, gain))
+    units, gain = random_units(rank, 40, 1.2)
+    turns = align_by_flow(
+        flows, features_of_units(units, Equation.of(1.0, 0.1, "tanh", gain))
+    )
     common = turns[0] @ true[0]
     for found, turn in zip(turns, true, strict=True):
         np.testing.assert_allclose(found @ turn, common, atol=0.2)  # radians

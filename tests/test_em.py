@@ -118,7 +118,7 @@ def test_posterior_is_the_inverse_hessian_of_the_objective(em_fitted, rotations)
         """Minus the log posterior, from the fitted networks' own one-step errors."""
         r = x[0]
         predicted = em_fitted.dynamics(c[None])[0].step(r[:-1][None])[0]
-        error = (r[1:] - predicted) @ model.basis.P / model.alpha
+        error = (r[1:] - predicted) @ model.basis.P / model.equation.alpha
         error = np.stack(
             [error[t : t + window].mean(0) for t in range(len(error) - window + 1)]
         )

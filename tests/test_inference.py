@@ -7,15 +7,19 @@ from conftest import in_block
 from scipy import optimize
 
 from sklearn_jedi._engine._bilinear_em import serial_inflation
-from sklearn_jedi._engine._moments import Basis
-from sklearn_jedi._engine._reduction import free_run, reduction, split_state
-from sklearn_jedi._models import _free_run_posterior as _inference
+from sklearn_jedi._engine._reduction import (
+    Basis,
+    Reduction,
+    free_run,
+    run_with_sensitivity,
+)
 from sklearn_jedi._models._free_run_posterior import (
     PathNoise,
     cover,
     infer_embeddings,
     path_noise,
 )
+from sklearn_jedi._networks._equation import Equation
 from sklearn_jedi._training._hypernetwork import Hypernetwork
 
 N_NEURONS, RANK, N_DIRECTIONS, N_AXES = 7, 2, 3, 2
@@ -27,7 +31,7 @@ def red():
     P = np.linalg.qr(rng.standard_normal((N_NEURONS, RANK)))[0]
     Q = np.linalg.qr(rng.standard_normal((N_NEURONS, N_DIRECTIONS)))[0]
     means = 0.1 * rng.standard_normal((2, N_NEURONS))
-    return reduction(Basis(P, Q, *means), 0.15, "tanh", 0.8)
+    return Reduction.of(Basis(P, Q, *means), Equation.of(1.0, 0.15, "tanh", 0.8))
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +68,7 @@ def objective(c, red, hypernetwork, x, noise, windows=None):
     value = 0.5 * c @ c
     for start, stop in windows:
         path = free_run(red, weights, x[None, start], stop - start)[0]
-        error = split_state(red, x[start + 1 : stop + 1])[0] - path
+        error = red.split(x[start + 1 : stop + 1])[0] - path
         value += 0.5 * np.einsum("tr,rs,ts->", error, precision, error)
     return value
 
@@ -107,9 +111,7 @@ def test_windows_of_short_trials_with_gaps():
 def test_sensitivities_are_derivatives_of_the_free_run(red, hypernetwork, trials):
     X, c = trials
     weights, slopes = hypernetwork.weights_and_slopes(c)
-    path, sensitivity = _inference._run_with_sensitivity(
-        red, weights, slopes, X[:, 0], 12
-    )
+    path, sensitivity = run_with_sensitivity(red, weights, slopes, X[:, 0], 12)
     np.testing.assert_allclose(path, free_run(red, weights, X[:, 0], 12), atol=1e-12)
     eps = 1e-6
     for j in range(N_AXES):
@@ -223,7 +225,7 @@ def test_what_is_missing_is_left_out_of_the_objective(red, hypernetwork, trials)
 
     def masked(c):
         path = free_run(red, hypernetwork.weights(c[None]), X[1:, 0], 25)[0]
-        error = split_state(red, X[1, 1:])[0] - path
+        error = red.split(X[1, 1:])[0] - path
         error = error[~np.isnan(error).any(1)]
         precision = np.linalg.inv(NOISE.cov) / NOISE.inflation
         return 0.5 * c @ c + 0.5 * np.einsum("tr,rs,ts->", error, precision, error)
@@ -245,7 +247,7 @@ def test_too_few_rounds_are_reported(red, hypernetwork, trials):
 def test_path_noise_is_that_of_free_runs(red, hypernetwork, trials):
     X, c = trials
     noise = path_noise(red, hypernetwork, in_block(X), c, 25)
-    errors = split_state(red, X)[0][:, 1:] - free_run(
+    errors = red.split(X)[0][:, 1:] - free_run(
         red, hypernetwork.weights(c), X[:, 0], 25
     )
     flat = errors.reshape(-1, RANK)

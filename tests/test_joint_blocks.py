@@ -6,6 +6,7 @@ from test_smoother import make_model
 
 from sklearn_jedi._data._trials import Trials
 from sklearn_jedi._engine._joint_blocks import joint_blocks, padded
+from sklearn_jedi._engine._likelihoods import Gaussian, Poisson
 from sklearn_jedi._engine._smoother import smooth
 
 LENGTHS = [(20, 13), (9, 9, 9), (25,)]
@@ -18,10 +19,12 @@ def sessions_of(poisson, rng):
         model = make_model(seed=0, poisson=poisson)
         n_neurons = 5 + k
         loading = 0.5 * rng.standard_normal((n_neurons, model.loading.shape[1]))
-        readout = model.readout._replace(
-            variance=np.full(n_neurons, 0.3), offset=np.zeros(n_neurons)
+        likelihood = (
+            Poisson(np.zeros(n_neurons))
+            if poisson
+            else Gaussian(np.full(n_neurons, 0.3))
         )
-        models.append(model._replace(loading=loading, readout=readout))
+        models.append(model._replace(loading=loading, likelihood=likelihood))
         X = [rng.poisson(1.0, (T, n_neurons)).astype(float) for T in lengths]
         X[0][3:5] = np.nan
         groups = np.zeros(len(X), dtype=int)

@@ -5,13 +5,11 @@ import pytest
 from conftest import in_trials
 
 from sklearn_jedi import LowRankRNN
-from sklearn_jedi._engine import _moments
-from sklearn_jedi._engine._moments import (
-    find_basis,
-    moving_average,
-    project,
-    trial_moments,
-)
+from sklearn_jedi._engine import _basis
+from sklearn_jedi._engine._basis import find_basis
+from sklearn_jedi._engine._moments import moving_average, trial_moments
+from sklearn_jedi._engine._reduction import Reduction
+from sklearn_jedi._networks._equation import Equation
 
 
 @pytest.mark.parametrize("window", [1, 2, 5, 11])
@@ -65,13 +63,14 @@ def test_fewer_directions_are_those_of_a_smaller_regression(rng):
 def test_projected_drives_and_features(rng, nonlinearity):
     X = rng.standard_normal((5, 8, 6))
     gain, alpha = 0.5, 0.2
-    basis = find_basis(in_trials(X, batch_size=2), nonlinearity, gain, alpha, 2, 3)
+    equation = Equation.of(1.0, alpha, nonlinearity, gain)
+    basis = find_basis(in_trials(X, batch_size=2), equation, 2, 3)
     phi = {"tanh": np.tanh, "linear": lambda x: x}[nonlinearity]
     drive = (X[:, 1:] - (1 - alpha) * X[:, :-1]) / alpha
     feature = phi(gain * X[:, :-1]) / gain
     np.testing.assert_allclose(basis.drive_mean, drive.mean((0, 1)), atol=1e-12)
     np.testing.assert_allclose(basis.feature_mean, feature.mean((0, 1)), atol=1e-12)
-    drives, features = project(X, basis, nonlinearity, gain, alpha)
+    drives, features = Reduction.of(basis, equation).project(X)
     np.testing.assert_allclose(drives, (drive - basis.drive_mean) @ basis.P, atol=1e-12)
     np.testing.assert_allclose(
         features[..., :-1], (feature - basis.feature_mean) @ basis.Q, atol=1e-12
@@ -85,7 +84,7 @@ def test_projected_drives_and_features(rng, nonlinearity):
 
 def test_feature_directions_are_principal_components(rng):
     X = rng.standard_normal((6, 10, 5)) * [5, 1, 3, 0.1, 0.2]
-    basis = find_basis(in_trials(X), "linear", 1.0, 0.1, 1, 2)
+    basis = find_basis(in_trials(X), Equation.of(1.0, 0.1, "linear"), 1, 2)
     rows = X[:, :-1].reshape(-1, 5)
     _, _, components = np.linalg.svd(rows - rows.mean(0), full_matrices=False)
     overlap = np.abs(np.sum(basis.Q * components[:2].T, axis=0))
@@ -96,7 +95,7 @@ def test_drive_directions_span_the_outputs_of_a_low_rank_network(rng):
     U, V = rng.standard_normal((2, 12, 2))
     network = LowRankRNN(U / 2, V / 2, 0.3 * rng.standard_normal(12))
     X = network.simulate(rng.standard_normal((1, 8, 12)), 40)[0]
-    basis = find_basis(in_trials(X), "tanh", 1.0, 0.1, 2, 4)
+    basis = find_basis(in_trials(X), Equation.of(1.0, 0.1, "tanh"), 2, 4)
     outside = U - basis.P @ (basis.P.T @ U)
     np.testing.assert_allclose(outside, 0, atol=1e-6)
 
@@ -105,9 +104,9 @@ def test_many_neurons_get_the_same_directions_from_a_random_start(rng, monkeypat
     latent = rng.standard_normal((6, 30, 4)) * [4, 3, 2, 1]
     X = latent @ rng.standard_normal((4, 60)) / 10
     X += 0.01 * rng.standard_normal(X.shape)
-    args = (in_trials(X), "tanh", 1.0, 0.2, 3, 4)
+    args = (in_trials(X), Equation.of(1.0, 0.2, "tanh"), 3, 4)
     exact = find_basis(*args)
-    monkeypatch.setattr(_moments, "_EXACT_NEURONS", 50)
+    monkeypatch.setattr(_basis, "_EXACT_NEURONS", 50)
     randomised = find_basis(*args)
     for name in ("P", "Q"):
         overlap = getattr(exact, name).T @ getattr(randomised, name)

@@ -7,7 +7,7 @@ from conftest import in_block, in_trials
 from skorch.callbacks import Callback
 
 from sklearn_jedi import JEDIEstimator
-from sklearn_jedi._engine._reduction import free_run, split_state
+from sklearn_jedi._engine._reduction import free_run
 from sklearn_jedi._engine._settings import held_out_windows
 from sklearn_jedi._training._free_runs import (
     HeldOutBatches,
@@ -123,7 +123,7 @@ def test_held_out_loss_before_training_is_that_of_em(problem, held):
     X, red, A, Z = problem
     trials = held.any(1)
     path = free_run(red, A[0] + np.tensordot(Z, A[1:], 1), X[:, 0], 39)
-    targets = split_state(red, X)[0]
+    targets = red.split(X)[0]
     error = ((path - targets[:, 1:]) ** 2).sum(-1)
     spread = ((targets - targets.mean((0, 1))) ** 2).sum(-1).mean()
     expected = error[held].mean() / spread

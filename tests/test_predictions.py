@@ -6,7 +6,7 @@ import pytest
 from sklearn_jedi import JEDIEstimator
 from sklearn_jedi.datasets import make_rotation_family
 
-OBSERVATIONS = ["state", "noisy", "poisson"]
+OBSERVATIONS = ["state", "gaussian", "poisson"]
 N_SEEN, N_STEPS = 45, 25
 
 
@@ -30,7 +30,7 @@ def cases():
     rng = np.random.default_rng(0)
     data = {
         "state": (truth, truth),
-        "noisy": (family(1.0), truth),
+        "gaussian": (family(1.0), truth),
         "poisson": (rng.poisson(np.exp(log_rate)).astype(float), np.exp(log_rate)),
     }
     return {
@@ -102,7 +102,7 @@ def test_standardised_errors_have_unit_spread(case):
 
 
 def test_standard_deviations_grow_at_first(cases):
-    for observation, share in (("state", 0.2), ("noisy", 1e-4)):
+    for observation, share in (("state", 0.2), ("gaussian", 1e-4)):
         X, _, jedi = cases[observation]
         std = jedi.forecast(X[:, :N_SEEN], N_STEPS, return_std=True)[1]
         size = std.mean((0, 2))
@@ -113,7 +113,7 @@ def test_standard_deviations_grow_at_first(cases):
 
 
 def test_less_data_mean_less_certainty(cases):
-    X, _, jedi = cases["noisy"]
+    X, _, jedi = cases["gaussian"]
     few, many = (
         jedi.forecast(X[:, N_SEEN - n : N_SEEN], 5, return_std=True)[1] for n in (4, 45)
     )
@@ -144,7 +144,9 @@ def test_partial_bins_at_the_end_are_stepped_over(cases):
 # -------------------------------------------------------------------- what is filled in
 
 
-@pytest.mark.parametrize(("observation", "least"), [("noisy", 0.95), ("poisson", 0.9)])
+@pytest.mark.parametrize(
+    ("observation", "least"), [("gaussian", 0.95), ("poisson", 0.9)]
+)
 def test_neurons_that_were_not_recorded_are_filled_in(cases, observation, least):
     X, expected, jedi = cases[observation]
     holes = X.copy()
@@ -183,7 +185,7 @@ def test_gaps_are_filled_in(case):
 
 
 def test_smoothing_follows_trials_closer_than_free_runs(cases):
-    X, expected, jedi = cases["noisy"]
+    X, expected, jedi = cases["gaussian"]
     assert r2(jedi.smooth(X), expected) > r2(jedi.reconstruct(X), expected)
     assert r2(jedi.smooth(X), expected) > r2(X, expected) + 0.5
 

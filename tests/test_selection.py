@@ -6,6 +6,7 @@ from conftest import in_block, in_trials
 
 from sklearn_jedi import JEDIEstimator
 from sklearn_jedi._engine._settings import choose_settings, held_out_windows
+from sklearn_jedi._networks._equation import Equation
 from sklearn_jedi.datasets import make_rotation_family
 
 
@@ -13,7 +14,12 @@ def choose(X, groups=None, **given):
     given = {"gain": "auto", "window": "auto", "ridge": "auto"} | given
     full_rank = given.pop("full_rank", False)
     return choose_settings(
-        in_trials(X, groups), 2, 2, "tanh", 0.1, **given, full_rank=full_rank
+        in_trials(X, groups),
+        2,
+        2,
+        Equation.of(0.1, 0.01, "tanh"),
+        **given,
+        full_rank=full_rank,
     )
 
 

@@ -5,13 +5,10 @@ import importlib
 import numpy as np
 import pytest
 
-from sklearn_jedi import (
-    JEDIEstimator,
-    _first_states,
-    _state_model,
-    _state_space,
-    _trials,
-)
+from sklearn_jedi import JEDIEstimator
+from sklearn_jedi._data import _trials
+from sklearn_jedi._engine import _first_states, _state_space_em
+from sklearn_jedi._models import _observed
 from sklearn_jedi.datasets import make_rotation_family
 
 BATCH = 4
@@ -113,9 +110,9 @@ def test_counts_on_disk_need_no_float_copy(tmp_path):
 def test_em_over_more_trials_than_it_starts_on(noisy, params, monkeypatch):
     """With less room EM starts on a part; the end is close to EM on all trials."""
     whole = jedi(**params).fit(noisy)
-    monkeypatch.setattr(_state_model, "_MOMENT_BYTES", 16 * 8 * 9**2)
+    monkeypatch.setattr(_observed, "_MOMENT_BYTES", 16 * 8 * 9**2)
     monkeypatch.setattr(_first_states, "_START_TRIALS", 16)
-    monkeypatch.setattr(_state_model, "_LEAST_AT_ONCE", 16)
+    monkeypatch.setattr(_observed, "_LEAST_AT_ONCE", 16)
     part = jedi(**params).fit(noisy)
     assert part.n_iter_ >= 3
     assert part.score(noisy) > whole.score(noisy) - 0.02
@@ -123,6 +120,6 @@ def test_em_over_more_trials_than_it_starts_on(noisy, params, monkeypatch):
 
 def test_features_of_any_size_of_pieces_are_the_same(noisy, monkeypatch):
     whole = jedi(**FITS["noisy"]).fit(noisy)
-    monkeypatch.setattr(_state_space, "_FEATURE_VALUES", 100)
+    monkeypatch.setattr(_state_space_em, "_FEATURE_VALUES", 100)
     pieces = jedi(**FITS["noisy"]).fit(noisy)
     np.testing.assert_allclose(pieces.embeddings_, whole.embeddings_, atol=1e-6)

@@ -6,9 +6,11 @@ from conftest import in_block
 from scipy import linalg, optimize
 
 from sklearn_jedi._engine._bilinear_em import BilinearModel
-from sklearn_jedi._engine._likelihoods import Readout
+from sklearn_jedi._engine._likelihoods import Gaussian, Poisson
 from sklearn_jedi._engine._reduction import Reduction
-from sklearn_jedi._engine._smoother import StateSpace, _Problem, smooth
+from sklearn_jedi._engine._smoother import _Problem, smooth
+from sklearn_jedi._engine._state_space import StateSpace
+from sklearn_jedi._networks._equation import Equation
 
 ALPHA, GAIN = 0.2, 0.7
 # where the optimum is compared
@@ -38,8 +40,8 @@ def make_model(
     mean_in = 0.1 * rng.standard_normal(rank)
     feature_mean = 0.1 * rng.standard_normal(rank)
     red = Reduction(
-        P, Q, mean_in, offset - P @ (P.T @ offset), feature_mean, ALPHA,
-        nonlinearity, GAIN,
+        P, Q, mean_in, offset - P @ (P.T @ offset), feature_mean,
+        Equation.of(1.0, ALPHA, nonlinearity, GAIN),
     )  # fmt: skip
     A = size * rng.standard_normal((d + 1, rank + 1, rank))
     A[0, :-1] = 0.5 * np.eye(rank) + 0.5 * np.triu(A[0, :-1], 1)
@@ -57,7 +59,7 @@ def make_model(
         rng.standard_normal(rank),
         0.5 * first_cov,
         np.column_stack([P, red.mean_out]),
-        Readout(poisson, variance, rng.uniform(-0.5, 1.0, n_neurons)),
+        Poisson(rng.uniform(-0.5, 1.0, n_neurons)) if poisson else Gaussian(variance),
     )
 
 
@@ -65,12 +67,12 @@ def next_state(model, z, c):
     """The mean of the next state, from the equation of the network."""
     red, A = model.red, model.map.A
     activity = red.P @ z + red.mean_out
-    if red.nonlinearity == "tanh":
-        activity = np.tanh(red.gain * activity) / red.gain
+    if red.equation.transfer.bound == 1.0:
+        activity = np.tanh(red.equation.gain * activity) / red.equation.gain
     features = np.append(red.Q.T @ activity - red.feature_mean, 1.0)
     weights = A[0] + sum(c[j] * A[1 + j] for j in range(len(c)))
     drive = weights.T @ features + red.mean_in
-    return (1 - red.alpha) * z + red.alpha * drive
+    return (1 - red.equation.alpha) * z + red.equation.alpha * drive
 
 
 def draw(model, c, length, rng):
@@ -82,9 +84,9 @@ def draw(model, c, length, rng):
         z.append(next_state(model, z[-1], c) + root @ rng.standard_normal(rank))
     z = np.array(z)
     x = z @ model.red.P.T + model.red.mean_out
-    if model.readout.poisson:
-        return rng.poisson(np.exp(x + model.readout.offset)).astype(float), z
-    return x + np.sqrt(model.readout.variance) * rng.standard_normal(x.shape), z
+    if isinstance(model.likelihood, Poisson):
+        return rng.poisson(np.exp(x + model.likelihood.offset)).astype(float), z
+    return x + np.sqrt(model.likelihood.variance) * rng.standard_normal(x.shape), z
 
 
 def make_trials(model, lengths=(10, 10, 10), *, gaps=False, seed=1):
@@ -130,7 +132,7 @@ def condition(model, X):
     y = np.concatenate(X)
     seen = ~np.isnan(y.ravel())
     H, error = readout[seen], (y - model.red.mean_out).ravel()[seen]
-    noise_cov = np.diag(np.tile(model.readout.variance, len(y))[seen])
+    noise_cov = np.diag(np.tile(model.likelihood.variance, len(y))[seen])
     gain = np.linalg.solve(H @ cov @ H.T + noise_cov, H @ cov).T
     return mean + gain @ (error - H @ mean), cov - gain @ H @ cov
 
@@ -147,17 +149,17 @@ def residuals(v, model, x):
         np.linalg.cholesky(model.step_cov), np.transpose(steps), lower=True
     )
     parts = [c, first, steps.ravel()]
-    if not model.readout.poisson:
+    if not isinstance(model.likelihood, Poisson):
         error = x - z @ model.red.P.T - model.red.mean_out
-        parts.append((error / np.sqrt(model.readout.variance))[~np.isnan(x)])
+        parts.append((error / np.sqrt(model.likelihood.variance))[~np.isnan(x)])
     return np.concatenate(parts)
 
 
 def minus_log_posterior(v, model, x):
     value = 0.5 * np.sum(residuals(v, model, x) ** 2)
-    if model.readout.poisson:
+    if isinstance(model.likelihood, Poisson):
         z = v[model.map.n_axes :].reshape(len(x), -1)
-        log_rate = z @ model.red.P.T + model.red.mean_out + model.readout.offset
+        log_rate = z @ model.red.P.T + model.red.mean_out + model.likelihood.offset
         value += np.nansum(np.exp(log_rate) - x * log_rate + 0 * x)
     return value
 
@@ -274,7 +276,7 @@ def test_the_mode_of_a_group_is_that_of_the_sum(poisson):
 
 @pytest.mark.parametrize("gaps", [False, True], ids=["whole", "gaps"])
 @pytest.mark.parametrize("poisson", [False, True], ids=["gaussian", "poisson"])
-def test_the_covariance_is_the_inverse_of_the_gauss_newton_hessian(poisson, gaps):
+def test_the_covariance_is_the_inverse_of_the_gauss_newton_blocks(poisson, gaps):
     model = make_model(poisson=poisson)
     X = make_trials(model, (9, 6), gaps=gaps)
     block = in_block(X)
@@ -290,7 +292,7 @@ def test_the_covariance_is_the_inverse_of_the_gauss_newton_hessian(poisson, gaps
         hessian = jac.T @ jac
         if poisson:
             P, z = model.red.P, v[d:].reshape(len(x), rank)
-            rate = np.exp(z @ P.T + model.red.mean_out + model.readout.offset)
+            rate = np.exp(z @ P.T + model.red.mean_out + model.likelihood.offset)
             rate[np.isnan(x)] = 0.0
             blocks = [P.T @ (r[:, None] * P) for r in rate]
             hessian[d:, d:] += linalg.block_diag(*blocks)
@@ -373,13 +375,11 @@ def test_a_neuron_that_was_never_recorded_says_nothing():
     keep = np.arange(6) != 2
     without = model._replace(
         loading=model.loading[keep],
-        readout=Readout(
-            False, model.readout.variance[keep], model.readout.offset[keep]
-        ),
+        likelihood=Gaussian(model.likelihood.variance[keep]),
     )
     rows = [x[:, keep] for x in X]
-    terms = without.readout.terms(without.loading, in_block(rows))
-    full = model.readout.terms(model.loading, in_block(X))
+    terms = without.likelihood.terms(without.loading, in_block(rows))
+    full = model.likelihood.terms(model.loading, in_block(X))
     np.testing.assert_allclose(terms.cost(found.z), full.cost(found.z))
     for a, b in zip(terms.slopes(found.z), full.slopes(found.z), strict=True):
         np.testing.assert_allclose(np.broadcast_to(a, b.shape), b, atol=1e-12)
@@ -393,7 +393,7 @@ def test_the_marginal_mode_is_nearer_to_the_mode_of_the_embeddings_alone():
     joint, moved = (smooth(model, block, marginal=m, **TIGHT) for m in (False, True))
     sd = np.sqrt(joint.cov[0, 0, 0])
     grid = joint.c[0, 0] + sd * np.linspace(-1, 1, 41)
-    problem = _Problem(model, block, model.readout.terms(model.loading, block))
+    problem = _Problem(model, block, model.likelihood.terms(model.loading, block))
     values = []
     for c in grid:  # the states at their mode given c, and their Hessian there
         at = problem.at(joint.z, np.array([[c]]))
@@ -427,7 +427,9 @@ def coverage(seed, *, poisson):
         step_cov=(0.1 * spread) ** 2 * np.eye(rank),
         first_mean=np.zeros(rank),
         first_cov=spread**2 / rank * np.eye(rank),
-        readout=Readout(poisson, 0.25 * model.readout.variance, offset),
+        likelihood=Poisson(offset)
+        if poisson
+        else Gaussian(0.25 * model.likelihood.variance),
     )
     c = rng.standard_normal((n_trials, d))
     X = np.array([draw(model, own, 40, rng)[0] for own in c])

@@ -7,6 +7,7 @@ import pytest
 from scipy.ndimage import gaussian_filter1d
 
 from sklearn_jedi import JEDIEstimator
+from sklearn_jedi._engine._counts import Counts
 from sklearn_jedi._engine._state_space_em import StateSpaceEM
 from sklearn_jedi.datasets import make_rotation_family
 
@@ -46,7 +47,7 @@ def eigenvalue_error(jedi, y, networks):
 def noisy():
     """Recordings at a signal-to-noise ratio of 1, without their noise, and a fit."""
     X, truth = family(1.0)[0], family()[0]
-    return X, truth, small(observation="noisy").fit(X)
+    return X, truth, small(observation="gaussian").fit(X)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,7 @@ def test_noise_free_activity_is_recovered(seed):
     X, y, networks = family(1.0, seed)
     truth = family(0.0, seed)[0]
     assert 0.8 < truth.std() / (X - truth).std() < 1.25
-    jedi = small(observation="noisy").fit(X)
+    jedi = small(observation="gaussian").fit(X)
     as_state = small(observation="state").fit(X)
     run = r2(jedi.reconstruct(X), truth)
     assert run > 0.97
@@ -83,7 +84,7 @@ def test_each_neuron_has_its_own_noise():
     truth = family()[0]
     sd = np.linspace(0.3, 1.5, 40)
     X = truth + sd * np.random.default_rng(0).standard_normal(truth.shape)
-    jedi = small(observation="noisy").fit(X)
+    jedi = small(observation="gaussian").fit(X)
     np.testing.assert_allclose(jedi.noise_variance_, sd**2, rtol=0.3)
     assert np.mean(jedi.noise_variance_ / sd**2) == pytest.approx(1.0, rel=0.1)
 
@@ -108,7 +109,7 @@ def test_gaps_and_unequal_lengths_cost_little(noisy):
     holes[rng.random(X.shape) < 0.3] = np.nan
     holes[3, 20:30] = np.nan
     trials = [x[: 60 - i] for i, x in enumerate(holes)]
-    jedi = small(observation="noisy").fit(trials)
+    jedi = small(observation="gaussian").fit(trials)
     for run, true in zip(jedi.reconstruct(trials), truth, strict=True):
         error = np.sum((run - true[: len(run)]) ** 2)
         assert 1 - error / np.sum((true - truth.mean((0, 1))) ** 2) > 0.9
@@ -122,10 +123,10 @@ CHOICES = {
     "clean": (lambda X, clean, n: clean, "state"),
     "smoothed": (lambda X, clean, n: gaussian_filter1d(X, 3, axis=1), "state"),
     "smoothed counts": (lambda X, clean, n: gaussian_filter1d(n, 3, axis=1), "state"),
-    "noisy": (lambda X, clean, n: X, "noisy"),
-    "noisy, large": (lambda X, clean, n: 50 * X + 20, "noisy"),
-    "counts": (lambda X, clean, n: n, "noisy"),
-    "roots of counts": (lambda X, clean, n: np.sqrt(n), "noisy"),
+    "noisy": (lambda X, clean, n: X, "gaussian"),
+    "noisy, large": (lambda X, clean, n: 50 * X + 20, "gaussian"),
+    "counts": (lambda X, clean, n: n, "gaussian"),
+    "roots of counts": (lambda X, clean, n: np.sqrt(n), "gaussian"),
 }
 
 
@@ -135,7 +136,9 @@ def test_auto_tells_noisy_recordings_from_states(noisy, counts, make, chosen):
 
 
 @pytest.mark.parametrize(
-    ("index", "chosen"), [((0, 5, 3), "noisy"), ((0, 5), "state")], ids=["one", "all"]
+    ("index", "chosen"),
+    [((0, 5, 3), "gaussian"), ((0, 5), "state")],
+    ids=["one", "all"],
 )
 def test_auto_counts_neurons_missing_where_others_are_not(noisy, index, chosen):
     holes = noisy[1].copy()
@@ -150,7 +153,7 @@ def test_auto_counts_neurons_missing_where_others_are_not(noisy, index, chosen):
 def test_networks_reproduce_the_free_runs_in_units_of_the_data(noisy, scale, shift):
     X, truth, _ = noisy
     X, truth = scale * X + shift, scale * truth + shift
-    jedi = small(observation="noisy").fit(X)
+    jedi = small(observation="gaussian").fit(X)
     runs = jedi.reconstruct(X)
     networks = jedi.dynamics(jedi.embeddings_)
     simulated = networks.simulate(jedi.initial_states(X), 60)
@@ -172,8 +175,8 @@ def test_networks_of_counts_are_logs_of_rates(counts):
 def test_units_of_the_data_do_not_matter(noisy):
     """For data that are brought to unit scale anyway."""
     X = noisy[0]
-    one = small(observation="noisy").fit(50 * X)
-    other = small(observation="noisy").fit(2500 * X + 20)
+    one = small(observation="gaussian").fit(50 * X)
+    other = small(observation="gaussian").fit(2500 * X + 20)
     np.testing.assert_allclose(other.embeddings_, one.embeddings_, atol=1e-6)
     np.testing.assert_allclose(
         other.reconstruct(2500 * X + 20), 50 * one.reconstruct(50 * X) + 20, atol=1e-2
@@ -192,18 +195,18 @@ def test_units_of_the_data_do_not_matter(noisy):
 # ------------------------------------------------------------------------- same results
 
 
-@pytest.mark.parametrize("observation", ["noisy", "poisson"])
+@pytest.mark.parametrize("observation", ["gaussian", "poisson"])
 def test_fits_repeat_exactly_whatever_the_seed(noisy, counts, observation):
-    X, _, jedi = noisy if observation == "noisy" else counts
+    X, _, jedi = noisy if observation == "gaussian" else counts
     again = small(observation=observation, random_state=7).fit(X)
     np.testing.assert_array_equal(again.embeddings_, jedi.embeddings_)
     np.testing.assert_array_equal(again.reconstruct(X), jedi.reconstruct(X))
 
 
-@pytest.mark.parametrize("observation", ["noisy", "poisson"])
+@pytest.mark.parametrize("observation", ["gaussian", "poisson"])
 def test_batch_size_does_not_change_the_result(noisy, counts, observation):
     """But for rounding, which EM enlarges."""
-    X, _, jedi = noisy if observation == "noisy" else counts
+    X, _, jedi = noisy if observation == "gaussian" else counts
     other = small(observation=observation, batch_size=5).fit(X)
     np.testing.assert_allclose(other.embeddings_, jedi.embeddings_, atol=2e-4)
     np.testing.assert_allclose(other.reconstruct(X), jedi.reconstruct(X), atol=1e-3)
@@ -214,11 +217,11 @@ def test_batch_size_does_not_change_the_result(noisy, counts, observation):
     np.testing.assert_allclose(jedi_in_parts.transform(X), jedi.transform(X), atol=1e-9)
 
 
-@pytest.mark.parametrize("observation", ["noisy", "poisson"])
+@pytest.mark.parametrize("observation", ["gaussian", "poisson"])
 def test_transform_of_the_training_trials_is_their_embedding(
     noisy, counts, observation
 ):
-    X, _, jedi = noisy if observation == "noisy" else counts
+    X, _, jedi = noisy if observation == "gaussian" else counts
     np.testing.assert_allclose(jedi.transform(X), jedi.embeddings_, atol=1e-9)
     one = np.concatenate([jedi.transform(X[i : i + 1]) for i in range(len(X))])
     np.testing.assert_allclose(one, jedi.embeddings_, atol=1e-6)
@@ -227,7 +230,7 @@ def test_transform_of_the_training_trials_is_their_embedding(
 def test_more_trials_than_the_first_rounds_use(monkeypatch, noisy):
     X, truth, jedi = noisy
     monkeypatch.setattr("sklearn_jedi._engine._first_states._START_TRIALS", 8)
-    passes = small(observation="noisy").fit(X)
+    passes = small(observation="gaussian").fit(X)
     assert r2(passes.reconstruct(X), truth) > 0.97
     assert not np.array_equal(passes.embeddings_, jedi.embeddings_)
 
@@ -240,7 +243,10 @@ def interrupt_in_round(monkeypatch, number, *, of_counts=False):
     whole = StateSpaceEM._round
 
     def round_(self, *args):
-        if self.models[0].readout.poisson == of_counts and self.n_iter == number - 1:
+        if (
+            isinstance(self.models[0].likelihood, Counts) == of_counts
+            and self.n_iter == number - 1
+        ):
             raise KeyboardInterrupt
         return whole(self, *args)
 
@@ -251,7 +257,7 @@ def interrupt_in_round(monkeypatch, number, *, of_counts=False):
 def test_an_interrupt_leaves_a_usable_model(noisy, monkeypatch, number):
     X, truth, _ = noisy
     interrupt_in_round(monkeypatch, number)
-    jedi = small(observation="noisy")
+    jedi = small(observation="gaussian")
     with pytest.warns(UserWarning, match="the fit was interrupted"):
         jedi.fit(X)
     assert jedi.interrupted_
@@ -287,4 +293,4 @@ def test_a_whole_fit_was_not_interrupted(noisy, counts):
         assert not jedi.interrupted_
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        small(observation="noisy").fit(noisy[0])
+        small(observation="gaussian").fit(noisy[0])

@@ -7,10 +7,12 @@ from skorch.callbacks import Callback
 
 from sklearn_jedi._data._trials import Trials
 from sklearn_jedi._engine._bilinear_em import BilinearModel
-from sklearn_jedi._engine._likelihoods import Readout
-from sklearn_jedi._engine._reduction import free_run, reduction
-from sklearn_jedi._engine._smoother import StateSpace, smooth
-from sklearn_jedi._models._fit import random_units
+from sklearn_jedi._engine._likelihoods import Gaussian, Poisson
+from sklearn_jedi._engine._reduction import Reduction, free_run
+from sklearn_jedi._engine._smoother import smooth
+from sklearn_jedi._engine._state_space import StateSpace
+from sklearn_jedi._models._random_units import random_units
+from sklearn_jedi._networks._equation import Equation
 from sklearn_jedi._training._free_runs import NonFiniteLossError
 from sklearn_jedi._training._variational import first_recognition, train_variational
 from sklearn_jedi._training._variational_data import (
@@ -29,7 +31,7 @@ N_UNITS = 16
 
 def _rotation(speed, squared_radius):
     """Reduced weights under which states turn by `speed` radians a step, on a ring."""
-    basis, gain = random_units(2, N_UNITS)
+    basis, gain = random_units(2, N_UNITS, 1.2)
     basis = basis._replace(Q=np.eye(N_UNITS))
     side = np.linspace(-2, 2, 21)
     z = np.stack(np.meshgrid(side, side), -1).reshape(-1, 2)
@@ -39,8 +41,8 @@ def _rotation(speed, squared_radius):
     features = np.column_stack([x, np.ones(len(z))])
     drive = (after - (1 - ALPHA) * z) / ALPHA
     gram = features.T @ features + 1e-4 * np.eye(N_UNITS + 1)
-    return np.linalg.solve(gram, features.T @ drive), reduction(
-        basis, ALPHA, "tanh", gain
+    return np.linalg.solve(gram, features.T @ drive), Reduction.of(
+        basis, Equation.of(1.0, ALPHA, "tanh", gain)
     )
 
 
@@ -75,7 +77,7 @@ def _family(true, n_sessions=10, n_trials=6, poisson=False, seed=0):
                 np.zeros(2),
                 0.5 * np.eye(2),
                 C,
-                Readout(poisson, np.full(n, NOISE**2), np.zeros(n)),
+                Poisson(np.zeros(n)) if poisson else Gaussian(np.full(n, NOISE**2)),
             )
         )
     return sessions, models
@@ -200,7 +202,7 @@ def test_batches_hold_each_trial_once_beside_its_own_session():
     ragged = [rng.standard_normal((t, 7)) for t in (9, 12, 5)]
     ragged[0][3, 2] = np.nan
     C = rng.standard_normal((7, 3))
-    own = models[0]._replace(loading=C, readout=Readout(False, np.ones(7), np.zeros(7)))
+    own = models[0]._replace(loading=C, likelihood=Gaussian(np.ones(7)))
     sessions = [sessions[0], _trials(ragged, np.array([0, 1, 0]))]
     _, data = start((sessions, [models[0], own]))
     seen = []

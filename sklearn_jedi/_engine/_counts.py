@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -97,11 +98,15 @@ class Counts(Likelihood):
     def _scatter(self, mean: np.ndarray, log_variance: np.ndarray) -> np.ndarray:
         """Variance of counts about rates of this mean, whose logarithm varies."""
 
-    def _noise_sums(
-        self, counts: np.ndarray, log_rate: np.ndarray, recorded: np.ndarray | None
-    ) -> np.ndarray:
-        """What other parameters than the offset are learned from (n_neurons, n)."""
-        return np.zeros((counts.shape[-1], 0))
+    def _noise_sums(self, block: Block, log_rates: list[np.ndarray]) -> np.ndarray:
+        """What other parameters than the offset are learned from (n_neurons, n).
+
+        Parameters
+        ----------
+        log_rates : list of arrays (n_trials, n_timepoints, n_neurons)
+            One for each draw.
+        """
+        return np.zeros((block.values.shape[-1], 0))
 
     def _learned(self, sums: ReadoutSums) -> Likelihood:
         """With new parameters other than the offset."""
@@ -114,9 +119,8 @@ class Counts(Likelihood):
         n_draws, size, n_neurons = len(one), one.shape[3], len(loading)
         cross = np.zeros((n_neurons, size))
         curvature = np.zeros((n_neurons, size * size))
-        noise: np.ndarray | float = 0.0
-        for draw in one:
-            log_rate = draw @ loading.T + self.offset
+        log_rates = [draw @ loading.T + self.offset for draw in one]
+        for draw, log_rate in zip(one, log_rates, strict=True):
             excess, weight = (
                 block.masked(part).reshape(-1, n_neurons)
                 for part in self._slopes(block.values, log_rate)
@@ -125,10 +129,9 @@ class Counts(Likelihood):
             outer = (rows[:, :, None] * rows[:, None, :]).reshape(len(rows), -1)
             cross += excess.T @ rows / n_draws
             curvature += weight.T @ outer / n_draws
-            own = self._noise_sums(block.values, log_rate, block.recorded)
-            noise = noise + own / n_draws
         curvature = curvature.reshape(-1, size, size)
-        return ReadoutSums(curvature, cross, np.asarray(noise), block.n_recorded)
+        noise = self._noise_sums(block, log_rates)
+        return ReadoutSums(curvature, cross, noise, block.n_recorded)
 
     def solved(
         self, loading: np.ndarray, sums: ReadoutSums
@@ -262,7 +265,7 @@ class NegativeBinomial(Counts):
 
     def _constant(self, counts: np.ndarray) -> np.ndarray:
         size = 1 / self.dispersion
-        constant: np.ndarray = gammaln(size) - gammaln(counts + size)
+        constant: np.ndarray = gammaln(size) - _of_sums(gammaln, counts, size)
         return constant
 
     def _cost(self, counts: np.ndarray, log_rate: np.ndarray) -> np.ndarray:
@@ -280,23 +283,24 @@ class NegativeBinomial(Counts):
         scatter: np.ndarray = mean + self.dispersion * mean**2 * np.exp(log_variance)
         return scatter
 
-    def _noise_sums(
-        self, counts: np.ndarray, log_rate: np.ndarray, recorded: np.ndarray | None
-    ) -> np.ndarray:
+    def _noise_sums(self, block: Block, log_rates: list[np.ndarray]) -> np.ndarray:
         """First and second derivative of the log likelihood by the size."""
-        size, n_neurons = 1 / self.dispersion, counts.shape[-1]
-        share = expit(log_rate + np.log(self.dispersion))
-        log_rest = -np.logaddexp(0, log_rate + np.log(self.dispersion))
-        # (counts + size) / (size + rate) = (counts + size) (1 - share) / size
-        ratio = (counts + size) * (1 - share) / size
-        first = psi(counts + size) - psi(size) + log_rest + 1 - ratio
-        second = polygamma(1, counts + size) - polygamma(1, size)
-        second += share / size - (1 - share) / size * (1 - ratio)
-        both = np.stack([first, second], -1)
-        if recorded is not None:
-            both *= recorded[..., None]
-        total: np.ndarray = both.reshape(-1, n_neurons, 2).sum(0)
-        return total
+        counts, size = block.values, 1 / self.dispersion
+        of_counts = _of_sums(psi, counts, size) - psi(size)
+        slope_of_counts = _of_sums(_trigamma, counts, size) - _trigamma(size)
+        first, second = np.zeros_like(counts), np.zeros_like(counts)
+        for log_rate in log_rates:
+            odds = log_rate + np.log(self.dispersion)
+            share = expit(odds)
+            # (counts + size) / (size + rate)
+            ratio = (counts + size) * (1 - share) / size
+            first += 1 - ratio - np.logaddexp(0, odds)
+            second += (share - (1 - share) * (1 - ratio)) / size
+        both = [
+            of_counts + first / len(log_rates),
+            slope_of_counts + second / len(log_rates),
+        ]
+        return np.stack([block.masked(part).sum((0, 1)) for part in both], 1)
 
     def _learned(self, sums: ReadoutSums) -> NegativeBinomial:
         """One Newton step for the log of each dispersion, lightly shrunk."""
@@ -319,3 +323,16 @@ class NegativeBinomial(Counts):
         odds = activity + offset + xp.log(dispersion)
         log_sum = xp.logaddexp(xp.zeros_like(odds), odds)
         return values * odds - (values + 1 / dispersion) * log_sum
+
+
+def _of_sums(
+    function: Callable[[np.ndarray], np.ndarray], counts: np.ndarray, size: np.ndarray
+) -> np.ndarray:
+    """`function(counts + size)`, once for each count that occurs and each neuron."""
+    distinct, place = np.unique(counts, return_inverse=True)
+    table = function(distinct[:, None] + size)
+    return table[place.reshape(counts.shape), np.arange(len(size))]
+
+
+def _trigamma(x: np.ndarray) -> np.ndarray:
+    return np.asarray(polygamma(1, x))

@@ -5,16 +5,14 @@ import pytest
 import torch
 
 from sklearn_jedi import LowRankRNN
-from sklearn_jedi._engine._moments import Basis
-from sklearn_jedi._engine._reduction import (
-    free_run,
-    reduction,
-    rest_path,
-    split_state,
-    to_torch,
-)
+from sklearn_jedi._engine._reduction import Basis, Reduction, free_run, rest_path
+from sklearn_jedi._networks._equation import Equation
 
 ALPHA, GAIN = 0.2, 0.6
+
+
+def reduction(basis, nonlinearity):
+    return Reduction.of(basis, Equation.of(0.1, 0.1 * ALPHA, nonlinearity, GAIN))
 
 
 @pytest.fixture
@@ -43,7 +41,7 @@ def as_networks(basis, weights, nonlinearity):
 @pytest.mark.parametrize("nonlinearity", ["tanh", "relu", "softplus", "linear"])
 def test_free_run_is_the_networks_simulation(parts, nonlinearity):
     basis, weights, states = parts
-    red = reduction(basis, ALPHA, nonlinearity, GAIN)
+    red = reduction(basis, nonlinearity)
     kappa = free_run(red, weights, states, 9)
     run = as_networks(basis, weights, nonlinearity).simulate(states, 10)[:, 1:]
     np.testing.assert_allclose(kappa, run @ basis.P, rtol=1e-9, atol=1e-10)
@@ -54,9 +52,9 @@ def test_free_run_is_the_networks_simulation(parts, nonlinearity):
 @pytest.mark.parametrize("nonlinearity", ["tanh", "relu", "softplus", "linear"])
 def test_torch_agrees_with_numpy(parts, nonlinearity):
     basis, weights, states = parts
-    red = reduction(basis, ALPHA, nonlinearity, GAIN)
+    red = reduction(basis, nonlinearity)
     path = free_run(
-        to_torch(red, torch.float64), torch.tensor(weights), torch.tensor(states), 9
+        red.to_torch(torch.float64), torch.tensor(weights), torch.tensor(states), 9
     )
     assert isinstance(path, torch.Tensor)
     np.testing.assert_allclose(
@@ -66,6 +64,6 @@ def test_torch_agrees_with_numpy(parts, nonlinearity):
 
 def test_split_state_is_orthogonal(parts):
     basis, _, states = parts
-    kappa, rest = split_state(reduction(basis, ALPHA, "tanh", GAIN), states)
+    kappa, rest = reduction(basis, "tanh").split(states)
     np.testing.assert_allclose(kappa @ basis.P.T + rest, states, atol=1e-14)
     np.testing.assert_allclose(rest @ basis.P, 0, atol=1e-14)

@@ -1,0 +1,294 @@
+"""Each likelihood against scipy's distributions and numerical derivatives."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import in_block
+from scipy import optimize, stats
+
+from sklearn_jedi import JEDIEstimator
+from sklearn_jedi._data._units import Scaling
+from sklearn_jedi._engine._likelihoods import (
+    LIKELIHOODS,
+    Gaussian,
+    NegativeBinomial,
+    Poisson,
+    ReadoutSums,
+    with_one,
+)
+from sklearn_jedi.datasets import make_rotation_family
+
+N_NEURONS, RANK = 5, 2
+NAMES = ["gaussian", "poisson", "negative_binomial"]
+
+
+def make(name, rng):
+    """A likelihood, a loading, and scipy's distribution of recordings at activity x."""
+    loading = 0.5 * rng.standard_normal((N_NEURONS, RANK + 1))
+    offset = rng.uniform(-0.5, 1.0, N_NEURONS)
+    if name == "gaussian":
+        variance = rng.uniform(0.2, 0.5, N_NEURONS)
+        return (
+            Gaussian(variance),
+            loading,
+            lambda x: stats.norm(x, np.sqrt(variance)),
+        )
+    if name == "poisson":
+        return Poisson(offset), loading, lambda x: stats.poisson(np.exp(x + offset))
+    dispersion = rng.uniform(0.2, 2.0, N_NEURONS)
+
+    def distribution(x):
+        size = 1 / dispersion
+        return stats.nbinom(size, size / (size + np.exp(x + offset)))
+
+    return NegativeBinomial(offset, dispersion), loading, distribution
+
+
+def log_density(distribution, y):
+    of = (
+        distribution.logpdf
+        if hasattr(distribution.dist, "pdf")
+        else distribution.logpmf
+    )
+    return of(y)
+
+
+def activity(z, loading):
+    return with_one(z) @ loading.T
+
+
+@pytest.fixture(params=NAMES)
+def case(request, rng):
+    """A likelihood, its loading and distribution, states, and recordings with gaps."""
+    likelihood, loading, distribution = make(request.param, rng)
+    z = rng.standard_normal((3, 6, RANK))
+    y = distribution(activity(z, loading)).rvs(random_state=1).astype(float)
+    y[0, 2:4] = np.nan
+    y[1, :, 3] = np.nan
+    return likelihood, loading, distribution, z, in_block(y), y
+
+
+def test_all_are_known_by_name():
+    assert list(LIKELIHOODS) == NAMES
+    for name, cls in LIKELIHOODS.items():
+        assert cls.name == name
+
+
+def test_costs_differ_as_scipys_log_likelihoods(case, rng):
+    likelihood, loading, distribution, z, block, y = case
+    terms = likelihood.terms(loading, block)
+    other = z + rng.standard_normal(z.shape)
+    expected = [
+        np.nansum(log_density(distribution(activity(s, loading)), y), axis=(1, 2))
+        for s in (z, other)
+    ]
+    np.testing.assert_allclose(
+        terms.cost(other) - terms.cost(z), expected[0] - expected[1], rtol=1e-9
+    )
+
+
+def test_slopes_are_derivatives_of_the_cost(case):
+    likelihood, loading, _, z, block, _ = case
+    terms = likelihood.terms(loading, block)
+    descent, curvature = terms.slopes(z)
+    curvature = np.broadcast_to(curvature, (*z.shape, RANK))
+    h = 1e-5
+    for q in range(RANK):
+        moved = np.zeros(z.shape)
+        moved[:, 1, q] = h
+        up, down = terms.slopes(z + moved), terms.slopes(z - moved)
+        cost = (terms.cost(z + moved) - terms.cost(z - moved)) / (2 * h)
+        np.testing.assert_allclose(-descent[:, 1, q], cost, rtol=1e-6, atol=1e-8)
+        slope = (down[0] - up[0])[:, 1] / (2 * h)
+        np.testing.assert_allclose(curvature[:, 1, q], slope, rtol=1e-6, atol=1e-8)
+
+
+def test_torch_agrees_on_the_density_of_each_recording(case):
+    """Up to a constant of the recording."""
+    likelihood, loading, distribution, z, _, y = case
+    seen = ~np.isnan(y)
+    values, moved = np.nan_to_num(y), z + 0.3
+
+    def density(x):
+        parameters = [torch.tensor(p) for p in likelihood.parameters]
+        found = likelihood.log_density(
+            torch.tensor(values), torch.tensor(x), parameters
+        )
+        return found.numpy()[seen]
+
+    x, other = activity(z, loading), activity(moved, loading)
+    expected = log_density(distribution(x), y) - log_density(distribution(other), y)
+    np.testing.assert_allclose(density(x) - density(other), expected[seen], atol=1e-10)
+
+
+def test_padding_says_nothing_of_neurons_that_are_not_there(case):
+    likelihood = case[0]
+    assert len(likelihood.padding) == len(likelihood.parameters)
+    parameters = [torch.tensor(p) for p in likelihood.padding]
+    density = likelihood.log_density(torch.zeros(1), torch.zeros(1), parameters)
+    assert torch.isfinite(density).all()
+
+
+def test_recordings_to_first_order(case):
+    likelihood, loading, distribution, _, _, _ = case
+    linear = likelihood.linearised(loading)
+    at_zero = distribution(loading[:, -1])
+    np.testing.assert_allclose(linear.expected, at_zero.mean())
+    np.testing.assert_allclose(linear.variance, at_zero.var())
+    h = 1e-6
+    for q in range(RANK):
+        step = distribution(loading[:, -1] + h * loading[:, q]).mean() - at_zero.mean()
+        np.testing.assert_allclose(linear.slopes[:, q], step / h, rtol=1e-4)
+
+
+def test_the_readout_converges_to_the_maximum_of_the_likelihood(case):
+    """Given states, against scipy's optimiser, neuron by neuron."""
+    likelihood, loading, distribution, _, _, _ = case
+    rng = np.random.default_rng(2)
+    z = rng.standard_normal((20, 30, RANK))
+    y = distribution(activity(z, loading)).rvs(random_state=2).astype(float)
+    block = in_block(y)
+    if isinstance(likelihood, Gaussian):
+        found = likelihood
+        start = 0 * loading
+    else:
+        found, start = (
+            type(likelihood).first(Scaling(likelihood.offset, 1.0, False)),
+            loading,
+        )
+    for _ in range(60):
+        sums = found.sums(start, block, with_one(z)[None])
+        start, found = found.solved(start, sums)
+    one = with_one(z).reshape(-1, RANK + 1)
+    for k in range(N_NEURONS):
+
+        def cost(row, k=k):
+            x = one @ row
+            if isinstance(found, Gaussian):
+                return (
+                    -stats.norm(x, np.sqrt(found.variance[k]))
+                    .logpdf(y[..., k].ravel())
+                    .sum()
+                )
+            mean = np.exp(x + found.offset[k])
+            if isinstance(found, Poisson):
+                return -stats.poisson(mean).logpmf(y[..., k].ravel()).sum()
+            size = 1 / found.dispersion[k]
+            share = size / (size + mean)
+            return -stats.nbinom(size, share).logpmf(y[..., k].ravel()).sum()
+
+        best = optimize.minimize(cost, start[k], method="BFGS")
+        np.testing.assert_allclose(start[k], best.x, atol=2e-3)
+
+
+def test_the_variance_of_the_gaussian_is_that_of_its_residuals(rng):
+    loading = rng.standard_normal((N_NEURONS, RANK + 1))
+    z = rng.standard_normal((10, 20, RANK))
+    y = activity(z, loading) + 0.4 * rng.standard_normal((10, 20, N_NEURONS))
+    sums = Gaussian(np.ones(N_NEURONS)).sums(loading, in_block(y), with_one(z)[None])
+    solved, found = Gaussian(np.ones(N_NEURONS)).solved(loading, sums)
+    residual = y - activity(z, solved)
+    np.testing.assert_allclose(found.variance, residual.var((0, 1)), rtol=1e-2)
+
+
+@pytest.mark.parametrize("dispersion", [0.05, 0.5, 3.0])
+def test_dispersions_are_recovered(dispersion):
+    """At the maximum of the likelihood, near the truth."""
+    rng = np.random.default_rng(3)
+    n = 20000
+    mean = np.exp(rng.normal(0.5, 0.5, (1, n, 1)))
+    y = rng.negative_binomial(1 / dispersion, 1 / (1 + dispersion * mean)).astype(float)
+    one = np.concatenate([np.log(mean), np.ones_like(mean)], -1)[None]
+    loading, found = (
+        np.array([[1.0, 0.0]]),
+        NegativeBinomial(np.zeros(1), np.full(1, 0.1)),
+    )
+    for _ in range(30):
+        sums = found.sums(loading, in_block(y), one)
+        loading, found = found.solved(loading, sums)
+
+    def cost(log):
+        size = np.exp(-log)
+        mu = np.exp(one[0] @ loading.T)
+        return -stats.nbinom(size, size / (size + mu)).logpmf(y).sum()
+
+    best = optimize.minimize_scalar(cost, bounds=(-6, 3), method="bounded").x
+    assert np.log(found.dispersion[0]) == pytest.approx(best, abs=0.01)
+    assert found.dispersion[0] == pytest.approx(dispersion, rel=0.1)
+
+
+def test_counts_that_are_poisson_get_a_small_dispersion():
+    rng = np.random.default_rng(4)
+    y = rng.poisson(2.0, (1, 5000, 1)).astype(float)
+    one = np.ones((1, 1, 5000, 1))
+    loading, found = np.zeros((1, 1)), NegativeBinomial(np.zeros(1), np.full(1, 0.1))
+    for _ in range(40):
+        loading, found = found.solved(loading, found.sums(loading, in_block(y), one))
+    assert found.dispersion[0] < 0.02
+    assert loading[0, 0] == pytest.approx(np.log(y.mean()), abs=1e-3)
+
+
+def test_sums_over_blocks_are_sums(case):
+    likelihood, loading, _, z, block, y = case
+    whole = likelihood.sums(loading, block, with_one(z)[None])
+    parts = [
+        likelihood.sums(loading, in_block(y[rows]), with_one(z[rows])[None])
+        for rows in (slice(0, 2), slice(2, 3))
+    ]
+    for a, b in zip(whole, ReadoutSums.plus(*parts), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-10)
+
+
+def test_spread_of_recordings_at_uncertain_activity(case):
+    """Against draws of activity and recordings."""
+    likelihood, _, distribution, _, _, _ = case
+    rng = np.random.default_rng(5)
+    mean, sd = 0.3 * rng.standard_normal(N_NEURONS), 0.3
+    x = mean + sd * rng.standard_normal((200_000, N_NEURONS))
+    y = distribution(x).rvs(random_state=6)
+    scale = np.ones(N_NEURONS)
+    if isinstance(likelihood, Gaussian):
+        expected = likelihood.expected(mean)
+    else:  # the rate's mean, of which `expected` is taken at one activity
+        expected = np.exp(mean + likelihood.offset + 0.5 * sd**2)
+    spread = likelihood.std(expected, np.full(N_NEURONS, sd**2), scale)
+    np.testing.assert_allclose(spread, y.std(0), rtol=0.03)
+    np.testing.assert_allclose(expected, y.mean(0), atol=0.05)
+
+
+# ------------------------------------------------------------------------- whole fits
+
+
+@pytest.fixture(scope="module")
+def overdispersed():
+    """Counts of Fano factor 3 about rates of rotations, and those rates."""
+    X, _, _ = make_rotation_family(10, n_timepoints=60, n_neurons=30, random_state=0)
+    rng = np.random.default_rng(0)
+    rate = np.exp(np.log(2.0) + 0.5 * X / X.std())
+    dispersion = 2.0 / rate.mean((0, 1))
+    shape = 1 / (1 + dispersion * rate)
+    return rng.negative_binomial(1 / dispersion, shape).astype(float), rate, dispersion
+
+
+def test_counts_that_scatter_more_than_poisson(overdispersed):
+    """Intervals hold what they say; those of "poisson" are too narrow."""
+    counts, rate, dispersion = overdispersed
+    train, test = counts[::2], counts[1::2]
+    within, error = {}, {}
+    for name in ("poisson", "negative_binomial"):
+        jedi = JEDIEstimator(2, 2, observation=name, dt=0.01).fit(train)
+        mean, std = jedi.forecast(test[:, :30], 20, return_std=True)
+        within[name] = (np.abs(test[:, 30:50] - mean) < 2 * std).mean()
+        error[name] = np.square(mean - rate[1::2, 30:50]).mean()
+    # of the true distribution
+    size = 1 / dispersion
+    true = stats.nbinom(size, size / (size + rate[1::2, 30:50]))
+    exact = (np.abs(test[:, 30:50] - true.mean()) < 2 * true.std()).mean()
+    assert within["negative_binomial"] == pytest.approx(exact, abs=0.01)
+    assert within["poisson"] < exact - 0.03
+    assert error["negative_binomial"] < 0.5 * error["poisson"]
+    learned = jedi._model.likelihood.dispersion
+    np.testing.assert_allclose(learned, dispersion, rtol=0.35)
+    np.testing.assert_allclose(np.median(learned / dispersion), 1, atol=0.05)
+    fano = jedi.noise_variance_ / np.exp(jedi.offset_)
+    np.testing.assert_allclose(fano, 1 + learned * np.exp(jedi.offset_))
