@@ -2,13 +2,12 @@
 
 import copy
 
-import numpy as np
 import pytest
 from skorch.callbacks import Checkpoint, EarlyStopping
 
 from sklearn_jedi import JEDIEstimator
 from sklearn_jedi._training._free_runs import EmbeddedNetwork
-from sklearn_jedi._utils._progress import show_progress
+from sklearn_jedi._utils._progress import end_progress, show_progress
 
 
 def jedi(**params):
@@ -60,16 +59,17 @@ def test_progress_of_training(rotations, capsys):
     jedi(verbose=1, max_epochs=2).fit(rotations[0])
     lines = capsys.readouterr().out.splitlines()
     assert "observation='state'" in lines[0]
-    assert lines[1].startswith("epoch 1/2 [##########..........] horizon 19, loss 0.")
+    assert lines[1].startswith("epoch 1/2  horizon 19, loss 0.")
+    assert lines[2].startswith("epoch 2/2")
     assert "R^2 0." in lines[2]
     assert len(lines) == 3
 
 
 def test_progress_of_em_for_noisy_recordings(rotations, capsys):
-    JEDIEstimator(2, 2, observation="noisy", verbose=1).fit(rotations[0][:6])
+    JEDIEstimator(2, 2, observation="gaussian", verbose=1).fit(rotations[0][:6])
     lines = capsys.readouterr().out.splitlines()
-    assert "observation='noisy'" in lines[0]
-    assert lines[1].startswith("EM round  1/40 [")
+    assert "observation='gaussian'" in lines[0]
+    assert lines[1].startswith("EM round  1/40  ")
     assert "log evidence" in lines[2]
 
 
@@ -79,9 +79,17 @@ def test_silence_is_the_default(rotations, capsys):
 
 
 def test_a_terminal_gets_one_line(monkeypatch, capsys):
+    def lines():
+        """What each line shows last."""
+        lines = capsys.readouterr().out.removesuffix("\n").split("\n")
+        return [line.split("\r")[-1].split("[")[0].strip() for line in lines]
+
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     for done in (1, 2):
         show_progress("epoch", done, 2, "text")
-    out = capsys.readouterr().out
-    assert (out.count("\n"), out.count("\r")) == (1, 2)
-    assert np.all([len(part.rstrip("\n")) == 79 for part in out.split("\r")[1:]])
+    assert lines() == ["epoch 2/2"]
+    show_progress("round", 1, 9, "before Ctrl-C")
+    end_progress(1, 9)
+    show_progress("round", 2, 9, "interrupted without a word")
+    show_progress("network", 1, 1, "")
+    assert lines() == ["round 1/9", "round 2/9", "network 1/1"]
