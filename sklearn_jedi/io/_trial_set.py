@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -84,6 +85,12 @@ class TrialSet:
         start = self.start if np.ndim(self.start) == 0 else 0.0
         return start + (np.arange(self.lengths.max()) + 0.5) * self.dt
 
+    @property
+    def is_counts(self) -> bool:
+        """Whether X may be spike counts: whole numbers, none below zero."""
+        values = (trial[np.isfinite(trial)] for trial in self.X)
+        return all(((x >= 0) & (x % 1 == 0)).all() for x in values)
+
     def select(self, trials: Any = None, units: Any = None) -> TrialSet:
         """Some of the trials, some of the neurons.
 
@@ -112,6 +119,51 @@ class TrialSet:
             table=self.table.iloc[rows],
             units=self.units.iloc[columns],
             start=start[rows] if isinstance(start, np.ndarray) else start,
+        )
+
+    def crop(self, begin: float, end: float) -> TrialSet:
+        """The bins whose centres lie between two times.
+
+        Parameters
+        ----------
+        begin, end : float
+            In s, relative to the alignment; a centre at `begin` is kept, one at `end`
+            is not.
+
+        Returns
+        -------
+        TrialSet
+            Without the trials that end before `begin`, of which a warning tells.
+
+        Raises
+        ------
+        ValueError
+            If no bin is between them, or trials begin at different times.
+        """
+        if np.ndim(self.start):
+            raise ValueError("trials that begin at different times cannot be cropped")
+        # a centre on the edge is within, whatever rounding makes of it
+        early = self.time + 1e-6 * self.dt
+        inside = np.flatnonzero((early >= begin) & (early < end))
+        if not len(inside):
+            first, last = self.time[[0, -1]]
+            raise ValueError(
+                f"no bin lies between {begin:g} and {end:g} s; the trials last from "
+                f"{first:g} to {last:g} s"
+            )
+        reach = self.lengths > inside[0]
+        if not reach.all():
+            warnings.warn(
+                f"{(~reach).sum()} of {len(reach)} trials are left out: they end "
+                f"before {begin:g} s",
+                UserWarning,
+                stacklevel=2,
+            )
+        kept = self.select(reach)
+        return replace(
+            kept,
+            X=stack([trial[inside[0] : inside[-1] + 1] for trial in kept.X]),
+            start=float(self.start + inside[0] * self.dt),
         )
 
     def to_xarray(self) -> Any:
