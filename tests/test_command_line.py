@@ -6,17 +6,18 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from nwb_files import write_nwb
 
-from sklearn_jedi import JEDIEstimator, __version__
+from sklearn_jedi import __version__
 from sklearn_jedi.datasets import make_rotation_family
 from sklearn_jedi.io import TrialSet
-from sklearn_jedi.report._command_line import _crop, main
+from sklearn_jedi.report import Report, _command_line
+from sklearn_jedi.report._command_line import main
+from sklearn_jedi.report._embeddings import EmbeddingSection
 
 QUICK = ["--rank", "2", "--embedding-dim", "1", "--jobs", "1", "--quiet"]
 
@@ -50,6 +51,19 @@ def arguments(npz, out, *more):
     ]
 
 
+@pytest.fixture
+def asked(tmp_path, monkeypatch):
+    """What the command asks of `make_report`, which is not called."""
+    arguments = {}
+
+    def make_report(X, **settings):
+        arguments.update(settings, X=X)
+        return Report(tmp_path, None, [], False)
+
+    monkeypatch.setattr(_command_line, "make_report", make_report)
+    return arguments
+
+
 def test_a_report_of_arrays(npz, tmp_path, capsys):
     out = tmp_path / "out"
     argv = arguments(npz, out, "--window", "-0.1", "0.4", "--group", "block")
@@ -68,8 +82,7 @@ def test_a_report_of_arrays(npz, tmp_path, capsys):
     assert "SHA-256 of trials.npz: " in how
 
 
-def test_a_report_of_an_nwb_file(npz, tmp_path):
-    """Spike times whose counts are those of the arrays give the same networks."""
+def test_spike_times_of_an_nwb_file_are_those_counts(npz, tmp_path, asked):
     with np.load(npz) as file:
         counts, labels = file["spikes"], file["frequency"]
     begins = 2.0 * np.arange(len(counts)) + 1
@@ -93,20 +106,17 @@ def test_a_report_of_an_nwb_file(npz, tmp_path):
     }
     path = write_nwb(tmp_path / "session.nwb", times, trials)
     argv = ["report", str(path), "--align", "go_cue", "--window", "-0.2", "0.4"]
-    argv += ["--trials", "result == 'R'", "--label", "frequency"]
-    assert main([*argv, "--out", str(tmp_path / "a"), *QUICK]) == 0
-    page = (tmp_path / "a" / "report.html").read_text(encoding="utf-8")
-    assert "1 of 15 trials are left out: go_cue is missing" in page
+    argv += ["--trials", "result == 'R'", "--label", "frequency", "--tau", "0.2"]
+    assert main([*argv, *QUICK]) == 0
     kept = [k for k in range(20) if "RRFR"[k % 4] == "R" and k != 4]
-    model = JEDIEstimator.load(tmp_path / "a" / "model.safetensors")
     fires = np.arange(8) != 5
-    with np.load(tmp_path / "a" / "results.npz") as results:
-        np.testing.assert_allclose(
-            results["embeddings_embeddings"],
-            model.transform(np.sqrt(counts[kept][:, :, fires])),
-            atol=1e-10,
-        )
-        assert results["embeddings_labels"].astype(float).tolist() == [*labels[kept]]
+    np.testing.assert_array_equal(asked["X"].X, counts[kept][:, :, fires])
+    assert (asked["X"].dt, asked["X"].start) == (0.01, -0.2)
+    assert asked["labels"].tolist() == labels[kept].tolist()
+    assert (asked["rank"], asked["embedding_dim"], asked["tau"]) == (2, 1, 0.2)
+    said = " ".join(asked["notes"])
+    assert "1 of 15 trials are left out: go_cue is missing" in said
+    assert "1 of 8 neurons fire less" in said
 
 
 @pytest.mark.parametrize(
@@ -115,14 +125,14 @@ def test_a_report_of_an_nwb_file(npz, tmp_path):
         (["--label", "speed"], "--label speed: {file!r} has no such column of trials"),
         (["--group", "day"], "there are: frequency, block"),
         (["--key", "rates"], "rates"),
-        (["--window", "2", "3"], "holds no bin of {file!r}; its trials last from"),
-        (["--window", "a", "b"], "needs two times in seconds"),
+        (["--window", "2", "3"], "no bin lies between 2 and 3 s; the trials last from"),
+        (["--window", "a", "b"], "--window of {file!r} needs two times in seconds"),
         (["--align", "go"], "--align was given, but {file!r} is read without"),
         (["--spike-times", "x"], "--spike-times was given"),
         (["--trials", "frequency > 9"], "frequency > 9"),
         (["--trials", "__import__('os')"], "__import__"),
         (["--min-rate", "1e4"], "no neuron fires 10000 spikes/s or more"),
-        (["--tau", "0.001"], "dt must be positive and at most tau"),
+        (["--tau", "0.001"], "dt must be at most tau"),
     ],
 )
 def test_what_cannot_be_done_is_said_before_anything_is_written(
@@ -148,7 +158,7 @@ def test_windows_of_trials_that_are_cut_already(window, bins):
         trials = dataclasses.replace(trials, X=X[:, ::2], dt=0.01)
     if bins == 1:
         trials = dataclasses.replace(trials, start=-0.195 - 0.0025)
-    cut = _crop(trials, window, Path("a.npz"))
+    cut = trials.crop(*window)
     assert cut.X.shape[1] == bins
     assert (cut.time >= window[0] - 1e-9).all()
     assert (cut.time < window[1]).all()
@@ -159,7 +169,7 @@ def test_trials_that_end_before_the_window_are_left_out():
     table = pd.DataFrame({"side": list("abc")})
     trials = TrialSet(X, 0.01, table, pd.DataFrame(index=[0]))
     with pytest.warns(UserWarning, match="1 of 3 trials are left out"):
-        cut = _crop(trials, (0.1, 0.35), Path("a.npz"))
+        cut = trials.crop(0.1, 0.35)
     assert cut.table["side"].tolist() == ["b", "c"]
     assert [len(x) for x in cut.X] == [20, 25]
     assert cut.start == pytest.approx(0.1)
@@ -169,6 +179,29 @@ def test_trials_that_end_before_the_window_are_left_out():
 def test_files_that_cannot_be_read(tmp_path, capsys, name):
     assert main(["report", str(tmp_path / name)]) == 2
     assert name in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("least", "n_neurons"), [("0.5", 6), ("0", 7)])
+def test_neurons_never_recorded_are_left_out(npz, tmp_path, asked, least, n_neurons):
+    with np.load(npz) as file:
+        counts = file["spikes"].astype(float)
+    counts[:, :, 2] = np.nan
+    path = tmp_path / "gaps.npz"
+    np.savez(path, spikes=counts)
+    argv = ["report", str(path), "--dt", "0.01", "--min-rate", least]
+    assert main([*argv, *QUICK]) == 0
+    assert asked["X"].X.shape[2] == n_neurons
+
+
+def test_tau_is_auto_or_seconds(npz, tmp_path, capsys, asked):
+    argv = arguments(npz, tmp_path, "--observation", "negative_binomial")
+    for text, tau in (("auto", "auto"), ("0.2", 0.2)):
+        assert main([*argv, "--tau", text]) == 0
+        assert asked["tau"] == tau
+    assert asked["observation"] == "negative_binomial"
+    with pytest.raises(SystemExit, match="2"):
+        main([*argv, "--tau", "fast"])
+    assert "neither auto nor seconds: 'fast'" in capsys.readouterr().err
 
 
 def test_version_and_help(capsys):
@@ -213,24 +246,17 @@ def test_workers_end_with_the_command(npz, tmp_path):
     assert "Missing: Rank and embedding dimension, Fit" in page
 
 
-def test_ctrl_c_leaves_what_is_finished(npz, tmp_path):
+def test_ctrl_c_leaves_what_is_finished(npz, tmp_path, monkeypatch, capsys):
+    def interrupt(self, study):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
+
+    monkeypatch.setattr(EmbeddingSection, "compute", interrupt)
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "sklearn_jedi.report._command_line"]
-    command += arguments(npz, out)
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
-    try:
-        deadline = time.monotonic() + 120
-        while not (out / "figures" / "fit.png").exists():
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        os.kill(process.pid, signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    assert process.returncode == 130, errors
+    assert main(arguments(npz, out)) == 130
+    assert "Traceback" not in capsys.readouterr().err
     page = (out / "report.html").read_text(encoding="utf-8")
-    assert "The work was interrupted (Ctrl-C). Missing: " in page
+    assert "The work was interrupted (Ctrl-C). Missing: Embeddings, " in page
     assert "Lyapunov exponents." in page
     assert "2. Fit and held-out trials" in page
     with np.load(out / "results.npz") as results:

@@ -9,9 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from joblib import Parallel, delayed
 
-from sklearn_jedi.report._forecasts import Errors, LinearModel, second_halves
+from sklearn_jedi._data._halves import second_halves
+from sklearn_jedi._utils._types import Forecaster
+from sklearn_jedi.baselines import LinearStateSpace
+from sklearn_jedi.report._errors import Errors
 from sklearn_jedi.report._section import Section, Table
-from sklearn_jedi.report._study import Study, Trials
+from sklearn_jedi.report._study import Study, TrialList
 from sklearn_jedi.report._text import counted
 
 _RANKS = (2, 4, 8, 12)
@@ -20,9 +23,11 @@ _STATES = (2, 4, 8, 12)
 _MOST_TRIALS = 240
 _BINS_PER_DIMENSION = 8
 _AS_GOOD = 0.01  # of the best R^2
+# of simulated attractors, 100 rounds changed R^2 of forecasts by at most 0.0022
+LINEAR_ROUNDS = 50
 
 
-class Setting(NamedTuple):
+class Candidate(NamedTuple):
     """A model to try: JEDI, or the linear one where the embedding has no dimension."""
 
     rank: int
@@ -63,27 +68,27 @@ class ChoiceSection(Section):
             for given in (study.rank, study.embedding_dim)
         ]
         self._given = bool(study.rank and study.embedding_dim)
-        self.scores: dict[Setting, np.ndarray] = {}
-        linear = [Setting(n_states, 0) for n_states in _at_most(_STATES, widest)]
-        by_rank = [Setting(rank, max(self._dims)) for rank in self._ranks]
+        self.scores: dict[Candidate, np.ndarray] = {}
+        linear = [Candidate(n_states, 0) for n_states in _at_most(_STATES, widest)]
+        by_rank = [Candidate(rank, max(self._dims)) for rank in self._ranks]
         self._try(study, linear + by_rank * (not self._given))
         self.n_states = min(self._good(linear)).rank
         self.chosen = by_rank[0]
         if not self._given:
             rank = min(self._good(by_rank)).rank
-            by_dim = [Setting(rank, dim) for dim in self._dims]
+            by_dim = [Candidate(rank, dim) for dim in self._dims]
             self._try(study, by_dim)
             self.chosen = max(self._good(by_dim))
         study.rank, study.embedding_dim = self.chosen
 
-    def _try(self, study: Study, settings: list[Setting]) -> None:
-        """Score settings that have not been, R^2 of forecasts (n_folds,) of each."""
-        new = [setting for setting in settings if setting not in self.scores]
+    def _try(self, study: Study, candidates: list[Candidate]) -> None:
+        """Score candidates that have not been, R^2 of forecasts (n_folds,) of each."""
+        new = [candidate for candidate in candidates if candidate not in self.scores]
         tasks = [
-            delayed(forecast_score)(
-                _model(study, setting), study.take(train), study.take(test)
+            delayed(held_out_r2)(
+                _model(study, candidate), study.take(train), study.take(test)
             )
-            for setting in new
+            for candidate in new
             for train, test in self._folds
         ]
         found = []
@@ -91,14 +96,14 @@ class ChoiceSection(Section):
             found.append(score)
             self._problem = problem or self._problem
             study.progress(len(found), len(tasks), "fits")
-        for setting, scores in zip(
+        for candidate, scores in zip(
             new, np.reshape(found, (len(new), len(self._folds))), strict=True
         ):
-            self.scores[setting] = scores
+            self.scores[candidate] = scores
 
-    def _good(self, settings: list[Setting]) -> list[Setting]:
+    def _good(self, candidates: list[Candidate]) -> list[Candidate]:
         """Those as good as the best."""
-        scores = np.array([self.scores[setting] for setting in settings])
+        scores = np.array([self.scores[candidate] for candidate in candidates])
         means = np.where(np.isfinite(scores).all(1), scores.mean(1), -np.inf)
         if not np.isfinite(means).any():
             raise ValueError(
@@ -109,7 +114,7 @@ class ChoiceSection(Section):
         behind = scores[best] - scores
         error = behind.std(1, ddof=1) / np.sqrt(behind.shape[1])
         good = behind.mean(1) <= np.maximum(error, _AS_GOOD * abs(means[best]))
-        return [settings[k] for k in np.flatnonzero(good)]
+        return [candidates[k] for k in np.flatnonzero(good)]
 
     def summary(self) -> str:
         rank, dim = self.chosen
@@ -144,11 +149,11 @@ class ChoiceSection(Section):
         for dim, colour in zip(self._dims, colours, strict=True):
             self._curve(ax, dim, f"JEDI, embedding {dim}", color=colour, marker="o")
         self._curve(ax, 0, "linear model", color="0.5", marker="s", ls="--")
-        for setting in (self.chosen, Setting(self.n_states, 0)):
-            if setting in self.scores:
-                score = self.scores[setting].mean()
-                ax.plot(setting.rank, score, "o", ms=13, mfc="none", mec="k")
-        ranks = sorted({setting.rank for setting in self.scores})
+        for candidate in (self.chosen, Candidate(self.n_states, 0)):
+            if candidate in self.scores:
+                score = self.scores[candidate].mean()
+                ax.plot(candidate.rank, score, "o", ms=13, mfc="none", mec="k")
+        ranks = sorted({candidate.rank for candidate in self.scores})
         ax.set_xticks(ranks, [str(rank) for rank in ranks])
         ax.set_xlabel("rank; states of the linear model")
         ax.set_ylabel("R² of forecasts of held-out trials")
@@ -158,9 +163,9 @@ class ChoiceSection(Section):
     def _curve(self, ax: Any, dim: int, label: str, **style: Any) -> None:
         which = sorted(s for s in self.scores if s.embedding_dim == dim)
         if which:
-            scores = np.array([self.scores[setting] for setting in which])
+            scores = np.array([self.scores[candidate] for candidate in which])
             ax.errorbar(
-                [setting.rank for setting in which],
+                [candidate.rank for candidate in which],
                 scores.mean(1),
                 scores.std(1, ddof=1) / np.sqrt(scores.shape[1]),
                 label=label,
@@ -206,28 +211,32 @@ class ChoiceSection(Section):
         }
 
 
-def forecast_score(model: Any, train: Trials, test: Trials) -> tuple[float, str]:
+def held_out_r2(
+    model: Forecaster, train: TrialList, test: TrialList
+) -> tuple[float, str]:
     """R^2 of the second halves of test trials; NaN where the fit fails, and why."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            ahead = second_halves(model.fit(train), test)
+            later, ahead = second_halves(model.fit(train).forecast, test)
         except (ValueError, np.linalg.LinAlgError) as error:
             return np.nan, str(error)
-    return float(Errors([x[len(x) // 2 :] for x in test], ahead).r2()), ""
+    return Errors(later, list(ahead)).r2(), ""
 
 
-def _model(study: Study, setting: Setting) -> Any:
-    if not setting.embedding_dim:
-        return LinearModel(setting.rank)
-    return study.estimator(*setting, max_epochs=0)
+def _model(study: Study, candidate: Candidate) -> Forecaster:
+    if not candidate.embedding_dim:
+        return LinearStateSpace(candidate.rank, n_iter=LINEAR_ROUNDS)
+    return study.estimator(*candidate, max_epochs=0)
 
 
 def _at_most(values: tuple[int, ...], most: int) -> list[int]:
     return [value for value in values if value <= most] or [max(1, most)]
 
 
-def _in_parallel(tasks: list, n_jobs: int) -> Iterator[tuple[float, str]]:
+def _in_parallel(
+    tasks: list[tuple[object, ...]], n_jobs: int
+) -> Iterator[tuple[float, str]]:
     """Results in order, as they come; workers are ended where the caller stops."""
     results = Parallel(n_jobs, return_as="generator")(tasks)
     try:

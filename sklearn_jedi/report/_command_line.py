@@ -8,13 +8,22 @@ import shlex
 import signal
 import sys
 import warnings
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TextIO
 
 import numpy as np
 
 from sklearn_jedi import __version__
+from sklearn_jedi.datasets import make_attractor_family
+from sklearn_jedi.io import (
+    TrialSet,
+    trials_from_mat,
+    trials_from_npz,
+    trials_from_nwb,
+)
+from sklearn_jedi.preprocessing import NeuronSelector
+from sklearn_jedi.report._prepare import OBSERVATIONS
+from sklearn_jedi.report._report import Report, make_report
 
 _EXAMPLES = """examples:
   sklearn-jedi report session.nwb --align go_cue_time --window 0 0.6 --label target
@@ -24,7 +33,6 @@ _EXAMPLES = """examples:
   sklearn-jedi report trials.mat --variable trials --spike-times spikes \\
       --align goCue --window 0 0.6 --label target
 """
-
 
 _BIN_SIZE = 0.01
 _WINDOW = (-0.3, 0.6)
@@ -61,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = _show_warning  # type: ignore[assignment]
+            warnings.showwarning = _show_warning
             report = args.run(args, command)
     except KeyboardInterrupt:
         print("sklearn-jedi: interrupted", file=sys.stderr)
@@ -155,16 +163,18 @@ def _parser() -> argparse.ArgumentParser:
     model.add_argument("--embedding-dim", type=int, help="default: the same")
     model.add_argument(
         "--tau",
-        type=float,
-        default=0.1,
+        type=_auto_or_seconds,
+        default="auto",
         metavar="S",
-        help="neurons' time constant (default: 0.1)",
+        help="neurons' time constant (default: auto, 0.1 s but at least 5 bins)",
     )
     model.add_argument(
         "--observation",
         default="auto",
-        choices=("auto", "state", "noisy", "poisson"),
-        help="default: spike counts are noisy, as square roots; others: auto",
+        choices=OBSERVATIONS,
+        help="what is recorded of the neurons' state: the state itself, or with "
+        "gaussian noise, or spike counts (default: auto, gaussian for the square roots "
+        "of spike counts)",
     )
     demo = commands.add_parser("demo", help="the same for a simulated recording")
     demo.set_defaults(run=_demo)
@@ -186,25 +196,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _report(args: argparse.Namespace, command: str) -> Any:
-    from sklearn_jedi.report import make_report
-
+def _report(args: argparse.Namespace, command: str) -> Report:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        trials = _read(args)
+        everything = _read(args)
+        trials = _that_fire(everything, args.min_rate)
     notes = [str(one.message) for one in caught if one.category is UserWarning]
-    n_units = trials.X[0].shape[1]
-    trials = _with_spikes(trials, args.min_rate)
-    n_left_out = n_units - trials.X[0].shape[1]
+    n_units = len(everything.units)
+    n_left_out = n_units - len(trials.units)
     if n_left_out:
         notes.append(
             f"{n_left_out} of {n_units} neurons fire less than {args.min_rate:g} "
             "spikes/s and are left out (--min-rate)."
         )
-    start = trials.start if np.ndim(trials.start) == 0 else 0.0
     return make_report(
-        trials.X,
-        dt=trials.dt,
+        trials,
         labels=_column(trials, args.label, "--label", args.file),
         label_name=args.label or "condition",
         groups=_column(trials, args.group, "--group", args.file),
@@ -212,7 +218,6 @@ def _report(args: argparse.Namespace, command: str) -> Any:
         rank=args.rank,
         embedding_dim=args.embedding_dim,
         tau=args.tau,
-        start=start + trials.dt / 2,
         observation=args.observation,
         title=args.file.name,
         how=f"{command}\n\nSHA-256 of {args.file.name}: {_hash(args.file)}",
@@ -223,10 +228,7 @@ def _report(args: argparse.Namespace, command: str) -> Any:
     )
 
 
-def _demo(args: argparse.Namespace, command: str) -> Any:
-    from sklearn_jedi.datasets import make_attractor_family
-    from sklearn_jedi.report import make_report
-
+def _demo(args: argparse.Namespace, command: str) -> Report:
     X, y, _ = make_attractor_family(
         24, n_neurons=60, observation_noise=0.5, random_state=args.seed
     )
@@ -246,10 +248,8 @@ def _demo(args: argparse.Namespace, command: str) -> Any:
     )
 
 
-def _read(args: argparse.Namespace) -> Any:
+def _read(args: argparse.Namespace) -> TrialSet:
     """The trials of the file, by its kind."""
-    from sklearn_jedi import io
-
     kind = args.file.suffix.lower()
     if kind not in _OPTIONS:
         raise ValueError(
@@ -259,7 +259,7 @@ def _read(args: argparse.Namespace) -> Any:
     _refuse_options(args, kind)
     window = None if args.window is None else tuple(map(_number, args.window))
     if kind == ".nwb":
-        return io.trials_from_nwb(
+        return trials_from_nwb(
             args.file,
             align=args.align or "start_time",
             window=window or _WINDOW,
@@ -270,12 +270,12 @@ def _read(args: argparse.Namespace) -> Any:
     array = {name: getattr(args, name) for name in ("dt", "time")}
     array |= {"time_unit": args.time_unit or "s", "dims": tuple(args.dims or _DIMS)}
     if kind == ".npz":
-        trials = io.trials_from_npz(args.file, args.key, **array)
+        trials = trials_from_npz(args.file, args.key, **array)
     else:
         cut = {}
         if args.spike_times:
             cut = {"align": args.align, "window": window or _WINDOW}
-        trials = io.trials_from_mat(
+        trials = trials_from_mat(
             args.file,
             args.variable,
             activity=args.activity,
@@ -288,7 +288,14 @@ def _read(args: argparse.Namespace) -> Any:
         trials = trials.select(args.trials, args.units)
     if args.spike_times or window is None:
         return trials
-    return _crop(trials, window, args.file)
+    try:
+        begin, end = map(float, window)
+        return trials.crop(begin, end)
+    except ValueError as error:
+        raise ValueError(
+            f"--window of {str(args.file)!r} needs two times in seconds within its "
+            f"trials: {error}"
+        ) from error
 
 
 def _refuse_options(args: argparse.Namespace, kind: str) -> None:
@@ -306,49 +313,15 @@ def _refuse_options(args: argparse.Namespace, kind: str) -> None:
             )
 
 
-def _crop(trials: Any, window: tuple, path: Path) -> Any:
-    """Bins whose centres are within a window of seconds."""
-    if not all(isinstance(edge, float) for edge in window) or np.ndim(trials.start):
-        raise ValueError(f"--window of {str(path)!r} needs two times in seconds")
-    # a centre on the edge is within, whatever rounding makes of it
-    early = trials.time + 1e-6 * trials.dt
-    inside = (early >= window[0]) & (early < window[1])
-    if not inside.any():
-        first, last = trials.time[[0, -1]]
-        raise ValueError(
-            f"--window {window[0]:g} {window[1]:g} holds no bin of {str(path)!r}; its "
-            f"trials last from {first:g} to {last:g} s"
-        )
-    begin = int(np.argmax(inside))
-    end = begin + int(inside.sum())
-    reach = trials.lengths > begin
-    if not reach.all():
-        warnings.warn(
-            f"{path}: {(~reach).sum()} of {len(reach)} trials are left out: they end "
-            "before the window begins",
-            UserWarning,
-            stacklevel=2,
-        )
-        trials = trials.select(reach)
-    cut = [x[begin:end] for x in trials.X]
-    X = np.stack(cut) if isinstance(trials.X, np.ndarray) else cut
-    return replace(trials, X=X, start=trials.start + begin * trials.dt)
-
-
-def _with_spikes(trials: Any, min_rate: float) -> Any:
+def _that_fire(trials: TrialSet, min_rate: float) -> TrialSet:
     """The neurons that fire, where trials are spike counts."""
-    total = np.zeros(len(trials.units))
-    n_bins = np.zeros(len(trials.units), dtype=int)
-    for x in trials.X:
-        known = np.isfinite(x)
-        values = np.where(known, x, 0.0)
-        if (values < 0).any() or (values % 1 != 0).any():
-            return trials
-        total += values.sum(0)
-        n_bins += known.sum(0)
-    rates = total / np.maximum(n_bins, 1) / trials.dt
-    if not n_bins.any():
+    if not trials.is_counts:
+        return trials
+    recorded = np.any([np.isfinite(x).any(0) for x in trials.X], axis=0)
+    if not recorded.any():
         raise ValueError("every value of the trials is NaN")
+    trials = trials.select(units=recorded)
+    rates = NeuronSelector(0, dt=trials.dt).fit(trials.X).rates_
     if not (rates >= min_rate).any():
         raise ValueError(
             f"no neuron fires {min_rate:g} spikes/s or more (--min-rate); the highest "
@@ -357,7 +330,9 @@ def _with_spikes(trials: Any, min_rate: float) -> Any:
     return trials.select(units=rates >= min_rate)
 
 
-def _column(trials: Any, name: str | None, option: str, path: Path) -> Any:
+def _column(
+    trials: TrialSet, name: str | None, option: str, path: Path
+) -> np.ndarray | None:
     if name is None:
         return None
     if name not in trials.table:
@@ -366,7 +341,7 @@ def _column(trials: Any, name: str | None, option: str, path: Path) -> Any:
             f"{option} {name}: {str(path)!r} has no such column of trials; there are: "
             f"{there}"
         )
-    return trials.table[name].to_numpy()
+    return np.asarray(trials.table[name])
 
 
 def _number(text: str) -> float | str:
@@ -376,12 +351,26 @@ def _number(text: str) -> float | str:
         return text
 
 
+def _auto_or_seconds(text: str) -> float | str:
+    value = _number(text)
+    if isinstance(value, str) and value != "auto":
+        raise argparse.ArgumentTypeError(f"neither auto nor seconds: {text!r}")
+    return value
+
+
 def _hash(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _show_warning(message: Any, category: type[Warning], *_: Any) -> None:
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     print(f"sklearn-jedi: {category.__name__}: {message}", file=sys.stderr)
 
 

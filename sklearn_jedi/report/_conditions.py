@@ -9,10 +9,10 @@ import numpy as np
 
 from sklearn_jedi._estimators._jedi import JEDIEstimator
 from sklearn_jedi._networks._low_rank_rnn import LowRankRNN
-from sklearn_jedi.report._study import Study, Trials
+from sklearn_jedi.report._study import Study, TrialList
 
 
-class Conditions(NamedTuple):
+class ConditionNetworks(NamedTuple):
     """Conditions, each with its network.
 
     Attributes
@@ -26,7 +26,7 @@ class Conditions(NamedTuple):
 
     names: list[str]
     networks: LowRankRNN
-    states: list[Trials]
+    states: list[TrialList]
 
     def sampled(self, n_states: int) -> np.ndarray:
         """Visited states (n_conditions, n_states, n_neurons), spread evenly."""
@@ -41,7 +41,7 @@ class Conditions(NamedTuple):
         return np.stack([states[:shortest] for states in some])
 
 
-def conditions(study: Study) -> Conditions:
+def condition_networks(study: Study) -> ConditionNetworks:
     """The conditions of a study, each with one network; fitted once.
 
     With labels, the trials of a condition share an embedding in a fit of its own, whose
@@ -49,29 +49,27 @@ def conditions(study: Study) -> Conditions:
     trials need not be the embedding of anything. Without, there is one condition of all
     trials, and the network of their mean embedding.
     """
-    if study.of_conditions is None:
-        if study.labels is None:
-            study.of_conditions = averaged(study)
-        else:
-            study.of_conditions = _shared(study)
-    return study.of_conditions
+    if study.condition_networks is None:
+        make = mean_networks if study.labels is None else _shared_networks
+        study.condition_networks = make(study)
+    return study.condition_networks
 
 
-def averaged(study: Study) -> Conditions:
+def mean_networks(study: Study) -> ConditionNetworks:
     """Conditions with the networks of the mean embeddings of their trials."""
     assert study.model is not None
     assert study.embeddings is not None
     states = visited_states(study)
     of = study.conditions
     means = np.stack([study.embeddings[trials].mean(0) for _, trials in of])
-    return Conditions(
+    return ConditionNetworks(
         [name for name, _ in of],
         study.model.dynamics(means),
         [[states[trial] for trial in trials] for _, trials in of],
     )
 
 
-def _shared(study: Study) -> Conditions:
+def _shared_networks(study: Study) -> ConditionNetworks:
     assert study.rank is not None
     assert study.embedding_dim is not None
     assert study.labels is not None
@@ -82,17 +80,18 @@ def _shared(study: Study) -> Conditions:
     train = study.take(study.train)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the first fit has said it
-        model = study.estimator(study.rank, dim).fit(train, conditions=labels)
+        model = study.estimator(study.rank, dim, embedding="condition")
+        model.fit(train, conditions=labels)
     states = _states(model, train, labels)
     rows = [np.flatnonzero(labels == name) for name in of]
-    return Conditions(
+    return ConditionNetworks(
         of,
         model.dynamics(model.embeddings_[[of_one[0] for of_one in rows]]),
         [[states[row] for row in of_one] for of_one in rows],
     )
 
 
-def visited_states(study: Study) -> Trials:
+def visited_states(study: Study) -> TrialList:
     """Where the networks were in each trial, in their units, gaps filled in."""
     if study.states is None:
         assert study.model is not None
@@ -100,7 +99,7 @@ def visited_states(study: Study) -> Trials:
     return study.states
 
 
-def _states(model: JEDIEstimator, X: Trials, labels: np.ndarray | None) -> Trials:
+def _states(model: JEDIEstimator, X: TrialList, labels: np.ndarray | None) -> TrialList:
     smooth = model.smooth(X, conditions=labels)
     if model.observation_ == "poisson":  # networks are of log expected counts
         smooth = [np.log(np.maximum(x, 1e-12)) for x in smooth]
@@ -110,4 +109,6 @@ def _states(model: JEDIEstimator, X: Trials, labels: np.ndarray | None) -> Trial
 
 def spread(states: np.ndarray, n_states: int) -> np.ndarray:
     """So many rows of (n, n_neurons), evenly spaced; repeated where there are fewer."""
-    return states[np.linspace(0, len(states) - 1, n_states).round().astype(int)]
+    rows = np.linspace(0, len(states) - 1, n_states).round().astype(int)
+    chosen: np.ndarray = states[rows]
+    return chosen

@@ -11,7 +11,7 @@ from sklearn_jedi._utils._threads import few_threads
 from sklearn_jedi.plotting import EmbeddingDisplay
 from sklearn_jedi.report._section import Section, Table
 from sklearn_jedi.report._study import Study
-from sklearn_jedi.report._text import counted, listed
+from sklearn_jedi.report._text import counted, first_few
 
 _LEVEL = 0.05
 
@@ -181,7 +181,7 @@ class EmbeddingSection(Section):
             unseen = set(self._labels[self._test]) - set(self._labels[self._train])
             if unseen:
                 return [
-                    f"{self._label_name} {listed(sorted(unseen))} is only among the "
+                    f"{self._label_name} {first_few(sorted(unseen))} is only among the "
                     "held-out trials: it is not read, and has no network of its own."
                 ]
         if np.isnan(self.accuracy) or self.p_value < _LEVEL:

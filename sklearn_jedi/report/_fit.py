@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from io import StringIO
 from typing import Any
@@ -10,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from sklearn_jedi._utils._progress import progress_to
+from sklearn_jedi.baselines import LinearStateSpace
 from sklearn_jedi.plotting import ReconstructionDisplay
-from sklearn_jedi.report._forecasts import LinearModel
-from sklearn_jedi.report._scores import MODELS, WIDTH, HeldOutScores
+from sklearn_jedi.report._choice import LINEAR_ROUNDS
+from sklearn_jedi.report._scores import MODELS, WIDTH, HeldOutScores, RunsAndForecasts
 from sklearn_jedi.report._section import Section, Table
 from sklearn_jedi.report._study import Study
 from sklearn_jedi.report._text import counted
@@ -32,7 +34,7 @@ class FitSection(Section):
     name = "fit"
     title = "Fit and held-out trials"
 
-    def __init__(self, n_states: Any) -> None:
+    def __init__(self, n_states: Callable[[], int]) -> None:
         self._n_states = n_states
 
     def compute(self, study: Study) -> None:
@@ -52,9 +54,11 @@ class FitSection(Section):
         self._smoothed = model.observation_ != "state"
         self._unit_name = "trial" if study.groups is None else "group"
         self._unit, self._dt, self._start = study.unit, study.dt, study.start
-        models = {
+        models: dict[str, RunsAndForecasts] = {
             "JEDI": model,
-            "linear": LinearModel(self._n_states()).fit(train),
+            "linear": LinearStateSpace(self._n_states(), n_iter=LINEAR_ROUNDS).fit(
+                train
+            ),
         }
         self._scores = HeldOutScores(study, models, self._smoothed)
         self._has_intervals = bool(np.isfinite(self._scores.ahead("forecast")).all())

@@ -11,10 +11,14 @@ from scipy.spatial.distance import cdist
 from sklearn_jedi._utils._progress import progress_to
 from sklearn_jedi.analysis import FixedPointAnalyzer
 from sklearn_jedi.plotting import FixedPointDisplay
-from sklearn_jedi.report._conditions import Conditions, averaged, conditions
+from sklearn_jedi.report._conditions import (
+    ConditionNetworks,
+    condition_networks,
+    mean_networks,
+)
 from sklearn_jedi.report._section import Section, Table
 from sklearn_jedi.report._study import Study
-from sklearn_jedi.report._text import listed
+from sklearn_jedi.report._text import first_few
 
 _N_STATES = 64
 _N_RUNS = 12
@@ -34,7 +38,7 @@ class FixedPointSection(Section):
     reads_networks = True
 
     def compute(self, study: Study) -> None:
-        self._of: Conditions = conditions(study)
+        self._of = condition_networks(study)
         states = self._of.sampled(_N_STATES)
         self.found = self._find(study, self._of, states)
         self._visited = [
@@ -44,7 +48,7 @@ class FixedPointSection(Section):
         self._fitted_together = study.labels is not None
         self._other: list[str] = []
         if self._fitted_together:
-            other = averaged(study)
+            other = mean_networks(study)
             found = self._find(study, other, other.sampled(_N_STATES))
             self._other = [
                 name
@@ -54,7 +58,9 @@ class FixedPointSection(Section):
             ]
 
     @staticmethod
-    def _find(study: Study, of: Conditions, states: np.ndarray) -> FixedPointAnalyzer:
+    def _find(
+        study: Study, of: ConditionNetworks, states: np.ndarray
+    ) -> FixedPointAnalyzer:
         with warnings.catch_warnings(), progress_to(study.progress):
             warnings.simplefilter("ignore")  # what they say is in the notes
             return FixedPointAnalyzer(random_state=study.random_state, verbose=1).fit(
@@ -175,33 +181,33 @@ class FixedPointSection(Section):
         wrong = np.isfinite(found.index_sum_) & (found.index_sum_ != 1)
         if wrong.any():
             notes.append(
-                f"The indices of the fixed points of {listed(names[wrong])} do not "
+                f"The indices of the fixed points of {first_few(names[wrong])} do not "
                 "sum to +1: a fixed point is missing."
             )
         undefined = np.isnan(found.index_sum_)
         if undefined.any():
             notes.append(
-                f"The fixed points of {listed(names[undefined])} cannot be counted "
+                f"The fixed points of {first_few(names[undefined])} cannot be counted "
                 "(one is not isolated, as on a ring, or not certified)."
             )
         unsettled = found.n_unsettled_ > 0
         if unsettled.any():
             notes.append(
-                f"Some runs of {listed(names[unsettled])} reached no attractor: they "
-                "are chaotic, or slower than the run was long."
+                f"Some runs of {first_few(names[unsettled])} reached no attractor: "
+                "they are chaotic, or slower than the run was long."
             )
         far = np.array([len(near) > 0 and not near.any() for near in self._visited])
         if far.any():
             notes.append(
-                f"All fixed points of {listed(names[far])} lie outside of where the "
+                f"All fixed points of {first_few(names[far])} lie outside of where the "
                 "activity was. They are extrapolated: what was not visited is not "
                 "identified."
             )
         if self._other:
             notes.append(
-                f"The attractors of {listed(np.array(self._other))} depend on how the "
-                "networks are fitted: those of the mean of single trials' embeddings "
-                "have others."
+                f"The attractors of {first_few(np.array(self._other))} depend on how "
+                "the networks are fitted: those of the mean of single trials' "
+                "embeddings have others."
             )
         if len(names) > _MOST_PANELS:
             notes.append(
@@ -244,4 +250,5 @@ def _is_near(points: np.ndarray, states: np.ndarray) -> np.ndarray:
     if not len(points):
         return np.zeros(0, dtype=bool)
     size = np.sqrt(((states - states.mean(0)) ** 2).sum(1).mean())
-    return cdist(points, states).min(1) <= size
+    near: np.ndarray = cdist(points, states).min(1) <= size
+    return near

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import platform
+import warnings
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sklearn_jedi._estimators._jedi import JEDIEstimator
-from sklearn_jedi.report._page import Part, page
+from sklearn_jedi.report._page import Finding, page
 from sklearn_jedi.report._section import Section
 
 PAGE = "report.html"
@@ -59,7 +60,7 @@ class Folder:
         self.path, self._data = path, data
         how = how.encode("utf-8", "backslashreplace").decode()  # names of files
         self._how = f"{how}\n\n{versions()}"
-        self._parts: list[Part] = []
+        self._findings: list[Finding] = []
         self._arrays: dict[str, Any] = {}
         self.notes: list[str] = []
 
@@ -93,6 +94,7 @@ class Folder:
             figure = section.draw()
             png = io.BytesIO()
             figure.savefig(png, dpi=_DPI, format="png")
+            figure.set_layout_engine("none")  # has placed everything
             figure.savefig(self.path / "figures" / f"{section.name}.svg")
         width = figure.get_figwidth()
         _close(figure)
@@ -103,9 +105,9 @@ class Folder:
         arrays = io.BytesIO()
         np.savez_compressed(arrays, **self._arrays)
         self._replace("results.npz", arrays.getvalue())
-        self._parts = [part for part in self._parts if part.name != section.name]
-        self._parts.append(
-            Part(
+        self._findings = [one for one in self._findings if one.name != section.name]
+        self._findings.append(
+            Finding(
                 section.name,
                 section.title,
                 caveat + section.summary(),
@@ -117,7 +119,7 @@ class Folder:
         )
         self.notes += [note for note in section.notes() if note not in self.notes]
 
-    def note(self, caught: list, section: Section) -> None:
+    def note(self, caught: list[warnings.WarningMessage], section: Section) -> None:
         """Keep the warnings of a section for the reader of the page."""
         said = [one for one in caught if issubclass(one.category, UserWarning)]
         for text in dict.fromkeys(str(one.message) for one in said):
@@ -142,7 +144,7 @@ class Folder:
         text = page(
             self._title,
             self._data,
-            self._parts,
+            self._findings,
             self.notes,
             self._how,
             unfinished=unfinished,

@@ -9,7 +9,7 @@ import numpy as np
 
 from sklearn_jedi._utils._progress import progress_to
 from sklearn_jedi.analysis import LyapunovAnalyzer
-from sklearn_jedi.report._conditions import Conditions, conditions
+from sklearn_jedi.report._conditions import condition_networks
 from sklearn_jedi.report._section import Section, Table
 from sklearn_jedi.report._study import Study
 
@@ -25,7 +25,7 @@ class LyapunovSection(Section):
     reads_networks = True
 
     def compute(self, study: Study) -> None:
-        self._of: Conditions = conditions(study)
+        self._of = condition_networks(study)
         self._label_name = study.label_name
         with warnings.catch_warnings(), progress_to(study.progress):
             warnings.simplefilter("ignore")  # verdicts say it

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+import warnings
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sklearn_jedi._data._forms import TrialsLike
 from sklearn_jedi._data._gate import check_trials
+from sklearn_jedi._data._labelled_arrays import is_labelled
+from sklearn_jedi._data._time_step import choose_dt, choose_tau
 from sklearn_jedi._estimators._jedi import JEDIEstimator
-from sklearn_jedi._utils._checks import check_choice, check_integer
+from sklearn_jedi._utils._checks import check_choice, check_integer, check_real
+from sklearn_jedi.io import TrialSet
 from sklearn_jedi.report._labels import labels_as_text
-from sklearn_jedi.report._study import Study, Trials
+from sklearn_jedi.report._study import Study, TrialList
 from sklearn_jedi.report._text import counted
 
+OBSERVATIONS = ("auto", "state", "gaussian", "poisson", "negative_binomial")
 _FEWEST_TRIALS = 6
 _FEWEST_TO_FIT = 4
 _FEWEST_TIMEPOINTS = 8
@@ -28,18 +33,21 @@ _ZERO_WITHIN = (
 
 
 def prepare(
-    X: Any,
+    X: TrialsLike,
     *,
-    dt: float,
+    dt: float | str,
+    tau: float | str,
+    start: float | None,
     labels: ArrayLike | None,
     label_name: str,
     groups: ArrayLike | None,
     rank: int | None,
     embedding_dim: int | None,
     observation: str,
-    **settings: Any,
+    random_state: int,
+    n_jobs: int,
 ) -> tuple[Study, list[str]]:
-    """A study of the trials, and what was left out of it.
+    """A study of the trials, and what is to be said of them.
 
     Raises
     ------
@@ -49,15 +57,12 @@ def prepare(
     for name, value in (("rank", rank), ("embedding_dim", embedding_dim)):
         if value is not None:
             check_integer(name, value, 1)
-    check_choice("observation", observation, ("auto", "state", "noisy", "poisson"))
-    if settings["n_jobs"] == 0:
+    check_choice("observation", observation, OBSERVATIONS)
+    if n_jobs == 0:
         raise ValueError("n_jobs must not be 0; -1 uses all cores")
-    if not settings["tau"] > 0:
-        raise ValueError(f"tau must be positive (seconds); got {settings['tau']}")
-    if not 0 < dt <= settings["tau"]:
-        raise ValueError(
-            f"dt must be positive and at most tau ({settings['tau']} s); got {dt}"
-        )
+    dt, tau, notes = _times(dt, tau, X)
+    if start is None:
+        start = _start_of(X, dt)
     trials, summary = check_trials(JEDIEstimator(), X, reset=True, name="the report")
     values = [
         np.array(trials.source[k][:length], dtype=float)
@@ -65,20 +70,23 @@ def prepare(
     ]
     names = labels_as_text("labels", labels, len(values))
     together = labels_as_text("groups", groups, len(values))
-    kept, notes = _usable(values, names, together)
+    kept, left_out = _usable(values, names, together)
+    notes += left_out
     values = [values[trial] for trial in kept]
     names = None if names is None else names[kept]
     together = None if together is None else together[kept]
     _check_labels(names, label_name, together)
     unit = "the unit of the data"
     if summary.counts and observation == "auto":
-        values, observation = [np.sqrt(x) for x in values], "noisy"
+        values, observation = [np.sqrt(x) for x in values], "gaussian"
         unit = "√(spikes per bin)"
     elif summary.counts:
         unit = "spikes per bin"
     study = Study(
         values,
         dt=dt,
+        tau=tau,
+        start=start,
         unit=unit,
         labels=names,
         label_name=label_name,
@@ -86,7 +94,8 @@ def prepare(
         observation=observation,
         rank=rank,
         embedding_dim=embedding_dim,
-        **settings,
+        random_state=random_state,
+        n_jobs=n_jobs,
     )
     if len(study.train) < _FEWEST_TO_FIT:
         raise ValueError(
@@ -98,6 +107,35 @@ def prepare(
     if _is_zero_within(study):
         notes.append(_ZERO_WITHIN)
     return study, notes
+
+
+def _times(
+    dt: float | str, tau: float | str, X: object
+) -> tuple[float, float, list[str]]:
+    """Time step and time constant in seconds, and what is doubtful about them."""
+    for name, value in (("dt", dt), ("tau", tau)):
+        check_real(name, value, auto=True)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        step = choose_dt(dt, X)
+        if tau != "auto" and step > float(tau):
+            raise ValueError(f"dt must be at most tau ({tau} s); got {step}")
+        constant = choose_tau(tau, step)
+    return step, constant, [f"{one.message}." for one in caught]
+
+
+def _start_of(X: object, dt: float) -> float:
+    """Time of the first bin in seconds, where the data carry it; otherwise 0."""
+    if isinstance(X, TrialSet):
+        times = X.time
+    elif is_labelled(X) and "time" in X.coords:
+        times = np.asarray(X.coords["time"])
+    else:
+        return 0.0
+    if len(times) < 2 or times.dtype.kind not in "fiu":
+        return 0.0
+    # whatever unit these times have
+    return float(times[0] / np.median(np.diff(times)) * dt)
 
 
 def _check_sizes(study: Study) -> None:
@@ -120,7 +158,7 @@ def _is_zero_within(study: Study) -> bool:
 
 
 def _usable(
-    values: Trials, names: np.ndarray | None, together: np.ndarray | None
+    values: TrialList, names: np.ndarray | None, together: np.ndarray | None
 ) -> tuple[np.ndarray, list[str]]:
     """Numbers of the trials that can be used, and why others cannot."""
     kept, notes = np.ones(len(values), dtype=bool), []
@@ -193,9 +231,10 @@ def _leave_out_neurons(study: Study) -> list[str]:
     return notes
 
 
-def _moves(trials: Trials) -> np.ndarray:
+def _moves(trials: TrialList) -> np.ndarray:
     """Which neurons have values that differ."""
     flat = np.concatenate(trials)
     known = np.isfinite(flat)
     highest = np.where(known, flat, -np.inf).max(0)
-    return highest > np.where(known, flat, np.inf).min(0)
+    moving: np.ndarray = highest > np.where(known, flat, np.inf).min(0)
+    return moving

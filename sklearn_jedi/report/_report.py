@@ -8,12 +8,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from numpy.typing import ArrayLike
+from tqdm import tqdm
 
+from sklearn_jedi._data._forms import TrialsLike
 from sklearn_jedi._estimators._jedi import JEDIEstimator
-from sklearn_jedi._utils._optional import import_optional
 from sklearn_jedi.plotting._common import import_pyplot
 from sklearn_jedi.report._choice import ChoiceSection
 from sklearn_jedi.report._embeddings import EmbeddingSection
@@ -52,17 +53,17 @@ class Report(NamedTuple):
 
 
 def make_report(
-    X: Any,
+    X: TrialsLike,
     *,
-    dt: float,
+    dt: float | str = "auto",
     labels: ArrayLike | None = None,
     label_name: str = "condition",
     groups: ArrayLike | None = None,
     out: str | Path = "report",
     rank: int | None = None,
     embedding_dim: int | None = None,
-    tau: float = 0.1,
-    start: float = 0.0,
+    tau: float | str = "auto",
+    start: float | None = None,
     observation: str = "auto",
     title: str = "Dynamics of a recording",
     how: str | None = None,
@@ -81,13 +82,15 @@ def make_report(
 
     Parameters
     ----------
-    X : array-like of shape (n_trials, n_timepoints, n_neurons) or list of arrays of \
-            shape (n_timepoints_i, n_neurons)
+    X : array-like of shape (n_trials, n_timepoints, n_neurons), list of arrays of \
+            shape (n_timepoints_i, n_neurons), DataArray or TrialSet
         At least 6 trials of at least 8 time points; NaN where nothing was recorded.
         Spike counts are fitted as their square roots. Neurons that never change are
         left out.
-    dt : float
-        Duration of a time point in seconds.
+    dt : float or "auto", default="auto"
+        Duration of a time point in seconds. "auto" takes it from X where X carries it
+        (a `TrialSet`, or a DataArray with the coordinate `time`); otherwise 0.01 s is
+        assumed, and the report says so.
     labels : array-like of shape (n_trials,), default=None
         What was done in each trial, at most 20 different; trials without a label (NaN,
         None) are left out.
@@ -99,12 +102,15 @@ def make_report(
         Folder to write; one that holds anything but an earlier report is refused.
     rank, embedding_dim : int, default=None
         None: chosen by cross-validation.
-    tau : float, default=0.1
-        Time constant of the neurons in seconds.
-    start : float, default=0.0
-        Time of the first bin in seconds.
-    observation : {"auto", "state", "noisy", "poisson"}, default="auto"
-        As in `JEDIEstimator`.
+    tau : float or "auto", default="auto"
+        Time constant of the neurons in seconds; "auto" is 0.1 s, but at least 5 time
+        points.
+    start : float, default=None
+        Time of the middle of the first bin in seconds. None: as X says, otherwise 0.
+    observation : {"auto", "state", "gaussian", "poisson", "negative_binomial"}, \
+            default="auto"
+        What was recorded of the neurons' state, as in `JEDIEstimator`; "auto" is
+        "gaussian" for the square roots of spike counts.
     title : str
         Title of the page.
     how : str, default=None
@@ -144,7 +150,6 @@ def make_report(
     ('report.html', 2)
     """
     import_pyplot()
-    _import_tqdm()
     check_folder(Path(out))
     study, lines = prepare(
         X,
@@ -214,7 +219,6 @@ def _progress(
     study: Study, number: int, sections: list[Section], quiet: bool
 ) -> Iterator[None]:
     """A bar for one section."""
-    tqdm = _import_tqdm()
     title = f"{number + 1}/{len(sections)} {sections[number].title}"
     # where lines cannot be written over, few of them
     pause, shown = (0.1 if sys.stderr.isatty() else 10.0), time.monotonic()
@@ -237,7 +241,3 @@ def _progress(
         yield
         bar.n = bar.total
         bar.set_description_str(title)
-
-
-def _import_tqdm() -> Any:
-    return import_optional("tqdm", "a report", "report").tqdm

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from sklearn_jedi._data._halves import second_halves
+from sklearn_jedi._utils._types import Forecaster
 from sklearn_jedi.preprocessing import SpikeSmoother
-from sklearn_jedi.report._forecasts import Errors, second_halves
-from sklearn_jedi.report._study import Study, Trials
+from sklearn_jedi.report._errors import Errors
+from sklearn_jedi.report._study import Study, TrialList
 
 MODELS = ("JEDI", "linear")
 WIDTH = 0.04  # s: single trials are too noisy to be compared with
 _N_RESAMPLES = 1000
 _FEWEST_UNITS = 5
+
+
+class RunsAndForecasts(Forecaster, Protocol):
+    """What is scored: a model that continues trials, and runs freely."""
+
+    def reconstruct(
+        self, X: ArrayLike | Sequence[np.ndarray]
+    ) -> np.ndarray | list[np.ndarray]: ...
 
 
 class HeldOutScores:
@@ -40,13 +52,16 @@ class HeldOutScores:
         The median trial, JEDI's free run of it, and its R^2.
     """
 
-    def __init__(self, study: Study, models: dict[str, Any], smoothed: bool) -> None:
+    def __init__(
+        self, study: Study, models: dict[str, RunsAndForecasts], smoothed: bool
+    ) -> None:
         self.against = "smoothed" if smoothed else "recorded"
         test = study.take(study.test)
-        runs = {name: model.reconstruct(test) for name, model in models.items()}
-        ahead = {name: second_halves(model, test) for name, model in models.items()}
         whole, later = {"recorded": test}, {}
-        later["recorded"] = [x[len(x) // 2 :] for x in test]
+        runs, ahead = {}, {}
+        for name, model in models.items():
+            runs[name] = list(model.reconstruct(test))
+            later["recorded"], ahead[name] = second_halves(model.forecast, test)
         if smoothed:
             # by itself: what is forecast must not hold what the forecast was given
             smoother = SpikeSmoother(WIDTH, dt=study.dt)
@@ -63,7 +78,7 @@ class HeldOutScores:
         self.example = whole[self.against][middle], runs["JEDI"][middle], each[middle]
 
     def _compare(
-        self, what: str, found: dict[str, Trials], references: dict[str, Trials]
+        self, what: str, found: dict[str, TrialList], references: dict[str, TrialList]
     ) -> None:
         """Errors of both models in the bins that both predict."""
         both = [x + y for x, y in zip(*found.values(), strict=True)]
@@ -84,26 +99,29 @@ class HeldOutScores:
         self._weights = rng.multinomial(self.n_units, each, _N_RESAMPLES)[:, units]
 
     def r2(self, model: str, what: str) -> float:
-        return float(self.errors[model, what, self.against].r2())
+        return self.errors[model, what, self.against].r2()
 
     def interval(self, model: str, what: str, against: str) -> np.ndarray:
         """90 % interval over resampled trials; NaN where they are too few."""
-        return self._percentiles(self.errors[model, what, against].r2(self._weights))
+        errors = self.errors[model, what, against]
+        return self._percentiles(errors.resampled(self._weights))
 
     def ahead(self, what: str) -> np.ndarray:
         """90 % interval of how far JEDI is ahead of the linear model."""
         jedi, linear = (
-            self.errors[name, what, self.against].r2(self._weights) for name in MODELS
+            self.errors[name, what, self.against].resampled(self._weights)
+            for name in MODELS
         )
         return self._percentiles(jedi - linear)
 
     def _percentiles(self, resampled: np.ndarray) -> np.ndarray:
         if self.n_units < _FEWEST_UNITS:
             return np.full(2, np.nan)
-        return np.nanpercentile(resampled, [5, 95])
+        interval: np.ndarray = np.nanpercentile(resampled, [5, 95])
+        return interval
 
 
-def _without_copies(runs: Trials, trials: Trials) -> Trials:
+def _without_copies(runs: TrialList, trials: TrialList) -> TrialList:
     """Runs without the bin that was copied from the recording, the first whole one."""
     out = [run.copy() for run in runs]
     for run, x in zip(out, trials, strict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.model_selection import (
@@ -20,10 +20,13 @@ from sklearn_jedi._estimators._jedi import JEDIEstimator
 from sklearn_jedi.plotting._common import ordered_labels
 from sklearn_jedi.report._text import counted
 
+if TYPE_CHECKING:
+    from sklearn_jedi.report._conditions import ConditionNetworks
+
 _TEST_SHARE = 0.25
 _N_SPLITS = 20  # of groups, of which the one nearest to that share is taken
 
-Trials = list[np.ndarray]
+TrialList = list[np.ndarray]
 
 
 @dataclass
@@ -56,7 +59,7 @@ class Study:
         Inferred from each trial.
     states : list of arrays of shape (n_timepoints_i, n_neurons) or None
         Where the network was, in its units.
-    of_conditions : Conditions or None
+    condition_networks : ConditionNetworks or None
         The network of each condition; None until asked for.
     is_doubtful : bool
         Whether the model describes held-out trials so badly that its networks say
@@ -65,7 +68,7 @@ class Study:
         ``progress(done, total, text)``.
     """
 
-    X: Trials
+    X: TrialList
     dt: float
     tau: float
     start: float
@@ -83,8 +86,8 @@ class Study:
     test: np.ndarray = field(init=False)
     model: JEDIEstimator | None = None
     embeddings: np.ndarray | None = None
-    states: Trials | None = None
-    of_conditions: Any = None
+    states: TrialList | None = None
+    condition_networks: ConditionNetworks | None = None
     is_doubtful: bool = False
 
     def __post_init__(self) -> None:
@@ -115,7 +118,7 @@ class Study:
 
     @property
     def n_neurons(self) -> int:
-        return self.X[0].shape[1]
+        return int(self.X[0].shape[1])
 
     @property
     def conditions(self) -> list[tuple[str, np.ndarray]]:
@@ -127,7 +130,7 @@ class Study:
             for label in ordered_labels(self.labels)
         ]
 
-    def take(self, trials: np.ndarray) -> Trials:
+    def take(self, trials: np.ndarray) -> TrialList:
         return [self.X[trial] for trial in trials]
 
     def estimator(self, rank: int, embedding_dim: int, **params: Any) -> JEDIEstimator:
@@ -156,14 +159,18 @@ class Study:
         Labels of whole groups change places where each group has one, otherwise labels
         within groups.
         """
-        units, values = self.units_of(trials), labels[trials]
+        units = self.units_of(trials)
+        values: np.ndarray = labels[trials]
         if self.groups is None:
-            return rng.permutation(values)
+            rng.shuffle(values)
+            return values
         members = [np.flatnonzero(units == unit) for unit in range(units.max() + 1)]
         if all(len(set(values[of])) == 1 for of in members):
-            return rng.permutation(values[[of[0] for of in members]])[units]
-        for of in members:
-            values[of] = rng.permutation(values[of])
+            of_units: np.ndarray = rng.permutation(values[[of[0] for of in members]])
+            values = of_units[units]
+        else:
+            for of in members:
+                values[of] = rng.permutation(values[of])
         return values
 
     def folds(self, trials: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:

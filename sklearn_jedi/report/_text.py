@@ -10,7 +10,7 @@ def counted(n: int, what: str) -> str:
     return f"{n} {what}{'s' * (n != 1)}"
 
 
-def listed(names: Iterable[str]) -> str:
+def first_few(names: Iterable[str]) -> str:
     """The first few of some names."""
     names = list(names)
     text = ", ".join(names[:4])
