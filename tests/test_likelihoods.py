@@ -14,8 +14,8 @@ from sklearn_jedi._engine._likelihoods import (
     NegativeBinomial,
     Poisson,
     ReadoutSums,
-    with_one,
 )
+from sklearn_jedi._engine._readout import with_one
 from sklearn_jedi.datasets import make_rotation_family
 
 N_NEURONS, RANK = 5, 2

@@ -7,7 +7,7 @@ import pytest
 from scipy.ndimage import gaussian_filter1d
 
 from sklearn_jedi import JEDIEstimator
-from sklearn_jedi._engine._counts import Counts
+from sklearn_jedi._engine._likelihoods._counts import Counts
 from sklearn_jedi._engine._state_space_em import StateSpaceEM
 from sklearn_jedi.datasets import make_rotation_family
 

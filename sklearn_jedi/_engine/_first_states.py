@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -16,10 +15,8 @@ from sklearn_jedi._engine._likelihoods import (
     LEAST_VARIANCE,
     Gaussian,
     Likelihood,
-    ReadoutSums,
-    gauge,
-    with_one,
 )
+from sklearn_jedi._engine._readout import gauge, new_readout, with_one
 from sklearn_jedi._engine._smoother import smooth
 from sklearn_jedi._engine._state_space import StateSpace
 
@@ -130,13 +127,11 @@ def read_out(
     current: Likelihood = likelihood.first(units)
     loading = np.zeros((len(units.offset), paths[0].shape[2] + 1))
     for _ in range(_READOUT_STEPS):
-        parts = (
-            current.sums(loading, block, with_one(path)[None])
+        pieces = (
+            (block, with_one(path)[None])
             for block, path in zip(part.blocks(), paths, strict=True)
         )
-        loading, current = current.solved(
-            loading, functools.reduce(ReadoutSums.plus, parts)
-        )
+        loading, current = new_readout(current, loading, pieces)
     return FirstStates(trials, loading, paths, current)
 
 

@@ -29,9 +29,12 @@ import numpy as np
 from sklearn_jedi._data._trials import Block, Trials
 from sklearn_jedi._engine import _bilinear_em, _moments
 from sklearn_jedi._engine._basis import leading_directions
+from sklearn_jedi._engine._bilinear_em import BilinearModel
+from sklearn_jedi._engine._first_dynamics import Projected, first_dynamics
 from sklearn_jedi._engine._first_states import FirstStates, start_trials
 from sklearn_jedi._engine._joint_blocks import JointBlock, joint_blocks, padded
-from sklearn_jedi._engine._likelihoods import ReadoutSums, gauge, with_one
+from sklearn_jedi._engine._likelihoods import ReadoutSums
+from sklearn_jedi._engine._readout import gauge, with_one
 from sklearn_jedi._engine._reduction import Basis, Reduction, Rows
 from sklearn_jedi._engine._smoother import Smoothed, smooth
 from sklearn_jedi._engine._state_space import StateSpace
@@ -50,8 +53,6 @@ _FEATURE_VALUES = 2**18
 # this share of the variance of the states.
 _FIRST_NOISE = 0.1
 _FIRST_RIDGE = 1e-2
-# Trials whose residuals tell how long they are correlated.
-_INFLATION_TRIALS = 32
 # How much further than EM a round moves the size (in logarithms) of the noise of a
 # step; rounds done before its size is searched, each with the factor of that search.
 _FURTHER = 1.0
@@ -188,6 +189,13 @@ class StateSpaceEM:
         self._finish()
         return self
 
+    @property
+    def bilinear(self) -> BilinearModel:
+        """The affine map from embeddings to weights, which all sessions share."""
+        found = self.models[0].map
+        assert isinstance(found, BilinearModel)
+        return found
+
     def _state(self) -> dict[str, Any]:
         """What a round changes, but for the number of rounds."""
         names = ("models", "basis", "_penalty", "_ff")
@@ -246,38 +254,18 @@ class StateSpaceEM:
     def _start(self, sessions: Sequence[FirstStates]) -> None:
         """Embeddings and weights in closed form from the first states."""
         self._find_features()
-        window = max(1, min(max(p.n_timepoints for p in self._part) // 3, 5))
-        pieces = []
-        for key, joint in enumerate(joint_blocks(self._part)):
-            drives, features = self._project(self._paths[key])
-            block = joint.block
-            pieces.append((block, drives, features, block.within[:, 1:]))
-        moments = _moments.concatenate(
-            [
-                _moments.trial_moments(y, f, min(window, y.shape[1]), keep).grouped(b)
-                for b, y, f, keep in pieces
-            ]
-        )
-        drives, features, keep = _first_trials([piece[1:] for piece in pieces])
-        bilinear = _bilinear_em.fit_bilinear(
-            moments,
+        projected = [
+            Projected(joint.block, *self._project(self._paths[key]))
+            for key, joint in enumerate(joint_blocks(self._part))
+        ]
+        bilinear, step_cov = first_dynamics(
+            projected,
+            self.equation,
             self.embedding_dim,
             ridge=_FIRST_RIDGE if self.ridge == "auto" else float(self.ridge),
-            inflation=_bilinear_em.step_inflation(drives, features, window, keep),
-            max_iter=5,
             change_rank=self.change_rank,
         )
-        supported = bilinear.A[1:].any((1, 2))
-        A = bilinear.A[np.r_[True, supported]]
-        bilinear = bilinear._replace(A=A)
-        rank = A.shape[2]
-        scatter, n_steps = np.zeros((rank, rank)), 0
-        for block, drives, features, keep in pieces:
-            here = _moments.trial_moments(drives, features, 1, keep).grouped(block)
-            c = _bilinear_em.posterior(here, bilinear)[0]
-            error = drives - features @ bilinear.weights(c)[block.group]
-            error = self.equation.step(0.0, error[keep])
-            scatter, n_steps = scatter + error.T @ error, n_steps + len(error)
+        rank = len(step_cov)
         states = self._all_states()
         first = np.concatenate([path[:, 0] for path in self._paths.values()])
         spread = np.cov(states.T, bias=True).reshape(rank, rank)
@@ -285,7 +273,7 @@ class StateSpaceEM:
         shared = StateSpace(
             Reduction.of(self.basis, self.equation),
             bilinear,
-            _regular(scatter / max(n_steps, 1) + _FIRST_NOISE * spread),
+            _regular(step_cov + _FIRST_NOISE * spread),
             first.mean(0),
             _regular(cov),
             sessions[0].loading,
@@ -432,7 +420,7 @@ class StateSpaceEM:
 
     def _renew_features(self) -> None:
         """Feature directions at the present states; the weights are carried over."""
-        old, bilinear = self.basis, self.models[0].map
+        old, bilinear = self.basis, self.bilinear
         self._find_features()
         new = self.basis
         A, before = np.zeros_like(bilinear.A), Rows.of(bilinear.A)
@@ -448,31 +436,13 @@ class StateSpaceEM:
 
     def _finish(self) -> None:
         """Order the embedding axes, and fill up those without support."""
-        model = self.models[0]
-        bilinear = model.map
+        model, bilinear = self.models[0], self.bilinear
         A = np.zeros((self.embedding_dim + 1, *bilinear.A.shape[1:]))
         ordered = bilinear.A
         if self._ff is not None:
             ordered = _bilinear_em.fix_gauge(self._ff, ordered, model.step_cov)
         A[: len(ordered)] = ordered
         self._share(map=bilinear._replace(A=A, n_iter=self.n_iter))
-
-
-def _first_trials(pieces: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
-    """Drives, features and steps that are kept of the first trials, as one array each.
-
-    As many trials whatever the blocks are, so that results do not depend on them.
-    """
-    n_steps = max(part.shape[1] for part, *_ in pieces)
-    out = []
-    for parts in zip(*pieces, strict=True):
-        padded = []
-        for part in parts:
-            width = [(0, 0)] * part.ndim
-            width[1] = (0, n_steps - part.shape[1])
-            padded.append(np.pad(part, width))
-        out.append(np.concatenate(padded)[:_INFLATION_TRIALS])
-    return out
 
 
 def _regular(cov: np.ndarray, rounding: float = 0.0) -> np.ndarray:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
-from sklearn_jedi._data._trials import Trials
+from sklearn_jedi._data._trials import Block, Trials
 from sklearn_jedi._engine._alignment import (
     agreement,
     flow_of,
@@ -20,7 +21,7 @@ from sklearn_jedi._engine._first_states import (
     transformed,
     whitened,
 )
-from sklearn_jedi._engine._likelihoods import ReadoutSums, with_one
+from sklearn_jedi._engine._readout import new_readout, with_one
 from sklearn_jedi._engine._reduction import free_run
 from sklearn_jedi._engine._smoother import smooth
 from sklearn_jedi._engine._state_space import StateSpace
@@ -105,22 +106,22 @@ def _fit_readout(
 ) -> tuple[StateSpace, float]:
     """EM for the readout alone, and the evidence that it reaches."""
     states: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-    before = -np.inf
-    for _ in range(n_rounds):
-        sums: ReadoutSums | None = None
+    evidence, before = 0.0, -np.inf
+
+    def draws() -> Iterator[tuple[Block, np.ndarray]]:
+        nonlocal evidence
         evidence = 0.0
         for number, block in enumerate(trials.blocks()):
             known = states.get(number, (None, None))
             post = smooth(model, block, *known, max_iter=2 if number in states else 8)
             states[number] = post.z, post.c
             evidence += float(post.log_evidence.sum())
-            one = with_one(post.draws(block, _PAIRS)[0])
-            here = model.likelihood.sums(model.loading, block, one)
-            sums = here if sums is None else sums.plus(here)
-        assert sums is not None
+            yield block, with_one(post.draws(block, _PAIRS)[0])
+
+    for _ in range(n_rounds):
+        loading, likelihood = new_readout(model.likelihood, model.loading, draws())
         if evidence - before < _SMALL_CHANGE * abs(evidence):
             break
         before = evidence
-        loading, likelihood = model.likelihood.solved(model.loading, sums)
         model = model._replace(loading=loading, likelihood=likelihood)
     return model, evidence

@@ -154,7 +154,7 @@ def fit_inferred(
             "scaling": scaling,
             "settings": settings._replace(window=width),
             "basis": fit.basis,
-            "bilinear": model.map,
+            "bilinear": fit.bilinear,
             "nonlinearity": nonlinearity,
             "tau": tau,
             "dt": dt,

@@ -1,7 +1,7 @@
-"""How recordings scatter about the activity of the network, and how that is learned.
+"""What a likelihood is: what the engine, models and training ask of it.
 
-One subclass of `Likelihood` for each `observation` of the estimators, in `_gaussian`
-and `_counts`. Nothing outside of these files asks which one it deals with.
+One subclass for each `observation` of the estimators registers itself by its name.
+Nothing outside of this folder asks which one it deals with.
 """
 
 from __future__ import annotations
@@ -266,19 +266,3 @@ def regression(sums: ReadoutSums) -> np.ndarray:
     curvature = sums.curvature + jitter[:, None, None] * np.eye(size)
     solution: np.ndarray = np.linalg.solve(curvature, sums.cross[..., None])[..., 0]
     return solution
-
-
-def with_one(z: np.ndarray) -> np.ndarray:
-    """States with a one at the end of each."""
-    return np.concatenate([z, np.ones((*z.shape[:-1], 1))], axis=-1)
-
-
-def gauge(
-    loading: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Orthonormal `P` and an offset orthogonal to it, for `z' = turn z + shift`."""
-    P, turn = np.linalg.qr(loading[:, :-1])
-    sign = np.where(np.diag(turn) < 0, -1.0, 1.0)
-    P, turn = P * sign, sign[:, None] * turn
-    shift = loading[:, -1] @ P
-    return P, loading[:, -1] - P @ shift, turn, shift

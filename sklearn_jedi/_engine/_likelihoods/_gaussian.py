@@ -9,7 +9,7 @@ import numpy as np
 
 from sklearn_jedi._data._trials import Block, Trials
 from sklearn_jedi._data._units import Scaling
-from sklearn_jedi._engine._likelihood import (
+from sklearn_jedi._engine._likelihoods._base import (
     Likelihood,
     Linearised,
     ReadoutSums,

@@ -13,13 +13,13 @@ from scipy.special import expit, gammaln, polygamma, psi
 from sklearn_jedi._data._gate import Summary
 from sklearn_jedi._data._trials import Block, Trials
 from sklearn_jedi._data._units import Scaling
-from sklearn_jedi._engine._gaussian import GaussianRoots
-from sklearn_jedi._engine._likelihood import (
+from sklearn_jedi._engine._likelihoods._base import (
     Likelihood,
     Linearised,
     ReadoutSums,
     regression,
 )
+from sklearn_jedi._engine._likelihoods._gaussian import GaussianRoots
 from sklearn_jedi._networks._equation import library_of
 from sklearn_jedi._utils._streaming import BitsSums, pooled_bits
 
