@@ -217,7 +217,7 @@ def test_labelled_trials_are_fitted(rotations):
 
 
 def test_missing_library_names_the_extra():
-    from sklearn_jedi.io._files import import_optional
+    from sklearn_jedi.io._files import import_io
 
     with pytest.raises(ImportError, match=r"needs no_such_reader.*sklearn-jedi\[io\]"):
-        import_optional("no_such_reader")
+        import_io("no_such_reader")

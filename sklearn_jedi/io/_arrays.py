@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from sklearn_jedi._data._labelled_arrays import DIMS
-from sklearn_jedi.io._bin_times import steps
-from sklearn_jedi.io._files import import_optional, listed
+from sklearn_jedi.io._bin_times import start_and_width
+from sklearn_jedi.io._files import import_io, quoted
 from sklearn_jedi.io._trial_set import TrialSet
 
 
-def check_dims(dims: Any) -> tuple[str, ...]:
+def check_dims(dims: object) -> tuple[str, ...]:
     """The order of the axes, checked.
 
     Raises
@@ -29,22 +28,22 @@ def check_dims(dims: Any) -> tuple[str, ...]:
     return tuple(dims)
 
 
-def as_activity(values: Any, what: str) -> np.ndarray:
-    """Floats; integers (counts) become float64.
+def as_activity(values: object, what: str) -> np.ndarray:
+    """Activity as floats: float32 stays, everything else becomes float64.
 
     Raises
     ------
     ValueError
         If the values are not real numbers, or some are infinite.
     """
-    values = np.asarray(values)
-    if values.dtype.kind not in "biuf":
-        raise ValueError(f"{what} must hold real numbers; it holds {values.dtype}")
-    if values.dtype not in (np.float32, np.float64):
-        values = values.astype(np.float64)
-    if np.isinf(values).any():
+    activity = np.asarray(values)
+    if activity.dtype.kind not in "biuf":
+        raise ValueError(f"{what} must hold real numbers; it holds {activity.dtype}")
+    if activity.dtype not in (np.float32, np.float64):
+        activity = activity.astype(np.float64)
+    if np.isinf(activity).any():
         raise ValueError(f"{what} has infinite values; use NaN where none was recorded")
-    return values
+    return activity
 
 
 def choose(names: list[str], asked: str | None, what: str, parameter: str) -> str:
@@ -63,12 +62,12 @@ def choose(names: list[str], asked: str | None, what: str, parameter: str) -> st
             if asked is None
             else f"{asked!r} is none of them"
         )
-        raise ValueError(f"{what}: {problem}; candidates: {listed(names)}")
+        raise ValueError(f"{what}: {problem}; candidates: {quoted(names)}")
     return asked
 
 
 def from_arrays(
-    arrays: Mapping[str, Any],
+    arrays: Mapping[str, object],
     key: str,
     dims: tuple[str, ...],
     dt: float | None,
@@ -76,7 +75,7 @@ def from_arrays(
     time_unit: str,
     where: str,
 ) -> TrialSet:
-    """Trials of a 3-D array; others with one entry a trial become the table.
+    """Trials of a 3-D array; arrays with one entry a trial become their table.
 
     Parameters
     ----------
@@ -92,15 +91,17 @@ def from_arrays(
     where : str
         The file, for messages.
     """
-    pandas = import_optional("pandas")
+    pandas = import_io("pandas")
     X = as_activity(arrays[key], f"{where}: {key}")
     if 0 in X.shape:
         raise ValueError(f"{where}: {key} is empty; shape {X.shape}")
     X = X.transpose([dims.index(dim) for dim in DIMS])
     if time is not None and time not in arrays:
-        raise ValueError(f"{where} has no array {time!r}; there are: {listed(arrays)}")
-    times = None if time is None else arrays[time]
-    start, dt = steps(dt, times, X.shape[1], f"{where}: {time or key}", time_unit)
+        raise ValueError(f"{where} has no array {time!r}; there are: {quoted(arrays)}")
+    centres = None if time is None else arrays[time]
+    start, dt = start_and_width(
+        dt, centres, X.shape[1], f"{where}: {time or key}", time_unit
+    )
     columns = {
         name: _decoded(values)
         for name, values in arrays.items()
@@ -110,15 +111,15 @@ def from_arrays(
     return TrialSet(X, dt, table, pandas.DataFrame(index=range(X.shape[2])), start)
 
 
-def _is_column(values: Any, n_trials: int) -> bool:
+def _is_column(values: object, n_trials: int) -> bool:
     """Whether there is one number or text per trial."""
     if isinstance(values, list):
         return len(values) == n_trials and all(np.isscalar(value) for value in values)
-    return getattr(values, "shape", None) == (n_trials,)
+    return bool(getattr(values, "shape", None) == (n_trials,))
 
 
-def _decoded(values: Any) -> Any:
+def _decoded(values: object) -> object:
     """Bytes as text."""
-    if getattr(values, "dtype", np.dtype(float)).kind == "S":
+    if isinstance(values, np.ndarray) and values.dtype.kind == "S":
         return np.char.decode(values, "utf-8", "replace")
     return values

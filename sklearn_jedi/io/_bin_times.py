@@ -1,8 +1,6 @@
-"""Bin times read as a beginning and a step."""
+"""The first edge of bins and their width, from the times of their centres."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 
@@ -11,8 +9,18 @@ from sklearn_jedi._utils._checks import check_choice, check_real
 SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 
 
-def even_steps(times: Any, what: str, time_unit: str = "s") -> tuple[float, float]:
+def from_centres(
+    centres: object, what: str, time_unit: str = "s"
+) -> tuple[float, float]:
     """Left edge of the first bin and bin width, in s, of bins with these centres.
+
+    Parameters
+    ----------
+    centres : array-like of shape (n_bins,)
+        Numbers in `time_unit`, or differences of times (timedelta64).
+    what : str
+        What these are, for messages.
+    time_unit : {"s", "ms", "us"}
 
     Raises
     ------
@@ -20,9 +28,9 @@ def even_steps(times: Any, what: str, time_unit: str = "s") -> tuple[float, floa
         If the times are not at least two, increasing in even steps.
     """
     check_choice("time_unit", time_unit, tuple(SECONDS))
-    if np.asarray(times).dtype.kind == "m":
+    if np.asarray(centres).dtype.kind == "m":
         time_unit = "s"
-    times = seconds(times, what)
+    times = as_seconds(centres, what)
     if times.ndim != 1 or len(times) < 2:
         raise ValueError(f"{what} must be at least two in a row; shape {times.shape}")
     step = (times[-1] - times[0]) / (len(times) - 1)
@@ -39,17 +47,18 @@ def even_steps(times: Any, what: str, time_unit: str = "s") -> tuple[float, floa
     return float(times[0] * scale - dt / 2), dt
 
 
-def seconds(times: Any, what: str) -> np.ndarray:
-    """Times as floats; differences of times (timedelta64) in seconds.
+def as_seconds(times: object, what: str) -> np.ndarray:
+    """Numbers as floats, and differences of times (timedelta64) in seconds.
 
     Raises
     ------
     ValueError
         If they are dates, or no times.
     """
-    kind = np.asarray(times).dtype.kind
+    array = np.asarray(times)
+    kind = array.dtype.kind
     if kind == "m":
-        return np.asarray(times) / np.timedelta64(1, "s")
+        return np.asarray(array / np.timedelta64(1, "s"))
     if kind == "M":
         raise ValueError(
             f"{what} are dates: subtract when the recording began, or give seconds"
@@ -60,10 +69,22 @@ def seconds(times: Any, what: str) -> np.ndarray:
         raise ValueError(f"{what} are not numbers") from error
 
 
-def steps(
-    dt: float | None, times: Any, n_timepoints: int, what: str, time_unit: str
+def start_and_width(
+    dt: float | None, centres: object, n_bins: int, what: str, time_unit: str
 ) -> tuple[float, float]:
-    """The same from a given bin width, from bin times, or both.
+    """Left edge of the first bin and bin width, in s, from what is known of them.
+
+    Parameters
+    ----------
+    dt : float or None
+        Bin width in s; None: as the centres say.
+    centres : array-like of shape (n_bins,) or None
+        Times of the bins' centres; None: the first bin begins at 0.
+    n_bins : int
+    what : str
+        What the centres are, for messages.
+    time_unit : {"s", "ms", "us"}
+        Of the centres.
 
     Raises
     ------
@@ -73,20 +94,19 @@ def steps(
     """
     if dt is not None:
         check_real("dt", dt)
-    if times is None:
+    if centres is None:
         if dt is None:
             raise ValueError(
                 f"{what}: the bin width is not known: pass dt (in s), or time, the "
                 "name of the bin times"
             )
         return 0.0, float(dt)
-    if np.size(times) != n_timepoints:
-        raise ValueError(
-            f"{what} are {np.size(times)}, but there are {n_timepoints} bins"
-        )
-    if np.size(times) == 1 and dt is not None:
-        return float(np.ravel(times)[0]) * SECONDS[time_unit] - dt / 2, float(dt)
-    start, step = even_steps(times, what, time_unit)
+    times = np.asarray(centres)
+    if times.size != n_bins:
+        raise ValueError(f"{what} are {times.size}, but there are {n_bins} bins")
+    if times.size == 1 and dt is not None:
+        return float(times.ravel()[0]) * SECONDS[time_unit] - dt / 2, float(dt)
+    start, step = from_centres(times, what, time_unit)
     if dt is not None and not np.isclose(dt, step):
         raise ValueError(
             f"{what} are {step:g} s apart, but dt={dt:g} s; is time_unit="

@@ -7,27 +7,32 @@ of the two.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike
+
+_Train = TypeVar("_Train")
 
 # A spike, a beginning, an offset from it and an edge are each half a ns off at most.
 TOLERANCE = 2
 _UNITS_AT_ONCE = 16  # transposed together, so that they are written in whole lines
 
 
-def nanoseconds(times: Any) -> np.ndarray:
+def nanoseconds(times: ArrayLike) -> np.ndarray:
     """Seconds to whole nanoseconds."""
-    return np.rint(np.multiply(times, 1e9)).astype(np.int64)
+    whole: np.ndarray = np.rint(np.multiply(times, 1e9))
+    return whole.astype(np.int64)
 
 
 def _late(times: np.ndarray) -> np.ndarray:
-    """The same, so late that those on an edge are not before it."""
+    """Nanoseconds, later by the tolerance: a spike on an edge is not before it."""
     return nanoseconds(times) + TOLERANCE
 
 
 class Bins:
-    """Bins of equal width, as many per trial as it has.
+    """Bins of equal width, in trials that may differ in how many they have.
 
     Parameters
     ----------
@@ -51,9 +56,9 @@ class Bins:
         return self._by_unit(trains, lambda train: self._within(train)[1:])
 
     def count_own(self, trains: list[list[np.ndarray]]) -> np.ndarray:
-        """The same of spike times that each trial has on a clock of its own.
+        """Spike counts (total, n_units) where each trial has a clock of its own.
 
-        For each unit one array a trial, in s.
+        `trains` has for each unit one array of spike times a trial, in s.
         """
 
         def of_unit(of_trials: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -62,7 +67,12 @@ class Bins:
 
         return self._by_unit(trains, of_unit)
 
-    def _by_unit(self, trains: list, events: Any) -> np.ndarray:
+    def _by_unit(
+        self,
+        trains: Sequence[_Train],
+        events: Callable[[_Train], tuple[np.ndarray, np.ndarray]],
+    ) -> np.ndarray:
+        """Counts of events, which come as trials and times after their left edges."""
         counts = np.empty((self.total, len(trains)))
         for begin in range(0, len(trains), _UNITS_AT_ONCE):
             some = [
@@ -103,7 +113,7 @@ class Bins:
         """Numbers of the bins, over all trials, of what lies in one."""
         k = np.searchsorted(self.edges, since_left, side="right") - 1
         inside = (k >= 0) & (k < self.n_bins[trial])
-        return (self.first[trial] + k)[inside]
+        return np.asarray((self.first[trial] + k)[inside])
 
     def recorded(self, intervals: np.ndarray) -> np.ndarray:
         """Which bins (total,) lie in one of the intervals (n_intervals, 2), in s."""
@@ -113,7 +123,7 @@ class Bins:
         left = self.lefts[trial] + self.edges[k] + TOLERANCE
         right = self.lefts[trial] + self.edges[k + 1] - TOLERANCE
         at = np.searchsorted(begins, left, side="right") - 1
-        return (at >= 0) & (right <= ends[at])
+        return np.asarray((at >= 0) & (right <= ends[at]))
 
     def in_trials(self, values: np.ndarray) -> np.ndarray | list[np.ndarray]:
         """Bins (total, n_neurons) as trials."""
@@ -135,7 +145,7 @@ def stack(
 
 
 def _merged(intervals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Begins and ends of the same intervals, sorted and apart; at least one."""
+    """Begins and ends of intervals, sorted, those that touch joined; at least one."""
     intervals = intervals[intervals[:, 1] > intervals[:, 0]]
     if not len(intervals):
         return np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)

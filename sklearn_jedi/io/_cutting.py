@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sklearn_jedi.io._trial_set import TrialSet
-from sklearn_jedi.io._windows import Windows, cut_windows, warn_left_out
+from sklearn_jedi.io._windows import TrialWindows, Window, cut_windows, warn_left_out
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 def cut_spikes(
     trains: list[np.ndarray],
     recorded: list[np.ndarray],
-    table: Any,
-    units: Any,
+    table: DataFrame,
+    units: DataFrame,
     align: str | None,
-    window: Any,
+    window: Window,
     bin_size: float,
     where: str,
 ) -> TrialSet:
@@ -38,7 +41,7 @@ def cut_spikes(
     masks = {key: windows.bins.recorded(distinct[key]) for key in distinct}
     anything = np.any(list(masks.values()), axis=0)
     kept = np.logical_or.reduceat(anything, windows.bins.first)
-    warn_left_out(where, ~kept, "nothing was recorded in their window", 3)
+    warn_left_out(where, ~kept, "nothing was recorded in their window")
     if not kept.any():
         raise ValueError(f"{where}: nothing was recorded in the window of any trial")
     of_kept = np.repeat(kept, windows.bins.n_bins)
@@ -55,10 +58,10 @@ def cut_spikes(
 def cut_samples(
     times: np.ndarray,
     values: np.ndarray,
-    table: Any,
-    units: Any,
+    table: DataFrame,
+    units: DataFrame,
     align: str | None,
-    window: Any,
+    window: Window,
     bin_size: float,
     where: str,
 ) -> TrialSet:
@@ -83,7 +86,11 @@ def cut_samples(
 
 
 def _trial_set(
-    values: np.ndarray, windows: Windows, table: Any, units: Any, bin_size: float
+    values: np.ndarray,
+    windows: TrialWindows,
+    table: DataFrame,
+    units: DataFrame,
+    bin_size: float,
 ) -> TrialSet:
     return TrialSet(
         windows.bins.in_trials(values),

@@ -1,18 +1,18 @@
-"""What the readers share: optional imports, and what is said of unusable files."""
+"""What the readers share: libraries of the extra, and errors of unusable files."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
-from sklearn_jedi._utils import _optional
+from sklearn_jedi._utils._optional import import_optional
 
 
-def import_optional(name: str) -> Any:
+def import_io(library: str) -> ModuleType:
     """Import a library of the `io` extra, or raise ImportError that names the extra."""
-    return _optional.import_optional(name, "sklearn_jedi.io", "io")
+    return import_optional(library, "sklearn_jedi.io", "io")
 
 
 def check_file(path: str | os.PathLike[str]) -> Path:
@@ -41,7 +41,7 @@ def unreadable(path: Path, kind: str, error: Exception) -> ValueError:
     )
 
 
-def listed(names: Iterable[Any]) -> str:
-    """Names for a message."""
+def quoted(names: Iterable[object]) -> str:
+    """Names for a message, each as Python writes it."""
     plain = (name.item() if hasattr(name, "item") else name for name in names)
     return ", ".join(repr(name) for name in plain) or "none"

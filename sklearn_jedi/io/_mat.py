@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sklearn_jedi.io._arrays import check_dims, choose, from_arrays
-from sklearn_jedi.io._files import check_file, import_optional, unreadable
+from sklearn_jedi.io._files import check_file, import_io, unreadable
 from sklearn_jedi.io._mat_trials import (
     Fields,
     is_matrix,
@@ -16,6 +16,7 @@ from sklearn_jedi.io._mat_trials import (
     trials_of_spikes,
 )
 from sklearn_jedi.io._trial_set import TrialSet
+from sklearn_jedi.io._windows import Window
 
 
 def trials_from_mat(
@@ -29,7 +30,7 @@ def trials_from_mat(
     time: str | None = None,
     time_unit: str = "s",
     align: str | None = None,
-    window: Any = None,
+    window: Window | None = None,
     bin_size: float = 0.01,
 ) -> TrialSet:
     """Trials from a MATLAB file, of version 5 to 7.3.
@@ -43,9 +44,10 @@ def trials_from_mat(
       (``trials(3).spikes{7}``), which are counted in bins.
     - A three-dimensional array, a variable or a field of a struct.
 
-    Fields of structs with one number or text per trial (variables or fields of n_trials
-    such, with a three-dimensional array) become columns of the table; [] is missing.
-    MATLAB's `string` objects cannot be read: save text as char.
+    Fields with one number or text per trial become columns of the table; [] is a
+    missing value. With a three-dimensional array, these are the variables or fields
+    that hold n_trials numbers or texts. MATLAB's `string` objects cannot be read: save
+    text as char.
 
     Parameters
     ----------
@@ -58,7 +60,7 @@ def trials_from_mat(
     spike_times : str, default=None
         The field with the cells of spike times.
     dims : tuple of str, default=("trial", "time", "neuron")
-        What the axes of the activity are. A matrix of one trial has these without
+        The order of the axes of the activity. The matrix of a trial has them without
         "trial": ``("trial", "neuron", "time")`` reads matrices neuron x time.
     dt : float, default=None
         Bin width of the activity in s. This or `time` is needed with activity.
@@ -131,7 +133,7 @@ def trials_from_mat(
         return from_arrays(variables, variable, dims, dt, time, time_unit, str(path))
 
     fields, listed_trials = per_trial(value)
-    if spike_times is not None:
+    if spike_times is not None and window is not None:
         choose([*fields], spike_times, f"{where}: fields", "spike_times")
         saved = Fields(fields, listed_trials, spike_times, where)
         return trials_of_spikes(saved, align, window, bin_size, time_unit)
@@ -146,7 +148,7 @@ def trials_from_mat(
 
 def _read(path: Path) -> dict[str, Any]:
     """All variables, in the order of their names."""
-    pymatreader = import_optional("pymatreader")
+    pymatreader = import_io("pymatreader")
     try:
         variables = pymatreader.read_mat(str(path))
     except ImportError:
@@ -156,12 +158,13 @@ def _read(path: Path) -> dict[str, Any]:
     return {name: variables[name] for name in sorted(variables) if name[:2] != "__"}
 
 
-def _is_struct(value: Any) -> bool:
-    cell = isinstance(value, list) and len(value) > 0
-    return isinstance(value, dict) or (cell and isinstance(value[0], dict))
+def _is_struct(value: object) -> bool:
+    if isinstance(value, list):
+        return len(value) > 0 and isinstance(value[0], dict)
+    return isinstance(value, dict)
 
 
-def _is_activity(value: Any) -> bool:
+def _is_activity(value: object) -> bool:
     """Whether a field has a matrix for each trial, or one array for all."""
     if isinstance(value, list):
         return any(is_matrix(v, 2) for v in value) and not any(

@@ -1,39 +1,45 @@
 """Trials saved one by one, as pymatreader returns MATLAB's structs.
 
-It drops axes of length 1: a matrix of one neuron or one time point is a vector, a
-vector of one spike a number, a cell of one neuron its content.
+pymatreader drops axes of length 1. The matrix of a trial of one neuron or one time
+point arrives as a vector, a vector of one spike as a number, and a cell of one neuron
+as what is in it.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sklearn_jedi._utils._checks import check_choice
 from sklearn_jedi.io._arrays import as_activity
-from sklearn_jedi.io._bin_times import SECONDS, steps
+from sklearn_jedi.io._bin_times import SECONDS, start_and_width
 from sklearn_jedi.io._binning import stack
-from sklearn_jedi.io._files import import_optional, listed
+from sklearn_jedi.io._files import import_io, quoted
 from sklearn_jedi.io._spike_times import check_spike_times
 from sklearn_jedi.io._trial_set import TrialSet
-from sklearn_jedi.io._windows import cut_windows
+from sklearn_jedi.io._windows import Window, cut_windows
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 _NO_LABEL = object()
 
 
-def is_matrix(value: Any, ndim: int) -> bool:
+def is_matrix(value: object, ndim: int) -> bool:
     """Whether it is a numeric array, full or sparse, with so many axes."""
-    if not hasattr(value, "dtype") or getattr(value, "ndim", 0) != ndim:
-        return False
-    return value.dtype.kind in "biuf"
+    dtype = getattr(value, "dtype", np.dtype(object))
+    return getattr(value, "ndim", 0) == ndim and dtype.kind in "biuf"
 
 
-def per_trial(value: Any) -> tuple[dict[str, Any], bool]:
+def per_trial(
+    value: dict[str, Any] | list[dict[str, Any]],
+) -> tuple[dict[str, Any], bool]:
     """Fields of a struct array or a cell of structs, and whether they list trials.
 
-    Those of a single struct may be anything. By name: of version 7.3, pymatreader
-    returns them in an order that changes from run to run.
+    The fields of a single struct may be anything. Fields are in the order of their
+    names, because the order in which pymatreader returns those of version 7.3 changes
+    from run to run.
     """
     if isinstance(value, dict):
         lengths = {len(v) if isinstance(v, list) else -1 for v in value.values()}
@@ -74,19 +80,19 @@ class Fields:
     def __len__(self) -> int:
         return len(self.entries)
 
-    def of(self, name: str) -> list:
+    def of(self, name: str) -> list[Any]:
         """A field, one entry per trial."""
         values = self.fields.get(name)
         if values is None or _length(values) != len(self):
             raise ValueError(
                 f"{self.where} has no field {name!r} with one entry per trial; there "
-                f"are: {listed(self.fields)}"
+                f"are: {quoted(self.fields)}"
             )
         return list(values)
 
-    def table(self, *, without: tuple[str | None, ...] = ()) -> Any:
+    def table(self, *, without: tuple[str | None, ...] = ()) -> DataFrame:
         """Fields of one number or text per trial, as columns."""
-        pandas = import_optional("pandas")
+        pandas = import_io("pandas")
         columns = {}
         for name, values in self.fields.items():
             if name in (self.main, *without) or _length(values) != len(self):
@@ -99,7 +105,7 @@ class Fields:
         return pandas.DataFrame(columns, index=range(len(self)))
 
 
-def _length(values: Any) -> int | None:
+def _length(values: object) -> int | None:
     """How many entries a field has; None where it is one number or text."""
     return len(values) if isinstance(values, (list, np.ndarray)) else None
 
@@ -119,26 +125,26 @@ def trials_of_matrices(
     time_unit: str,
 ) -> TrialSet:
     """Trials of one matrix each."""
-    pandas = import_optional("pandas")
+    pandas = import_io("pandas")
     of_one = [dim for dim in dims if dim != "trial"]
     trials = _matrices(saved, of_one)
-    start: Any = 0.0
+    start: float | np.ndarray
     if time is None:
         what = f"{saved.where}: {saved.main}"
-        _, dt = steps(dt, None, 0, what, time_unit)
+        start, dt = start_and_width(dt, None, 0, what, time_unit)
     else:
         found = [
-            steps(dt, times, len(x), f"{saved.where}({k}).{time}", time_unit)
+            start_and_width(dt, times, len(x), f"{saved.where}({k}).{time}", time_unit)
             for k, (times, x) in enumerate(zip(saved.of(time), trials, strict=True), 1)
         ]
-        start, widths = np.transpose(found)
+        starts, widths = np.transpose(found)
         if not np.allclose(widths, widths[0]):
             raise ValueError(
                 f"{saved.where}: steps of {time} differ between trials, from "
                 f"{widths.min():g} to {widths.max():g} s"
             )
         dt = float(widths[0])
-        start = float(start[0]) if np.allclose(start, start[0]) else start
+        start = float(starts[0]) if np.allclose(starts, starts[0]) else starts
     units = pandas.DataFrame(index=range(trials[0].shape[1]))
     return TrialSet(stack(trials), dt, saved.table(without=(time,)), units, start)
 
@@ -181,10 +187,14 @@ def _matrices(saved: Fields, of_one: list[str]) -> list[np.ndarray]:
 
 
 def trials_of_spikes(
-    saved: Fields, align: str | None, window: Any, bin_size: float, time_unit: str
+    saved: Fields,
+    align: str | None,
+    window: Window,
+    bin_size: float,
+    time_unit: str,
 ) -> TrialSet:
     """Trials of spike times, one cell of vectors each."""
-    pandas = import_optional("pandas")
+    pandas = import_io("pandas")
     check_choice("time_unit", time_unit, tuple(SECONDS))
     trials = [
         _spike_times(entry, f"{saved.where}({k}).{saved.main}", time_unit)

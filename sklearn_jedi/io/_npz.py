@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import warnings
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from sklearn_jedi._utils._warnings import warn_user
 from sklearn_jedi.io._arrays import check_dims, choose, from_arrays
-from sklearn_jedi.io._files import check_file, listed, unreadable
+from sklearn_jedi.io._files import check_file, quoted, unreadable
 from sklearn_jedi.io._trial_set import TrialSet
 
 
@@ -90,7 +89,7 @@ def trials_from_npz(
     return from_arrays(arrays, key, dims, dt, time, time_unit, str(path))
 
 
-def _read(path: Path, needed: set[str | None]) -> dict[str, Any]:
+def _read(path: Path, needed: set[str | None]) -> dict[str, np.ndarray]:
     """All arrays but those of Python objects."""
     damage = (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
     try:
@@ -113,11 +112,11 @@ def _read(path: Path, needed: set[str | None]) -> dict[str, Any]:
                 of_objects.append(name)
     if of_objects:
         message = (
-            f"{path}: {listed(of_objects)} holds Python objects, which are not read "
+            f"{path}: {quoted(of_objects)} holds Python objects, which are not read "
             "because that could run code; save numbers or text: np.asarray(values, "
             "dtype=float or str)"
         )
         if needed & {*of_objects} or not arrays:
             raise ValueError(message)
-        warnings.warn(message, UserWarning, stacklevel=3)
+        warn_user(message)
     return arrays

@@ -6,25 +6,29 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sklearn_jedi.io._cutting import cut_spikes
-from sklearn_jedi.io._files import check_file, import_optional, listed, unreadable
-from sklearn_jedi.io._selection import select_rows
+from sklearn_jedi.io._files import check_file, import_io, quoted, unreadable
+from sklearn_jedi.io._selection import Selection, select_rows
 from sklearn_jedi.io._spike_times import check_spike_times
 from sklearn_jedi.io._trial_set import TrialSet
+from sklearn_jedi.io._windows import Window
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 def trials_from_nwb(
     path: str | os.PathLike[str],
     *,
     align: str | None = "start_time",
-    window: Any = (-0.3, 0.6),
+    window: Window = (-0.3, 0.6),
     bin_size: float = 0.01,
-    trials: Any = None,
-    units: Any = None,
+    trials: Selection | None = None,
+    units: Selection | None = None,
     epochs: str = "trials",
 ) -> TrialSet:
     """Trials of spike counts from an NWB file.
@@ -45,7 +49,7 @@ def trials_from_nwb(
         Begin and end of each trial: seconds from the alignment, or names of columns
         with times. ``("go_cue_time", "stop_time")`` cuts each trial from its go cue to
         its end, ``(-0.2, "stop_time")`` from 0.2 s before the alignment; trials then
-        differ in length. What is left of a window after its last whole bin is left out.
+        differ in length. Time after the last whole bin of a window is not used.
     bin_size : float, default=0.01
         Bin width in s. A spike on an edge counts in the bin that begins there.
     trials, units : str, bool array, list of ids or None
@@ -58,9 +62,10 @@ def trials_from_nwb(
     Returns
     -------
     TrialSet
-        The table and units have the file's columns of one number or text a row. Unless
-        it has such, units also get `rate`, the mean rate in spikes/s, and, where the
-        file says it, `location`, that of the unit's first electrode.
+        The table and the units have those columns of the file that hold one number or
+        text a row. Units also get `rate`, the mean rate in spikes/s, and, where the
+        file says it, `location`, the place of the unit's first electrode; columns of
+        these names in the file are kept as they are.
 
     Raises
     ------
@@ -125,7 +130,7 @@ def trials_from_nwb(
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     """The contents of an NWB file, closed afterwards whatever happens."""
-    pynwb, h5py = import_optional("pynwb"), import_optional("h5py")
+    pynwb, h5py = import_io("pynwb"), import_io("h5py")
     try:
         with h5py.File(path, "r") as file:
             is_nwb = "nwb_version" in file.attrs
@@ -144,9 +149,9 @@ def _opened(path: Path) -> Iterator[Any]:
             raise unreadable(path, "an NWB file", error) from error
 
 
-def _table(nwb: Any, name: str, path: Path) -> Any:
+def _table(nwb: Any, name: str, path: Path) -> DataFrame:
     """A table of time intervals, its columns of one value a row."""
-    pynwb, pandas = import_optional("pynwb"), import_optional("pandas")
+    pynwb, pandas = import_io("pynwb"), import_io("pandas")
     tables = {
         item.name: item
         for item in nwb.objects.values()
@@ -155,7 +160,7 @@ def _table(nwb: Any, name: str, path: Path) -> Any:
     if name not in tables:
         raise ValueError(
             f"{path} has no table of time intervals {name!r}; there are: "
-            f"{listed(tables)}"
+            f"{quoted(tables)}"
         )
     # read by pynwb: an IntervalSet joins trials that overlap, and drops their metadata
     table = tables[name].to_dataframe(exclude={"timeseries"})
@@ -164,21 +169,23 @@ def _table(nwb: Any, name: str, path: Path) -> Any:
     return table[[c for c in table if pandas.api.types.is_scalar(table[c].iloc[0])]]
 
 
-def _units(nwb: Any, path: Path) -> tuple[list[np.ndarray], Any, list[np.ndarray]]:
+def _units(
+    nwb: Any, path: Path
+) -> tuple[list[np.ndarray], DataFrame, list[np.ndarray]]:
     """Spike times, metadata and observed intervals of the units."""
-    pandas = import_optional("pandas")
+    pandas = import_io("pandas")
     if nwb.units is None or not len(nwb.units):
         raise ValueError(f"{path} has no units: there are no spike times in it")
     if "spike_times" not in nwb.units.colnames:
         raise ValueError(
             f"{path}: units has no column 'spike_times'; there are: "
-            f"{listed(nwb.units.colnames)}"
+            f"{quoted(nwb.units.colnames)}"
         )
     ids = np.asarray(nwb.units.id[:])
     repeated = np.flatnonzero(np.bincount(np.unique(ids, return_inverse=True)[1]) > 1)
     if len(repeated):
         raise ValueError(
-            f"{path}: units: ids are not unique: {listed(np.unique(ids)[repeated])}"
+            f"{path}: units: ids are not unique: {quoted(np.unique(ids)[repeated])}"
         )
     # Read by pynwb: pynapple sorts spike times without a word and loses the only spike
     # of a unit; of units whose ids are not in order, some versions mix up the columns.

@@ -7,15 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sklearn_jedi._data._trials import SlicedByTrial
+
 __all__ = ["TrialsOnDisk"]
 
 
 class TrialsOnDisk:
     """A view of some trials of an array on disk.
 
-    Estimators read `numpy.memmap`, zarr and h5py arrays in pieces by themselves. A
-    cross-validation takes folds out of them first, ``X[rows]``, which copies; out of
-    this it takes another view.
+    Estimators read `numpy.memmap`, zarr and h5py arrays in pieces by themselves. But a
+    cross-validation first takes its folds, ``X[rows]``, which reads them into memory.
+    Out of a `TrialsOnDisk` it takes another view, and nothing is read.
 
     Parameters
     ----------
@@ -51,7 +53,7 @@ class TrialsOnDisk:
 
     ndim = 3
 
-    def __init__(self, source: Any, rows: ArrayLike | None = None) -> None:
+    def __init__(self, source: SlicedByTrial, rows: ArrayLike | None = None) -> None:
         if len(source.shape) != 3:
             raise ValueError(
                 "source must have shape (n_trials, n_timepoints, n_neurons); got "
@@ -65,23 +67,25 @@ class TrialsOnDisk:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, key: Any) -> Any:
+    def __getitem__(self, key: object) -> np.ndarray | TrialsOnDisk:
         """A trial, a slice of trials, or the view of those of an array of numbers."""
+        chosen: Any = key
         if isinstance(key, tuple):  # scikit-learn's X[rows, ...]
-            key, *others = key
+            chosen, *others = key
             if any(not (one is ... or one == slice(None)) for one in others):
                 raise IndexError(
                     "only trials can be chosen here; read them, X[:10], to choose time "
                     "points or neurons"
                 )
-        if isinstance(key, slice):
-            out = np.empty((len(self.rows[key]), *self.shape[1:]), self.dtype)
-            for place, row in zip(out, self.rows[key], strict=True):
+        rows = self.rows[chosen]
+        if isinstance(chosen, slice):
+            out = np.empty((len(rows), *self.shape[1:]), self.dtype)
+            for place, row in zip(out, rows, strict=True):
                 place[:] = self._read(row)
             return out
-        if np.ndim(key) == 0:
-            return self._read(self.rows[key])
-        return TrialsOnDisk(self.source, self.rows[key])
+        if np.ndim(rows) == 0:
+            return self._read(rows)
+        return TrialsOnDisk(self.source, rows)
 
     def __repr__(self) -> str:
         return f"TrialsOnDisk({len(self)} of {self.source.shape[0]} trials)"

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sklearn_jedi.io._bin_times import even_steps
+from sklearn_jedi.io._bin_times import from_centres
 from sklearn_jedi.io._cutting import cut_samples, cut_spikes
-from sklearn_jedi.io._files import import_optional
-from sklearn_jedi.io._selection import select_rows
+from sklearn_jedi.io._files import import_io
+from sklearn_jedi.io._selection import Selection, select_rows
 from sklearn_jedi.io._trial_set import TrialSet
-from sklearn_jedi.io._windows import check_window
+from sklearn_jedi.io._windows import Window, check_window
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+    from pynapple import IntervalSet, Tsd, TsdFrame, TsdTensor, TsGroup
 
 # What pynapple cuts off an interval that ends where the next begins, in s.
 _PYNAPPLE_GAP = 1e-6
 
 
 def trials_from_pynapple(
-    data: Any,
-    epochs: Any = None,
+    data: TsGroup | TsdFrame | Tsd | TsdTensor,
+    epochs: IntervalSet | DataFrame | None = None,
     *,
     align: str | None = None,
-    window: Any = None,
+    window: Window | None = None,
     bin_size: float = 0.01,
-    trials: Any = None,
-    units: Any = None,
+    trials: Selection | None = None,
+    units: Selection | None = None,
 ) -> TrialSet:
     """Trials from pynapple's objects.
 
@@ -33,9 +37,9 @@ def trials_from_pynapple(
     ----------
     data : TsGroup, TsdFrame, Tsd or TsdTensor
         - TsGroup: spikes, counted in bins. Bins that are not wholly within its
-          `time_support` become NaN. A time support that pynapple made up, from the
-          first spike to the last, is no evidence of when recording began or ended:
-          its ends are disregarded, so give the group the right one.
+          `time_support` become NaN. Give the group the time in which it was recorded:
+          without it, pynapple takes the time from the first spike to the last, whose
+          ends are not used here.
         - TsdFrame, Tsd: continuous activity, one column per neuron, averaged in bins;
           NaN where a bin has no sample.
         - TsdTensor of shape (n_timepoints, n_trials, n_neurons): already cut, as by
@@ -47,11 +51,11 @@ def trials_from_pynapple(
         trials that overlap. Needed unless `data` is a TsdTensor.
     align : str, default=None
         Column with the time of each trial, in s, that is 0; None: `start` if `window`
-        begins at a number, else where the window begins.
+        begins at a number, otherwise where the window begins.
     window : pair of float or str, default=None
         Begin and end of each trial: seconds from the alignment, or names of columns
-        with times, then with a length for each trial; None means ("start", "end"). What
-        is left of a window after its last whole bin is left out.
+        with times, where trials may differ in length; None means ("start", "end").
+        Time after the last whole bin of a window is not used.
     bin_size : float, default=0.01
         Bin width in s.
     trials, units : str, bool array, list of ids or None
@@ -89,7 +93,7 @@ def trials_from_pynapple(
     >>> X[0].T.tolist(), (table["side"] == "r").tolist()
     ([[0.0, 0.0, 1.0, 1.0, 0.0], [0.0, 0.0, 0.0, 0.0, 1.0]], [False, True])
     """
-    nap = import_optional("pynapple")
+    nap = import_io("pynapple")
     if isinstance(data, nap.TsdTensor):
         if align is not None or window is not None:
             raise ValueError(
@@ -121,8 +125,13 @@ def trials_from_pynapple(
     return cut_samples(data.t, values, *cut)
 
 
-def _from_tensor(data: Any, epochs: Any, trials: Any, units: Any) -> TrialSet:
-    pandas = import_optional("pandas")
+def _from_tensor(
+    data: TsdTensor,
+    epochs: IntervalSet | DataFrame | None,
+    trials: Selection | None,
+    units: Selection | None,
+) -> TrialSet:
+    pandas = import_io("pandas")
     if data.ndim != 3:
         raise ValueError(
             "a TsdTensor must have the shape (n_timepoints, n_trials, n_neurons); got "
@@ -135,16 +144,17 @@ def _from_tensor(data: Any, epochs: Any, trials: Any, units: Any) -> TrialSet:
             f"epochs has {len(table)} rows, but the TsdTensor has {len(X)} trials "
             "(its second axis)"
         )
-    start, dt = even_steps(data.t, "the times of the TsdTensor")
+    start, dt = from_centres(data.t, "the times of the TsdTensor")
     neurons = pandas.DataFrame(index=range(X.shape[2]))
     return TrialSet(X, dt, table, neurons, start).select(trials, units)
 
 
-def _table(epochs: Any) -> Any:
-    pandas = import_optional("pandas")
+def _table(epochs: IntervalSet | DataFrame | None) -> DataFrame:
+    """One row for each trial."""
+    pandas = import_io("pandas")
     if isinstance(epochs, pandas.DataFrame):
         table = epochs
-    elif isinstance(epochs, import_optional("pynapple").IntervalSet):
+    elif isinstance(epochs, import_io("pynapple").IntervalSet):
         table = epochs.as_dataframe()
         gaps = table["start"].to_numpy()[1:] - table["end"].to_numpy()[:-1]
         touch = np.append((gaps > 0) & (gaps < 1.5 * _PYNAPPLE_GAP), False)
@@ -159,19 +169,21 @@ def _table(epochs: Any) -> Any:
     return table
 
 
-def _units(data: Any) -> Any:
+def _units(data: TsGroup | TsdFrame | Tsd) -> DataFrame:
     """Metadata of the neurons, one row each."""
-    pandas = import_optional("pandas")
+    pandas = import_io("pandas")
     if not hasattr(data, "metadata"):
         return pandas.DataFrame(index=range(1))
     labels = data.columns if hasattr(data, "columns") else data.index
     return pandas.DataFrame(data.metadata).set_axis(labels, axis=0)
 
 
-def _recorded(spikes: Any) -> np.ndarray:
-    """When spikes were recorded, (n_intervals, 2); ends made up by pynapple are open.
+def _recorded(spikes: TsGroup) -> np.ndarray:
+    """Intervals (n_intervals, 2), in s, in which spikes were recorded.
 
-    Of groups without a time support, pynapple takes the first to the last spike.
+    Where a group was made without a time support, pynapple takes the time from its
+    first to its last spike. These two say nothing of when the recording began and
+    ended, so the intervals are left open there.
     """
     intervals = np.array(spikes.time_support.values)
     times = [train.t[[0, -1]] for train in spikes.values() if len(train)]

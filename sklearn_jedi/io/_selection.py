@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import ast
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from sklearn_jedi.io._files import listed
+from sklearn_jedi.io._files import quoted
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+# An expression of columns, a mask or labels.
+Selection = str | ArrayLike
 
 # Comparisons, boolean operators and arithmetic of columns and constants. Calls,
 # attributes and subscripts could run code; powers, and text or lists times a number,
@@ -38,7 +45,9 @@ _ALLOWED = (
 )
 
 
-def select_rows(table: Any, selection: Any, name: str, where: str) -> np.ndarray:
+def select_rows(
+    table: DataFrame, selection: Selection | None, name: str, where: str
+) -> np.ndarray:
     """Numbers of the chosen rows of a table.
 
     Parameters
@@ -71,7 +80,9 @@ def select_rows(table: Any, selection: Any, name: str, where: str) -> np.ndarray
     return rows
 
 
-def _from_list(table: Any, values: np.ndarray, name: str, where: str) -> np.ndarray:
+def _from_list(
+    table: DataFrame, values: np.ndarray, name: str, where: str
+) -> np.ndarray:
     if values.ndim != 1:
         raise ValueError(
             f"{where}: {name} must be an expression, a mask or a list of ids; got an "
@@ -92,13 +103,13 @@ def _from_list(table: Any, values: np.ndarray, name: str, where: str) -> np.ndar
     unknown = values[rows < 0].tolist()
     if unknown:
         raise ValueError(
-            f"{where}: {name}: there are no ids {listed(unknown[:10])}; ids go from "
-            f"{listed(table.index[:1])} to {listed(table.index[-1:])}"
+            f"{where}: {name}: there are no ids {quoted(unknown[:10])}; ids go from "
+            f"{quoted(table.index[:1])} to {quoted(table.index[-1:])}"
         )
     return np.asarray(rows)
 
 
-def _evaluate(table: Any, expression: str, name: str, where: str) -> np.ndarray:
+def _evaluate(table: DataFrame, expression: str, name: str, where: str) -> np.ndarray:
     """Which rows an expression is true of, as a mask."""
     problem = f"{where}: {name}={expression!r}"
     columns = [*table.columns, "index"]
@@ -130,7 +141,7 @@ def _evaluate(table: Any, expression: str, name: str, where: str) -> np.ndarray:
 
 
 def _as_mask(chosen: Any) -> Any:
-    """Nullable and object columns of truth values as such; a missing one is false."""
+    """Columns of truth values that may be missing as masks, where missing is false."""
     if not hasattr(chosen, "isna"):
         return chosen
     values = chosen.to_numpy(dtype=object)
@@ -143,7 +154,7 @@ def _as_mask(chosen: Any) -> Any:
 
 
 def _check_expression(
-    expression: str, names: set[Any], columns: list[Any], problem: str
+    expression: str, names: set[object], columns: list[object], problem: str
 ) -> None:
     """Refuse whatever is not a comparison of columns.
 
@@ -153,7 +164,7 @@ def _check_expression(
     if "`" in expression:
         raise ValueError(
             f"{problem}: between backticks there must be a column; there are: "
-            f"{listed(columns)}"
+            f"{quoted(columns)}"
         )
     try:
         if len(expression.splitlines()) != 1:
@@ -177,7 +188,7 @@ def _check_expression(
         if isinstance(node, ast.Name) and node.id not in names:
             raise ValueError(
                 f"{problem}: there is no column {node.id!r}; there are: "
-                f"{listed(columns)}"
+                f"{quoted(columns)}"
             )
 
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sklearn_jedi._data._forms import Activity
 from sklearn_jedi._data._labelled_arrays import DIMS
 from sklearn_jedi.io._binning import stack
-from sklearn_jedi.io._files import import_optional
-from sklearn_jedi.io._selection import select_rows
+from sklearn_jedi.io._files import import_io
+from sklearn_jedi.io._selection import Selection, select_rows
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+    from xarray import DataArray
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -53,13 +58,13 @@ class TrialSet:
     ((2, 4, 1), [0, 2])
     """
 
-    X: Any
+    X: Activity
     dt: float
-    table: Any
-    units: Any
+    table: DataFrame
+    units: DataFrame
     start: float | np.ndarray = 0.0
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Activity | float | DataFrame]:
         return iter((self.X, self.dt, self.table))
 
     def __repr__(self) -> str:
@@ -91,15 +96,17 @@ class TrialSet:
         values = (trial[np.isfinite(trial)] for trial in self.X)
         return all(((x >= 0) & (x % 1 == 0)).all() for x in values)
 
-    def select(self, trials: Any = None, units: Any = None) -> TrialSet:
+    def select(
+        self, trials: Selection | None = None, units: Selection | None = None
+    ) -> TrialSet:
         """Some of the trials, some of the neurons.
 
         Parameters
         ----------
         trials, units : str, bool array, list of ids or None
-            An expression of columns of `table` or `units`, such as ``"side == 'left'
-            and rt < 0.5"`` (names that are no identifiers in backticks), a mask, or
-            ids from their index; None: all.
+            Which trials and neurons: an expression of columns of `table` or `units`,
+            such as ``"side == 'left' and rt < 0.5"`` (names that are no identifiers in
+            backticks), a mask, or ids from their index; None: all.
 
         Returns
         -------
@@ -166,7 +173,7 @@ class TrialSet:
             start=float(self.start + inside[0] * self.dt),
         )
 
-    def to_xarray(self) -> Any:
+    def to_xarray(self) -> DataArray:
         """Labelled array with the dimensions trial, time and neuron.
 
         Returns
@@ -178,7 +185,7 @@ class TrialSet:
             ``trial_`` or ``neuron_``. Where trials begin at different times, `start`
             along trial. Its attribute `dt` is the bin width.
         """
-        xarray = import_optional("xarray")
+        xarray = import_io("xarray")
         lengths = self.lengths
         values = np.full((len(lengths), lengths.max(), len(self.units)), np.nan)
         for row, trial in zip(values, self.X, strict=True):
@@ -195,4 +202,5 @@ class TrialSet:
                 while name in coords:
                     name = f"{dim}_{name}"
                 coords[name] = (dim, table[column].to_numpy())
-        return xarray.DataArray(values, coords, DIMS, attrs={"dt": self.dt})
+        array: DataArray = xarray.DataArray(values, coords, DIMS, attrs={"dt": self.dt})
+        return array

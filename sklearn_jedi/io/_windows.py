@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import math
 import numbers
-import warnings
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from sklearn_jedi._utils._checks import check_real
-from sklearn_jedi.io._bin_times import seconds
+from sklearn_jedi._utils._warnings import warn_user
+from sklearn_jedi.io._bin_times import as_seconds
 from sklearn_jedi.io._binning import TOLERANCE, Bins, nanoseconds
-from sklearn_jedi.io._files import listed
+from sklearn_jedi.io._files import quoted
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+# Begin and end, each in seconds from the alignment or a column with the time.
+Window = Sequence[float | str]
 
 _LATEST = 9e9  # s: later times cannot be whole nanoseconds in 64 bits
 
 
-class Windows(NamedTuple):
+class TrialWindows(NamedTuple):
     """Where the bins of each trial lie.
 
     Attributes
@@ -33,18 +40,18 @@ class Windows(NamedTuple):
     start: float | np.ndarray
     rows: np.ndarray
 
-    def keep(self, kept: np.ndarray, bin_size: float) -> Windows:
+    def keep(self, kept: np.ndarray, bin_size: float) -> TrialWindows:
         """Some of the trials."""
         bins = Bins(self.bins.lefts[kept], self.bins.n_bins[kept], bin_size)
         start = self.start
         if isinstance(start, np.ndarray):
             start = start[kept]
-        return Windows(bins, start, self.rows[kept])
+        return TrialWindows(bins, start, self.rows[kept])
 
 
 def cut_windows(
-    table: Any, align: str | None, window: Any, bin_size: float, where: str
-) -> Windows:
+    table: DataFrame, align: str | None, window: Window, bin_size: float, where: str
+) -> TrialWindows:
     """Windows about a time of each trial, from one to another, or both.
 
     Parameters
@@ -82,7 +89,7 @@ def cut_windows(
     rights = times_of(table, end, where) if isinstance(end, str) else zero
     known = np.isfinite(zero) & np.isfinite(lefts) & np.isfinite(rights)
     used = dict.fromkeys(name for name in (align, begin, end) if isinstance(name, str))
-    warn_left_out(where, ~known, f"{' or '.join(used)} is missing", 4)
+    warn_left_out(where, ~known, f"{' or '.join(used)} is missing")
     if not known.any():
         raise ValueError(f"{where}: {' or '.join(used)} is missing in every trial")
 
@@ -93,22 +100,20 @@ def cut_windows(
     right_ns += 0 if isinstance(end, str) else nanoseconds(end)
     n_bins = np.floor((right_ns - left_ns + TOLERANCE) / (bin_size * 1e9)).astype(int)
     fits = n_bins > 0
-    warn_left_out(
-        where, ~fits, f"no bin of {bin_size:g} s fits in window={window!r}", 4
-    )
+    warn_left_out(where, ~fits, f"no bin of {bin_size:g} s fits in window={window!r}")
     if not fits.any():
         raise ValueError(
             f"{where}: in no trial a bin of {bin_size:g} s fits in window={window!r}"
         )
     start = (left_ns - zero_ns)[fits] / 1e9
-    return Windows(
+    return TrialWindows(
         Bins(left_ns[fits], n_bins[fits], bin_size),
         float(start[0]) if (start == start[0]).all() else start,
         np.flatnonzero(known)[fits],
     )
 
 
-def check_window(window: Any, bin_size: float) -> tuple[float | str, float | str]:
+def check_window(window: object, bin_size: float) -> tuple[float | str, float | str]:
     """Begin and end of a window.
 
     Raises
@@ -138,7 +143,7 @@ def check_window(window: Any, bin_size: float) -> tuple[float | str, float | str
     return ends[0], ends[1]
 
 
-def times_of(table: Any, column: str, where: str) -> np.ndarray:
+def times_of(table: DataFrame, column: str, where: str) -> np.ndarray:
     """A column of times, in s; NaN where missing.
 
     Raises
@@ -148,9 +153,9 @@ def times_of(table: Any, column: str, where: str) -> np.ndarray:
     """
     if column not in table.columns:
         raise ValueError(
-            f"{where} has no column {column!r}; there are: {listed(table.columns)}"
+            f"{where} has no column {column!r}; there are: {quoted(table.columns)}"
         )
-    times = seconds(table[column], f"{where}: times in column {column!r}")
+    times = as_seconds(table[column], f"{where}: times in column {column!r}")
     latest = np.nanmax(np.abs(times), initial=0.0)
     if latest > _LATEST:
         raise ValueError(
@@ -160,11 +165,9 @@ def times_of(table: Any, column: str, where: str) -> np.ndarray:
     return times
 
 
-def warn_left_out(where: str, left_out: np.ndarray, why: str, stacklevel: int) -> None:
-    """Say how many trials are left out, if any; `stacklevel` is the caller's."""
+def warn_left_out(where: str, left_out: np.ndarray, why: str) -> None:
+    """Say how many trials are left out, if any are."""
     if left_out.any():
-        warnings.warn(
-            f"{where}: {left_out.sum()} of {len(left_out)} trials are left out: {why}",
-            UserWarning,
-            stacklevel=stacklevel + 1,
+        warn_user(
+            f"{where}: {left_out.sum()} of {len(left_out)} trials are left out: {why}"
         )

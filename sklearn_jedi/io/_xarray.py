@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sklearn_jedi._data._labelled_arrays import DIMS
 from sklearn_jedi.io._arrays import as_activity
-from sklearn_jedi.io._bin_times import steps
-from sklearn_jedi.io._files import import_optional
+from sklearn_jedi.io._bin_times import start_and_width
+from sklearn_jedi.io._files import import_io
 from sklearn_jedi.io._trial_set import TrialSet
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+    from xarray import DataArray
 
 
 def trials_from_xarray(
-    array: Any, *, dt: float | None = None, time_unit: str = "s"
+    array: DataArray, *, dt: float | None = None, time_unit: str = "s"
 ) -> TrialSet:
     """Trials from a labelled array.
 
@@ -50,7 +54,7 @@ def trials_from_xarray(
     >>> X.shape, dt, table["side"].tolist()
     ((3, 2, 5), 0.01, ['l', 'r', 'l'])
     """
-    xarray = import_optional("xarray")
+    xarray = import_io("xarray")
     if not isinstance(array, xarray.DataArray):
         raise TypeError(
             f"array must be an xarray.DataArray; got {type(array).__name__}"
@@ -67,16 +71,17 @@ def trials_from_xarray(
     X = as_activity(array.values, "array")
     if 0 in X.shape:
         raise ValueError(f"array is empty; its sizes are {dict(array.sizes)}")
-    times = array["time"].values if "time" in array.coords else None
-    if dt is None and (times is None or len(times) == 1):
+    centres = array["time"].values if "time" in array.coords else None
+    if dt is None and (centres is None or len(centres) == 1):
         dt = array.attrs.get("dt")
-    start, dt = steps(dt, times, X.shape[1], "times of the array", time_unit)
+    what = "times of the array"
+    start, dt = start_and_width(dt, centres, X.shape[1], what, time_unit)
     return TrialSet(X, dt, _table(array, "trial"), _table(array, "neuron"), start)
 
 
-def _table(array: Any, dim: str) -> Any:
-    """Coordinates along a dimension; the one of its name is the index."""
-    pandas = import_optional("pandas")
+def _table(array: DataArray, dim: str) -> DataFrame:
+    """Coordinates along a dimension as columns; the one of its name is the index."""
+    pandas = import_io("pandas")
     columns = {
         name: labels.values
         for name, labels in array.coords.items()
