@@ -12,4 +12,4 @@ def reset(gallery_conf: dict, fname: str) -> None:
         {"savefig.dpi": 110, "figure.constrained_layout.use": True}
     )
     # a session by itself, or a condition less, supports fewer axes: meant
-    warnings.filterwarnings("ignore", message=".* embedding axes cannot be told")
+    warnings.filterwarnings("ignore", message="these .* determine only")
