@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -16,6 +16,10 @@ from sklearn_jedi.report._errors import Errors
 from sklearn_jedi.report._section import Section, Table
 from sklearn_jedi.report._study import Study, TrialList
 from sklearn_jedi.report._text import counted
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _RANKS = (2, 4, 8, 12)
 _EMBEDDING_DIMS = (1, 2, 4)
@@ -40,9 +44,10 @@ class ChoiceSection(Section):
     The second half of held-out training trials is forecast from the first. With the
     largest embedding, the smallest rank is taken that is as good as the best: worse by
     no more than one standard error of the difference, or by 1 % of the R^2. Then, at
-    this rank, the largest embedding that is: axes that the trials do not support stay
-    at their prior and cost nothing, missing ones merge conditions. The linear model's
-    number of states is chosen as the rank is.
+    this rank, the largest embedding that is as good as the best: one axis too many does
+    little harm, as the trials leave its weights near zero, but with one too few
+    conditions that differ get the same network. The linear model's number of states is
+    chosen as the rank is.
     """
 
     name = "choice"
@@ -133,15 +138,15 @@ class ChoiceSection(Section):
             "R² of the second half of trials, forecast from the first, in "
             f"{len(self._folds)} folds of {self._n_trials} training trials (points: "
             "means; bars: standard errors over folds; held against single bins, noise "
-            "and all). Ringed: what was taken, of what is as "
-            "good as the best (by one standard error of the difference, or 1 %) the "
-            "smallest rank or number of states"
+            "and all). Ringed: what was chosen, the smallest rank (or number of "
+            "states) that is as good as the best (within one standard error of the "
+            "difference, or 1 %)"
         )
         return text + (
-            "." if self._given else ", and at that rank the largest embedding."
+            "." if self._given else ", and at that rank the largest embedding that is."
         )
 
-    def draw(self) -> Any:
+    def draw(self) -> Figure:
         import matplotlib.pyplot as plt
 
         figure, ax = plt.subplots(figsize=(5.6, 3.6), layout="constrained")
@@ -160,7 +165,7 @@ class ChoiceSection(Section):
         ax.legend(frameon=False, fontsize="small")
         return figure
 
-    def _curve(self, ax: Any, dim: int, label: str, **style: Any) -> None:
+    def _curve(self, ax: Axes, dim: int, label: str, **style: Any) -> None:
         which = sorted(s for s in self.scores if s.embedding_dim == dim)
         if which:
             scores = np.array([self.scores[candidate] for candidate in which])

@@ -14,6 +14,7 @@ from typing import TextIO
 import numpy as np
 
 from sklearn_jedi import __version__
+from sklearn_jedi._estimators._parameters import OBSERVATIONS
 from sklearn_jedi.datasets import make_attractor_family
 from sklearn_jedi.io import (
     TrialSet,
@@ -22,7 +23,6 @@ from sklearn_jedi.io import (
     trials_from_nwb,
 )
 from sklearn_jedi.preprocessing import NeuronSelector
-from sklearn_jedi.report._prepare import OBSERVATIONS
 from sklearn_jedi.report._report import Report, make_report
 
 _EXAMPLES = """examples:

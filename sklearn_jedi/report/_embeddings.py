@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -12,6 +12,10 @@ from sklearn_jedi.plotting import EmbeddingDisplay
 from sklearn_jedi.report._section import Section, Table
 from sklearn_jedi.report._study import Study
 from sklearn_jedi.report._text import counted, first_few
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _LEVEL = 0.05
 
@@ -100,7 +104,7 @@ class EmbeddingSection(Section):
             )
         return text
 
-    def draw(self) -> Any:
+    def draw(self) -> Figure:
         import matplotlib.pyplot as plt
 
         read = not np.isnan(self.accuracy)
@@ -116,26 +120,26 @@ class EmbeddingSection(Section):
             self._draw_confusion(axes[0, 1])
         return figure
 
-    def _draw_embeddings(self, ax: Any) -> None:
+    def _draw_embeddings(self, ax: Axes) -> None:
         number = np.arange(len(self._z))
         flat = self._z.shape[1] == 1
         # of one axis, the trial number shows drift
         shown = np.column_stack([self._z[:, 0], number if flat else self._z[:, 1]])
         if self._labels is None:
-            dots = ax.scatter(*shown.T, c=number, s=22)
+            dots = ax.scatter(shown[:, 0], shown[:, 1], c=number, s=22)
             ax.figure.colorbar(dots, ax=ax, label="trial number")
             ax.set_xlabel("embedding axis 1 (prior SD)")
             ax.set_ylabel("embedding axis 2 (prior SD)")
         else:
             EmbeddingDisplay(shown, self._labels, self._label_name).plot(ax)
-            legend = ax.get_legend()
-            legend.set_bbox_to_anchor((1.0, 1.0))
-            legend.set_loc("upper left")
+            if legend := ax.get_legend():
+                legend.set_bbox_to_anchor((1.0, 1.0))
+                legend.set_loc("upper left")
         if flat:
             ax.set_ylabel("trial number")
         ax.plot(*shown[self._test].T, "o", ms=6, mfc="none", mec="k", mew=0.8)
 
-    def _draw_confusion(self, ax: Any) -> None:
+    def _draw_confusion(self, ax: Axes) -> None:
         assert self._labels is not None
         true = self._labels[self._test]
         counts = np.array(

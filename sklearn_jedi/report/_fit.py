@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from io import StringIO
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,7 +19,18 @@ from sklearn_jedi.report._section import Section, Table
 from sklearn_jedi.report._study import Study
 from sklearn_jedi.report._text import counted
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 _LOW = 0.1
+_WORDS = {
+    "state": "the state of the network",
+    "gaussian": "the state of the network with gaussian noise",
+    "poisson": "spike counts about rates that the network sets (Poisson)",
+    "negative_binomial": "spike counts about rates that the network sets, with more "
+    "variance than Poisson counts (negative binomial)",
+}
 
 
 class FitSection(Section):
@@ -107,11 +118,11 @@ class FitSection(Section):
             f"{counted(n_test, 'held-out trial')}, of forecasts of the second half and "
             f"of free runs{bars}. The embedding of a "
             "free run is inferred from the same trial, that of a forecast from the "
-            f"first half alone. The fit to {counted(self._sizes[0], 'trial')} took "
-            f'{self._seconds:.1f} s (observation="{self._observation}").'
+            f"first half alone. Recordings are taken as {_WORDS[self._observation]}; "
+            f"the fit to {counted(self._sizes[0], 'trial')} took {self._seconds:.1f} s."
         )
 
-    def draw(self) -> Any:
+    def draw(self) -> Figure:
         import matplotlib.pyplot as plt
 
         figure, (left, right) = plt.subplots(
@@ -122,7 +133,7 @@ class FitSection(Section):
         self._draw_scores(right)
         return figure
 
-    def _draw_scores(self, ax: Any) -> None:
+    def _draw_scores(self, ax: Axes) -> None:
         scores = self._scores
         for offset, name, colour in (
             (-0.18, "JEDI", "#D55E00"),

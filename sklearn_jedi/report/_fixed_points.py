@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.spatial.distance import cdist
@@ -19,6 +19,10 @@ from sklearn_jedi.report._conditions import (
 from sklearn_jedi.report._section import Section, Table
 from sklearn_jedi.report._study import Study
 from sklearn_jedi.report._text import first_few
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.figure import Figure
 
 _N_STATES = 64
 _N_RUNS = 12
@@ -104,7 +108,7 @@ class FixedPointSection(Section):
             "that another sum shows that one was missed."
         )
 
-    def draw(self) -> Any:
+    def draw(self) -> Figure:
         import matplotlib.pyplot as plt
 
         n_panels = min(len(self._of.names), _MOST_PANELS)
@@ -117,7 +121,7 @@ class FixedPointSection(Section):
             layout="constrained",
             squeeze=False,
         )
-        handles: dict[str, Any] = {}
+        handles: dict[str, Artist] = {}
         for k, ax in enumerate(axes.flat):
             if k >= n_panels:
                 ax.axis("off")

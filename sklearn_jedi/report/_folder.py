@@ -7,13 +7,16 @@ import platform
 import warnings
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sklearn_jedi._estimators._jedi import JEDIEstimator
 from sklearn_jedi.report._page import Finding, page
 from sklearn_jedi.report._section import Section
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PAGE = "report.html"
 # the first line of reproduce.txt tells that a folder is a report
@@ -189,7 +192,7 @@ def versions() -> str:
     return "\n".join(lines)
 
 
-def _close(figure: Any) -> None:
+def _close(figure: Figure) -> None:
     import matplotlib.pyplot as plt
 
     plt.close(figure)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -32,7 +30,7 @@ def labels_as_text(
     return np.array([_text(label) for label in array.tolist()])
 
 
-def _text(label: Any) -> str:
+def _text(label: object) -> str:
     # NaN is not equal to itself; whether pandas' NA is, is not known
     if label is None or str(label) in ("nan", "<NA>", "NaT"):
         return ""

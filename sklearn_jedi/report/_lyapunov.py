@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from sklearn_jedi.analysis import LyapunovAnalyzer
 from sklearn_jedi.report._conditions import condition_networks
 from sklearn_jedi.report._section import Section, Table
 from sklearn_jedi.report._study import Study
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _N_RUNS = 4
 _MOST_SHOWN = 4
@@ -56,7 +59,7 @@ class LyapunovSection(Section):
             '"Mixed": runs from different states end differently.'
         )
 
-    def draw(self) -> Any:
+    def draw(self) -> Figure:
         import matplotlib.pyplot as plt
 
         names = self._of.names

@@ -12,13 +12,13 @@ from sklearn_jedi._data._gate import check_trials
 from sklearn_jedi._data._labelled_arrays import is_labelled
 from sklearn_jedi._data._time_step import choose_dt, choose_tau
 from sklearn_jedi._estimators._jedi import JEDIEstimator
+from sklearn_jedi._estimators._parameters import OBSERVATIONS
 from sklearn_jedi._utils._checks import check_choice, check_integer, check_real
 from sklearn_jedi.io import TrialSet
 from sklearn_jedi.report._labels import labels_as_text
 from sklearn_jedi.report._study import Study, TrialList
 from sklearn_jedi.report._text import counted
 
-OBSERVATIONS = ("auto", "state", "gaussian", "poisson", "negative_binomial")
 _FEWEST_TRIALS = 6
 _FEWEST_TO_FIT = 4
 _FEWEST_TIMEPOINTS = 8

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from sklearn_jedi.report._study import Study
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Table(NamedTuple):
@@ -48,7 +51,7 @@ class Section(ABC):
         """What the picture shows."""
 
     @abstractmethod
-    def draw(self) -> Any:
+    def draw(self) -> Figure:
         """The picture: a matplotlib Figure."""
 
     def tables(self) -> list[Table]:

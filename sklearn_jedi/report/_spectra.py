@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.stats import kruskal
@@ -12,6 +12,9 @@ from sklearn_jedi.plotting._common import colour_groups
 from sklearn_jedi.report._conditions import spread, visited_states
 from sklearn_jedi.report._section import Section, Table
 from sklearn_jedi.report._study import Study
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _MOST_TRIALS = 300
 _N_STATES = 6
@@ -93,7 +96,7 @@ class SpectrumSection(Section):
             "where the activity was, not on the network alone."
         )
 
-    def draw(self) -> Any:
+    def draw(self) -> Figure:
         import matplotlib.pyplot as plt
 
         figure, (left, right) = plt.subplots(
