@@ -12,7 +12,7 @@ from sklearn_jedi._engine._settings import held_out_windows
 from sklearn_jedi._training._free_runs import (
     HeldOutBatches,
     KeepBest,
-    Recording,
+    TrainingTrials,
     WindowBatches,
     train,
 )
@@ -35,7 +35,7 @@ def held(problem):
 
 @pytest.fixture
 def data(problem):
-    return Recording(in_trials(problem[0]), problem[1])
+    return TrainingTrials(in_trials(problem[0]), problem[1])
 
 
 def run(problem, **params):
@@ -101,7 +101,7 @@ def test_windows_start_at_whole_bins_and_score_within_their_trial(problem):
     X = [problem[0][0], problem[0][1][:12], problem[0][2].copy()]
     X[2][15:18, 3] = np.nan
     groups = np.array([0, 1, 1])
-    data = Recording(in_trials(X, groups), problem[1])
+    data = TrainingTrials(in_trials(X, groups), problem[1])
     row, start = np.array([1, 1, 2, 2]), np.array([0, 8, 10, 16])
     inputs, (targets, masked) = data.window(
         in_block(X, groups), row, start, 10, held_out=False

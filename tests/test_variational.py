@@ -13,12 +13,12 @@ from sklearn_jedi._engine._smoother import smooth
 from sklearn_jedi._engine._state_space import StateSpace
 from sklearn_jedi._models._random_units import random_units
 from sklearn_jedi._networks._equation import Equation
-from sklearn_jedi._training._free_runs import NonFiniteLossError
+from sklearn_jedi._training._nets import NonFiniteLossError
 from sklearn_jedi._training._variational import first_recognition, train_variational
 from sklearn_jedi._training._variational_data import (
     Forecasts,
-    Recordings,
     ShuffledBatches,
+    TrainingSessions,
     _first_bins,
     held_out_trials,
 )
@@ -129,7 +129,7 @@ def start(problem, hidden=(8,)):
     torch.manual_seed(0)
     family = LatentFamily(models, None, hidden)
     whiten = family.inverse.double().numpy()
-    data = Recordings(sessions, models, whiten)
+    data = TrainingSessions(sessions, models, whiten)
     recognition = first_recognition(models, whiten, data)
     return VariationalModel(family, recognition), data
 

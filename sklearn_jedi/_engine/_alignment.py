@@ -97,7 +97,8 @@ def align_by_flow(flows: Sequence[Flow], features: Features) -> list[np.ndarray]
             field = _common_field(others, features)
 
             def velocity(z: np.ndarray, field: np.ndarray = field) -> np.ndarray:
-                return features(z) @ field
+                result: np.ndarray = features(z) @ field
+                return result
 
             turns[s] = _best_turn(flow, starts, velocity)
     return [turn for turn in turns if turn is not None]
@@ -114,7 +115,10 @@ def _common_field(
         axis=0,
     )
     level = np.trace(ff) / len(ff)
-    return linalg.solve(ff + _RIDGE * level * np.eye(len(ff)), fv, assume_a="pos")
+    result: np.ndarray = linalg.solve(
+        ff + _RIDGE * level * np.eye(len(ff)), fv, assume_a="pos"
+    )
+    return result
 
 
 def agreement(flow: Flow, turns: np.ndarray, velocity: Features) -> np.ndarray:
@@ -123,7 +127,8 @@ def agreement(flow: Flow, turns: np.ndarray, velocity: Features) -> np.ndarray:
     states, along = flow.states @ across, flow.velocities @ across
     there = velocity(states.reshape(-1, states.shape[2])).reshape(along.shape)
     size = np.sqrt((there**2).sum((1, 2)) * (along**2).sum((1, 2)))
-    return (there * along).sum((1, 2)) / np.maximum(size, _TINY)
+    result: np.ndarray = (there * along).sum((1, 2)) / np.maximum(size, _TINY)
+    return result
 
 
 def _best_turn(flow: Flow, starts: np.ndarray, velocity: Features) -> np.ndarray:
@@ -131,7 +136,8 @@ def _best_turn(flow: Flow, starts: np.ndarray, velocity: Features) -> np.ndarray
     some = Flow(flow.states[::_RANKING], flow.velocities[::_RANKING])
     order = np.argsort(-agreement(some, starts, velocity))
     found = np.stack([refined(flow, starts[k], velocity) for k in order[:_PROMISING]])
-    return found[np.argmax(agreement(flow, found, velocity))]
+    result: np.ndarray = found[np.argmax(agreement(flow, found, velocity))]
+    return result
 
 
 def refined(flow: Flow, turn: np.ndarray, velocity: Features) -> np.ndarray:

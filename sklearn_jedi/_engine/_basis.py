@@ -113,6 +113,7 @@ def _gram_times(
 def _top_eigenvectors(matrix: np.ndarray, k: int) -> np.ndarray:
     """The k eigenvectors of a symmetric matrix with the largest eigenvalues."""
     last = len(matrix) - 1
-    return linalg.eigh(0.5 * (matrix + matrix.T), subset_by_index=(last - k + 1, last))[
-        1
-    ][:, ::-1].copy()
+    result: np.ndarray = linalg.eigh(
+        0.5 * (matrix + matrix.T), subset_by_index=(last - k + 1, last)
+    )[1][:, ::-1].copy()
+    return result

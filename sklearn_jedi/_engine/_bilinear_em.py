@@ -59,7 +59,8 @@ class BilinearModel(NamedTuple):
 
     def weights(self, embeddings: np.ndarray) -> np.ndarray:
         """Reduced weights of shape (n_trials, K, rank)."""
-        return self.A[0] + np.tensordot(embeddings, self.A[1:], 1)
+        result: np.ndarray = self.A[0] + np.tensordot(embeddings, self.A[1:], 1)
+        return result
 
     def weights_and_slopes(
         self, embeddings: np.ndarray
@@ -316,9 +317,10 @@ def _solve_psd(
     jitter = 1e-10 * max(np.trace(matrix) / len(matrix), np.finfo(float).tiny)
     regular = matrix.copy()
     regular.flat[:: len(matrix) + 1] += penalty + jitter
-    return linalg.solve(
+    result: np.ndarray = linalg.solve(
         regular, rhs, assume_a="pos", overwrite_a=True, check_finite=False
     )
+    return result
 
 
 def _per_trial(
@@ -356,7 +358,8 @@ def _start(moments: Moments, embedding_dim: int, penalty: float) -> np.ndarray:
     left, sizes, _ = linalg.svd(change, full_matrices=False)
     supported = int((sizes > 1e-8 * max(1.0, np.sqrt(change.size))).sum())
     n_axes = min(embedding_dim, supported, n_trials - 1)
-    return left[:, :n_axes] * np.sqrt(n_trials)
+    result: np.ndarray = left[:, :n_axes] * np.sqrt(n_trials)
+    return result
 
 
 def _noise_cov(moments: Moments, A: np.ndarray) -> np.ndarray:
@@ -373,7 +376,7 @@ def _shrink(scatter: np.ndarray, count: float, total: np.ndarray) -> np.ndarray:
     floor = 1e-8 * np.trace(total) / (rank * count) + np.finfo(float).tiny ** 0.5
     level = max(np.trace(scatter) / (rank * count), 0.0)
     share = min(1.0, rank / count)
-    cov = (1 - share) * 0.5 * (scatter + scatter.T) / count
+    cov: np.ndarray = (1 - share) * 0.5 * (scatter + scatter.T) / count
     cov += (share * level + floor) * np.eye(rank)
     return cov
 

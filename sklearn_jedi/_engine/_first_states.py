@@ -176,4 +176,5 @@ def _smoothed(
     total = convolve1d(block.values, kernel, axis=1, mode="constant")
     weight = convolve1d(recorded.astype(float), kernel, axis=1, mode="constant")
     little = 1e-6 * kernel.sum()
-    return (total + little * mean) / (weight + little)
+    result: np.ndarray = (total + little * mean) / (weight + little)
+    return result

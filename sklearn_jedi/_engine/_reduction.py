@@ -122,10 +122,10 @@ class Reduction(NamedTuple):
         """The same in torch."""
         import torch
 
-        arrays = (
+        P, Q, mean_in, mean_out, feature_mean = (
             torch.as_tensor(array, dtype=dtype, device=device) for array in self[:5]
         )
-        return type(self)(*arrays, self.equation)
+        return type(self)(P, Q, mean_in, mean_out, feature_mean, self.equation)
 
     def split(self, states: Any) -> tuple[Any, Any]:
         """`kappa` of shape (..., rank) and the rest of shape (..., n_neurons)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -108,7 +108,8 @@ def held_out_windows(block: Block, every: int = 1) -> np.ndarray:
             length = max(1, n_steps // 4)
             stop = n_steps - (2 - number // every % 3) * length
             held[row, max(stop - length, 0) : max(stop, 0)] = True
-    return held & block.bins[:, 1:]
+    result: np.ndarray = held & block.bins[:, 1:]
+    return result
 
 
 def choose_settings(
@@ -214,8 +215,8 @@ class _Search:
         self.held[rows] = held_out_windows(block)[rows]
         self.targets = X[:, 1:][self.held]
         self.total = ((self.targets - self.targets.mean(0)) ** 2).sum()
-        self._reduced: dict[float, tuple] = {}
-        self._moments: dict[tuple[float, int], tuple] = {}
+        self._reduced: dict[float, tuple[Any, ...]] = {}
+        self._moments: dict[tuple[float, int], tuple[_moments.Moments, float]] = {}
 
     def best(self, start: Settings, name: str, values: Sequence[float]) -> Settings:
         """The first of `start` and its variants that no later one betters clearly."""

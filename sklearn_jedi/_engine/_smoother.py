@@ -341,7 +341,8 @@ class _Problem:
             slope[:, j] = 0.5 * (up - down) / (2 * move[:, j])
         shift = -(step.cov @ slope[..., None])[..., 0]
         length = np.sqrt(-np.sum(slope * shift, 1))
-        return shift / np.maximum(length, 1.0)[:, None]
+        result: np.ndarray = shift / np.maximum(length, 1.0)[:, None]
+        return result
 
     def log_evidence(self, at: _Point, step: _Step) -> np.ndarray:
         """(n_groups,), by Laplace's approximation at the mode, up to a constant [3]_.
@@ -354,7 +355,8 @@ class _Problem:
         trial = self.live.sum(1) * _log_det(self.whiten) + _log_det(self.whiten_first)
         trial = trial - 0.5 * step.hessian.log_det()
         embeddings = 0.5 * np.linalg.slogdet(step.cov)[1]
-        return self.block.sum_groups(trial) + embeddings - at.cost
+        result: np.ndarray = self.block.sum_groups(trial) + embeddings - at.cost
+        return result
 
     def _log_det(self, at: _Point) -> np.ndarray:
         """Log determinant (n_groups,) of the Hessian with respect to the states."""

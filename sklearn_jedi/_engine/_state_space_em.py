@@ -449,4 +449,5 @@ def _regular(cov: np.ndarray, rounding: float = 0.0) -> np.ndarray:
     """A symmetric matrix whose inverse is safe, given the rounding of its entries."""
     values, vectors = np.linalg.eigh(0.5 * (cov + cov.T))
     floor = 1e-6 * max(float(values.mean()), 0.0) + 1e-10 + rounding
-    return (vectors * np.maximum(values, floor)) @ vectors.T
+    result: np.ndarray = (vectors * np.maximum(values, floor)) @ vectors.T
+    return result

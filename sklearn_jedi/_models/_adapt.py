@@ -87,7 +87,8 @@ def _candidates(start: FirstStates, shared: StateSpace) -> list[np.ndarray]:
 
     def velocity(z: np.ndarray) -> np.ndarray:
         after: np.ndarray = free_run(shared.red, weights, shared.activity(z), 1)
-        return after[:, 0] - z
+        result: np.ndarray = after[:, 0] - z
+        return result
 
     starts = orthogonal_starts(flow.states.shape[1])
     order = np.argsort(-agreement(flow, starts, velocity))

@@ -51,7 +51,9 @@ _OF_SESSION = ("scaling", "settings", "loading", "likelihood")
 Arrays = dict[str, np.ndarray]
 
 
-def write(path: str | os.PathLike, content: dict[str, Any], arrays: Arrays) -> None:
+def write(
+    path: str | os.PathLike[str], content: dict[str, Any], arrays: Arrays
+) -> None:
     """Write a file; one that was there before stays whole until the new one is."""
     document = json.dumps({"format_version": FORMAT_VERSION, **content})
     data = to_bytes(arrays, metadata={_KEY: document})
@@ -66,7 +68,7 @@ def write(path: str | os.PathLike, content: dict[str, Any], arrays: Arrays) -> N
         temporary.unlink(missing_ok=True)
 
 
-def read(path: str | os.PathLike) -> tuple[dict[str, Any], Arrays]:
+def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Arrays]:
     """Read a file; nothing in it is executed.
 
     Raises

@@ -105,7 +105,8 @@ class LatentModel(InferredModel):
 
     def latents(self, x: np.ndarray) -> np.ndarray:
         """Latents of the units' activity."""
-        return x @ self.basis.P  # their thresholds are orthogonal to it
+        result: np.ndarray = x @ self.basis.P  # their thresholds are orthogonal to it
+        return result
 
     def expected(self, x: np.ndarray) -> np.ndarray:
         z = self.latents(x)

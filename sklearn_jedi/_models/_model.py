@@ -125,7 +125,8 @@ class Model(ABC):
         variance : array of the same shape
             Of the activity, in squared network units.
         """
-        return np.sqrt(variance) * self.scaling.scale
+        result: np.ndarray = np.sqrt(variance) * self.scaling.scale
+        return result
 
     @abstractmethod
     def noise_variance(self) -> np.ndarray:

@@ -55,13 +55,15 @@ class ObservedModel(Model):
         return state_trials(trials, self.scaling, first_whole)
 
     def noise_variance(self) -> np.ndarray:
-        return self.step_variance * self.scaling.scale**2
+        result: np.ndarray = self.step_variance * self.scaling.scale**2
+        return result
 
     @property
     def rest_variance(self) -> np.ndarray:
         P = self.basis.P
         within = np.einsum("nr,rs,ns->n", P, self.step_cov, P)
-        return np.maximum(self.step_variance - within, 0.0)
+        result: np.ndarray = np.maximum(self.step_variance - within, 0.0)
+        return result
 
     def infer(self, block: Block) -> Posterior:
         """Posterior of the embeddings of a block of trials.

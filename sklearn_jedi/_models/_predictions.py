@@ -142,10 +142,12 @@ def _activity_variance(
     out = model.output
     within = np.einsum("iq,ntqr,ir->nti", out, cov, out, optimize=True)
     kept = red.equation.kept ** (2 * np.arange(n_steps))
-    return within + np.cumsum(kept)[:, None] * model.rest_variance
+    result: np.ndarray = within + np.cumsum(kept)[:, None] * model.rest_variance
+    return result
 
 
 def _root(cov: np.ndarray) -> np.ndarray:
     """A square root of covariance matrices that may be singular."""
     values, vectors = np.linalg.eigh(cov)
-    return vectors * np.sqrt(np.maximum(values, 0.0))[..., None, :]
+    result: np.ndarray = vectors * np.sqrt(np.maximum(values, 0.0))[..., None, :]
+    return result

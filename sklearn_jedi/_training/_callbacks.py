@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback
+from torch.optim.lr_scheduler import OneCycleLR
 
 from sklearn_jedi._utils._progress import end_progress, show_progress
 
@@ -19,7 +20,7 @@ _WORTH_TRAINING = 0.05
 
 
 class Horizons(Callback):
-    """Windows first, then whole trials, each with one cycle of the learning rate.
+    """Windows first, then whole trials, each with one cycle of the learning rate [1]_.
 
     References
     ----------
@@ -31,7 +32,8 @@ class Horizons(Callback):
         self.horizons_ = self.plan(net.max_epochs, X)
         self.rates_ = [group["lr"] for group in net.optimizer_.param_groups]
         self.n_batches_ = len(net.get_iterator(X, training=True))
-        self.epoch_ = self.batch_ = 0
+        self.epoch_ = 0
+        self.horizon_: Any = None
 
     def plan(self, max_epochs: int, X: Any) -> list[Any]:
         """The horizon of each epoch."""
@@ -43,34 +45,31 @@ class Horizons(Callback):
         self, net: NeuralNet, dataset_train: Any = None, **kwargs: Any
     ) -> None:
         horizon = self.horizons_[min(self.epoch_, len(self.horizons_) - 1)]
-        dataset_train.horizon = horizon
-        net.history.record("horizon", horizon)
-        self.batch_ = 0
+        if horizon != self.horizon_:
+            self.horizon_ = horizon
+            self.cycle_ = OneCycleLR(
+                net.optimizer_,
+                max_lr=self.rates_,
+                epochs=self.horizons_.count(horizon),
+                steps_per_epoch=self.n_batches_,
+                final_div_factor=40,
+                cycle_momentum=False,
+            )
+        self.begin(net, dataset_train)
 
-    def on_batch_begin(
+    def begin(self, net: NeuralNet, data: Any) -> None:
+        """What an epoch of the present horizon needs."""
+        data.horizon = self.horizon_
+        net.history.record("horizon", self.horizon_)
+
+    def on_batch_end(
         self, net: NeuralNet, training: bool = False, **kwargs: Any
     ) -> None:
-        if not training:
-            return
-        horizon = self.horizons_[min(self.epoch_, len(self.horizons_) - 1)]
-        first = self.horizons_.index(horizon)
-        n_epochs = self.horizons_.count(horizon)
-        done = (self.epoch_ - first + self.batch_ / self.n_batches_) / n_epochs
-        factor = _one_cycle(done)
-        for group, rate in zip(net.optimizer_.param_groups, self.rates_, strict=True):
-            group["lr"] = rate * factor
-        self.batch_ += 1
+        if training and self.cycle_.last_epoch < self.cycle_.total_steps - 1:
+            self.cycle_.step()
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         self.epoch_ += 1
-
-
-def _one_cycle(done: float, warm_up: float = 0.3) -> float:
-    """Cosine rise to 1 and fall to nearly 0."""
-    if done < warm_up:
-        return 0.04 + 0.96 * 0.5 * (1 - np.cos(np.pi * done / warm_up))
-    rest = min(1.0, (done - warm_up) / (1 - warm_up))
-    return 1e-3 + (1 - 1e-3) * 0.5 * (1 + np.cos(np.pi * rest))
 
 
 class KeepBest(Callback):

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from skorch import NeuralNet
 from skorch.callbacks import GradientNormClipping
 from skorch.helper import predefined_split
 from torch import nn
@@ -19,7 +18,11 @@ from sklearn_jedi._engine._reduction import Reduction, free_run
 from sklearn_jedi._engine._settings import held_out_windows
 from sklearn_jedi._training._callbacks import Horizons, KeepBest, ProgressBar
 from sklearn_jedi._training._hypernetwork import Hypernetwork
-from sklearn_jedi._utils._threads import few_threads
+from sklearn_jedi._training._nets import (
+    InterruptibleNet,
+    NonFiniteLossError,
+    seeded,
+)
 
 # Weight of the standard normal prior on embeddings beside the relative squared error.
 _PRIOR_WEIGHT = 1e-3
@@ -29,10 +32,6 @@ _HELD_OUT_EVERY = 4
 _MOST_HELD_OUT = 256
 _LEARNING_RATE = 2e-3
 _PERCEPTRON_LEARNING_RATE = 6e-4
-
-
-class NonFiniteLossError(ValueError):
-    """The training loss became NaN or infinite."""
 
 
 class EmbeddedNetwork(nn.Module):
@@ -73,7 +72,7 @@ class EmbeddedNetwork(nn.Module):
         return path, embeddings
 
 
-class Recording(Dataset):
+class TrainingTrials(Dataset[Any]):
     """Training trials, read when they are needed, and the steps held out of the loss.
 
     Parameters
@@ -146,7 +145,7 @@ class WindowBatches:
     pass, but at least 4 batches and at most 128.
     """
 
-    def __init__(self, dataset: Recording, batch_size: int) -> None:
+    def __init__(self, dataset: TrainingTrials, batch_size: int) -> None:
         self.dataset = dataset
         self.batch_size = min(batch_size, len(dataset))
 
@@ -159,9 +158,11 @@ class WindowBatches:
         n_trials = len(data)
         n_passes = -(-len(self) * size // n_trials)
         order = torch.cat([torch.randperm(n_trials) for _ in range(n_passes)])
-        for batch in order[: len(self) * size].split(size):
-            block = data.trials.read(batch.numpy())
-            row = torch.arange(len(batch)).repeat(data.n_steps // horizon).numpy()
+        numbers = order[: len(self) * size].numpy()
+        for first in range(0, len(numbers), size):
+            batch = numbers[first : first + size]
+            block = data.trials.read(batch)
+            row = np.tile(np.arange(len(batch)), data.n_steps // horizon)
             latest = np.maximum(block.lengths - 1 - horizon, 0)[row]
             start = (torch.rand(len(row)).numpy() * (latest + 1)).astype(int)
             yield data.window(
@@ -172,7 +173,7 @@ class WindowBatches:
 class HeldOutBatches:
     """Free runs from first bins of the trials that have held-out steps."""
 
-    def __init__(self, dataset: Recording, batch_size: int) -> None:
+    def __init__(self, dataset: TrainingTrials, batch_size: int) -> None:
         self.dataset = dataset
         self.batch_size = batch_size
 
@@ -187,7 +188,7 @@ class HeldOutBatches:
             )
 
 
-class JEDINet(NeuralNet):
+class JEDINet(InterruptibleNet):
     """The skorch net behind `JEDIEstimator.net_`.
 
     The loss is the squared error of the windows' free runs, relative to the variance
@@ -197,22 +198,6 @@ class JEDINet(NeuralNet):
     def __init__(self, *args: Any, total_variance: float = 1.0, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.total_variance = total_variance
-
-    def fit_loop(self, *args: Any, **kwargs: Any) -> JEDINet:
-        """skorch takes every KeyboardInterrupt for the end; tell whose it was."""
-        self.interrupted_ = self._stopped_by_callback = False
-        try:
-            return super().fit_loop(*args, **kwargs)
-        except KeyboardInterrupt:
-            self.interrupted_ = not self._stopped_by_callback
-            return self
-
-    def notify(self, method_name: str, **kwargs: Any) -> None:
-        try:
-            super().notify(method_name, **kwargs)
-        except KeyboardInterrupt:  # skorch's EarlyStopping raises it
-            self._stopped_by_callback = True
-            raise
 
     def infer(self, x: dict[str, torch.Tensor], **fit_params: Any) -> Any:
         n_steps = int(x["n_steps"][0])
@@ -226,7 +211,8 @@ class JEDINet(NeuralNet):
         path, embeddings = y_pred
         targets, masked = (part.to(self.device) for part in y_true)
         error = (((path - targets) ** 2).sum(-1) * ~masked).sum()
-        loss = error / ((~masked).sum().clamp_min(1) * self.total_variance)
+        n_scored = (~masked).sum().clamp_min(1)
+        loss: torch.Tensor = error / (n_scored * self.total_variance)
         if training:
             loss = loss + _PRIOR_WEIGHT * (embeddings**2).mean()
             if not torch.isfinite(loss):
@@ -269,7 +255,7 @@ def train(
     max_epochs: int,
     batch_size: int,
     device: str,
-    callbacks: list | None,
+    callbacks: list[Any] | None,
     seed: int,
     verbose: int,
 ) -> Training:
@@ -284,13 +270,9 @@ def train(
     A, embeddings : arrays
         EM's affine map, and posterior means of shape (n_groups, embedding_dim).
     """
-    with (
-        torch.random.fork_rng(devices=_cuda_devices(device)),
-        few_threads(trials.n_neurons),
-    ):
-        torch.manual_seed(seed)
+    with seeded(seed, device, trials.n_neurons):
         module = EmbeddedNetwork(Hypernetwork(A, hidden_layer_sizes), embeddings, red)
-        data = Recording(trials, red)
+        data = TrainingTrials(trials, red)
         net = JEDINet(
             module,
             criterion=nn.MSELoss,
@@ -316,21 +298,6 @@ def train(
             verbose=0,
             total_variance=data.total_variance(),
         )
-        error = None
-        try:
-            net.fit(data, y=None)
-        except NonFiniteLossError as caught:
-            error = caught
-    keep_best = dict(net.callbacks_)["keep_best"]
-    keep_best.restore(net)
-    net.module_.to("cpu")
-    net.device = "cpu"
+        keep_best, error = net.fit_and_restore(data)
     net.train_split = None  # holds the training data
     return Training(net, keep_best.best_epoch_, error, net.interrupted_)
-
-
-def _cuda_devices(device: str) -> list[int]:
-    """The CUDA devices whose random state training touches."""
-    if not str(device).startswith("cuda"):
-        return []
-    return [torch.device(device).index or 0]

@@ -74,7 +74,8 @@ class Hypernetwork(nn.Module):
         weights = A[0] + torch.tensordot(embeddings, A[1:], 1)
         if self.perceptron is not None:
             weights = weights + self._scaled(self.perceptron(embeddings))
-        return weights
+        result: torch.Tensor = weights
+        return result
 
     def _affine(self) -> torch.Tensor:
         """The affine map, as far as it was trained."""
@@ -85,13 +86,17 @@ class Hypernetwork(nn.Module):
 
     def _scaled(self, output: torch.Tensor) -> torch.Tensor:
         """What the perceptron's output, or a derivative of it, does to the weights."""
-        change = self.unit * output.unflatten(-1, self.shape)
-        return change if self.within is None else change @ self.within
+        change = self.unit * output.reshape(*output.shape[:-1], *self.shape)
+        result: torch.Tensor = change if self.within is None else change @ self.within
+        return result
 
     @torch.no_grad()
     def weights(self, embeddings: np.ndarray) -> np.ndarray:
         """Reduced weights of shape (n, K, rank), in numpy."""
-        return self(torch.as_tensor(embeddings, dtype=self.start.dtype)).numpy()
+        result: np.ndarray = self(
+            torch.as_tensor(embeddings, dtype=self.start.dtype)
+        ).numpy()
+        return result
 
     @torch.no_grad()
     def weights_and_slopes(

@@ -29,17 +29,20 @@ from torch import nn
 from sklearn_jedi._data._trials import Trials
 from sklearn_jedi._engine._state_space import StateSpace
 from sklearn_jedi._training._callbacks import Horizons, KeepBest, ProgressBar
-from sklearn_jedi._training._free_runs import JEDINet, NonFiniteLossError, _cuda_devices
 from sklearn_jedi._training._hypernetwork import Hypernetwork
+from sklearn_jedi._training._nets import (
+    InterruptibleNet,
+    NonFiniteLossError,
+    seeded,
+)
 from sklearn_jedi._training._variational_data import (
     Forecasts,
-    Recordings,
     ShuffledBatches,
+    TrainingSessions,
     held_out_trials,
 )
 from sklearn_jedi._training._variational_model import LatentFamily, VariationalModel
 from sklearn_jedi._training._variational_recognition import Recognition, float_tensor
-from sklearn_jedi._utils._threads import few_threads
 
 # Held-out trials are forecast every so many epochs.
 _SCORED_EVERY = 5
@@ -86,13 +89,9 @@ class Stages(Horizons):
         first = round(_RECOGNITION_ALONE * max_epochs)
         return ["recognition"] * first + ["all"] * (max_epochs - first)
 
-    def on_epoch_begin(
-        self, net: NeuralNet, dataset_train: Any = None, **kwargs: Any
-    ) -> None:
-        stage = self.horizons_[min(self.epoch_, len(self.horizons_) - 1)]
-        net.module_.family.requires_grad_(stage == "all")
-        net.history.record("stage", stage)
-        self.batch_ = 0
+    def begin(self, net: NeuralNet, data: Any) -> None:
+        net.module_.family.requires_grad_(self.horizon_ == "all")
+        net.history.record("stage", self.horizon_)
 
 
 class KeepForecasts(KeepBest):
@@ -128,7 +127,7 @@ class StageProgress(ProgressBar):
         )
 
 
-class VariationalNet(JEDINet):
+class VariationalNet(InterruptibleNet):
     """The skorch net of variational training; its loss is the negative bound."""
 
     def infer(self, x: dict[str, torch.Tensor], **fit_params: Any) -> Any:
@@ -143,7 +142,8 @@ class VariationalNet(JEDINet):
                 "callback changed the weights; the best finite model is kept. Set "
                 "max_epochs=0 for EM's"
             )
-        return -y_pred
+        result: torch.Tensor = -y_pred
+        return result
 
 
 def train_variational(
@@ -155,7 +155,7 @@ def train_variational(
     max_epochs: int,
     batch_size: int,
     device: str,
-    callbacks: list | None,
+    callbacks: list[Any] | None,
     random_state: np.random.RandomState,
     progress: bool,
 ) -> Variational:
@@ -178,15 +178,11 @@ def train_variational(
     if not max_epochs or not any(len(own) for own in rows):
         return Variational(models, None, None, [], 0, False, None)
     seed = random_state.randint(2**31 - 1)
-    with (
-        torch.random.fork_rng(devices=_cuda_devices(device)),
-        few_threads(max(trials.n_neurons for trials in sessions)),
-    ):
-        torch.manual_seed(seed)
+    with seeded(seed, device, max(trials.n_neurons for trials in sessions)):
         forecasts = Forecasts(sessions, rows, models)
         family = LatentFamily(models, change_rank, hidden_layer_sizes)
         whiten = family.inverse.double().numpy()
-        data = Recordings(rest, models, whiten)
+        data = TrainingSessions(rest, models, whiten)
         recognition = first_recognition(models, whiten, data)
         net = VariationalNet(
             VariationalModel(family, recognition),
@@ -212,22 +208,16 @@ def train_variational(
             device=device,
             verbose=0,
         )
-        error = None
-        try:
-            net.fit(data, y=None)
-        except NonFiniteLossError as caught:
-            error = caught
-    keep_best = dict(net.callbacks_)["keep_best"]
-    keep_best.restore(net)
+        keep_best, error = net.fit_and_restore(data)
     keep_best.forecasts = None  # holds data
-    net.module_.to("cpu")
-    net.device = "cpu"
-    best_epoch = keep_best.best_epoch_
+    best_epoch, hypernetwork = keep_best.best_epoch_, None
     if best_epoch:
         models = net.module_.family.models(models)
+        hypernetwork = models[0].map
+        assert isinstance(hypernetwork, Hypernetwork)
     return Variational(
         models,
-        models[0].map if best_epoch else None,
+        hypernetwork,
         net,
         net.history,
         best_epoch,
@@ -237,7 +227,7 @@ def train_variational(
 
 
 def first_recognition(
-    models: Sequence[StateSpace], whiten: np.ndarray, data: Recordings
+    models: Sequence[StateSpace], whiten: np.ndarray, data: TrainingSessions
 ) -> Recognition:
     """Read-ins that invert EM's readouts, as of the noise of each neuron."""
     rank = len(whiten)

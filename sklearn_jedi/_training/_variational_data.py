@@ -24,7 +24,7 @@ _SHORTEST = 4
 _FEWEST_BATCHES = 2
 
 
-class Recordings(Dataset):
+class TrainingSessions(Dataset[Any]):
     """Trials of all sessions, read when they are needed, and EM's posterior of them.
 
     Parameters
@@ -121,7 +121,7 @@ class Recordings(Dataset):
 class ShuffledBatches:
     """Each trial once, in random order, but in so many batches at least."""
 
-    def __init__(self, dataset: Recordings, batch_size: int) -> None:
+    def __init__(self, dataset: TrainingSessions, batch_size: int) -> None:
         self.dataset = dataset
         n_batches = max(_FEWEST_BATCHES, -(-len(dataset) // batch_size))
         self.n_batches = min(n_batches, len(dataset))

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from sklearn_jedi._engine._bilinear_em import BilinearModel
 from sklearn_jedi._engine._reduction import Rows
 from sklearn_jedi._engine._state_space import StateSpace
 from sklearn_jedi._training._hypernetwork import Hypernetwork
@@ -51,10 +52,11 @@ class LatentFamily(nn.Module):
     ) -> None:
         super().__init__()
         shared = models[0]
-        red = shared.red
+        red, affine = shared.red, shared.map
+        assert isinstance(affine, BilinearModel)
         root = np.linalg.cholesky(shared.step_cov)
         inverse = np.linalg.inv(root).T
-        self.hypernetwork = Hypernetwork(shared.map.A, hidden_layer_sizes, change_rank)
+        self.hypernetwork = Hypernetwork(affine.A, hidden_layer_sizes, change_rank)
         self.equation = red.equation
         self.log_density = shared.likelihood.log_density
         first_cov = inverse.T @ shared.first_cov @ inverse
@@ -108,7 +110,8 @@ class LatentFamily(nn.Module):
         activity = z @ self.root.T @ loading[..., :-1].mT + loading[:, None, :, -1]
         noise = self.parameters_of_noise[:, session][:, :, None]
         each = self.log_density(values, activity, noise)
-        return (each * batch["recorded"]).sum()
+        result: torch.Tensor = (each * batch["recorded"]).sum()
+        return result
 
     def models(self, before: Sequence[StateSpace]) -> list[StateSpace]:
         """The models as they now are, in numpy, with one hypernetwork of float64."""
@@ -155,7 +158,8 @@ class VariationalModel(nn.Module):
         bound = bound - first.sum() - (steps * within[:, 1:]).sum()
         of_embeddings = code.mean**2 + code.variance - 1 - code.variance.log()
         bound = bound - 0.5 * (of_embeddings.sum(1)[group] * batch["share"]).sum()
-        return bound / batch["recorded"].sum().clamp_min(1)
+        result: torch.Tensor = bound / batch["recorded"].sum().clamp_min(1)
+        return result
 
     def _first_divergence(self, mean: torch.Tensor, sd: torch.Tensor) -> torch.Tensor:
         """Of the first states' posterior from their prior, per trial."""

@@ -139,7 +139,8 @@ class Counts(Likelihood):
         return loading + regression(sums), self._learned(sums)
 
     def expected(self, activity: np.ndarray) -> np.ndarray:
-        return np.exp(activity)
+        result: np.ndarray = np.exp(activity)
+        return result
 
     def std(
         self, expected: np.ndarray, variance: np.ndarray, scale: np.ndarray
@@ -147,7 +148,8 @@ class Counts(Likelihood):
         # a log-normal rate, and counts about it
         variance = np.minimum(variance, _LARGEST_LOG_VARIANCE)
         spread = np.expm1(variance) * expected**2
-        return np.sqrt(spread + self._scatter(expected, variance))
+        result: np.ndarray = np.sqrt(spread + self._scatter(expected, variance))
+        return result
 
     def noise_variance(self, scale: np.ndarray) -> np.ndarray:
         return self._scatter(np.exp(self.offset), np.zeros_like(self.offset))
@@ -187,7 +189,8 @@ class CountTerms:
         log_rate = z @ self._P.T + self._offset
         cost = self._likelihood._cost(self._block.values, log_rate)
         total: np.ndarray = self._block.masked(cost).sum((1, 2))
-        return total + self._constant
+        result: np.ndarray = total + self._constant
+        return result
 
     def slopes(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         log_rate = z @ self._P.T + self._offset
@@ -214,7 +217,8 @@ class Poisson(Counts):
         return 0.0
 
     def _cost(self, counts: np.ndarray, log_rate: np.ndarray) -> np.ndarray:
-        return np.exp(log_rate) - counts * log_rate
+        result: np.ndarray = np.exp(log_rate) - counts * log_rate
+        return result
 
     def _slopes(
         self, counts: np.ndarray, log_rate: np.ndarray
@@ -270,7 +274,10 @@ class NegativeBinomial(Counts):
 
     def _cost(self, counts: np.ndarray, log_rate: np.ndarray) -> np.ndarray:
         odds = log_rate + np.log(self.dispersion)
-        return (counts + 1 / self.dispersion) * np.logaddexp(0, odds) - counts * odds
+        result: np.ndarray = (counts + 1 / self.dispersion) * np.logaddexp(
+            0, odds
+        ) - counts * odds
+        return result
 
     def _slopes(
         self, counts: np.ndarray, log_rate: np.ndarray

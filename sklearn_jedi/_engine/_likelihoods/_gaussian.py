@@ -94,10 +94,12 @@ class Gaussian(Likelihood):
     def std(
         self, expected: np.ndarray, variance: np.ndarray, scale: np.ndarray
     ) -> np.ndarray:
-        return np.sqrt(variance + self.variance) * scale
+        result: np.ndarray = np.sqrt(variance + self.variance) * scale
+        return result
 
     def noise_variance(self, scale: np.ndarray) -> np.ndarray:
-        return self.variance * scale**2
+        result: np.ndarray = self.variance * scale**2
+        return result
 
     def explains_nothing(self, variance: np.ndarray) -> bool:
         total = variance + self.variance
@@ -144,7 +146,8 @@ class GaussianTerms:
     def cost(self, z: np.ndarray) -> np.ndarray:
         curved = (self._curvature @ z[..., None])[..., 0]
         cost: np.ndarray = (z * (0.5 * curved - self._linear)).sum((1, 2))
-        return cost + self._constant
+        result: np.ndarray = cost + self._constant
+        return result
 
     def slopes(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         curved = (self._curvature @ z[..., None])[..., 0]
@@ -155,7 +158,8 @@ class _SquareRoot:
     """Square roots of counts as units: their noise varies little with the rate."""
 
     def to_network(self, X: np.ndarray) -> np.ndarray:
-        return np.sqrt(X)
+        result: np.ndarray = np.sqrt(X)
+        return result
 
     def to_data(self, X: np.ndarray) -> np.ndarray:
         return X**2
