@@ -75,7 +75,7 @@ def test_eigenvalues_are_those_of_all_dimensions(rank, time, other, rng):
     system = ReducedDynamics(networks)
     kappa = rng.standard_normal((2, 4, system.n_dims))
     _, slopes = system.activity(kappa)
-    few = np.linalg.eigvals(system.linearise(system.jacobian(slopes), time))
+    few = np.linalg.eigvals(system.equation.linearised(system.jacobian(slopes), time))
     all_ = np.linalg.eigvals(networks.jacobian(system.lift(kappa), time=time))
     for a, b in zip(few.reshape(8, -1), all_.reshape(8, -1), strict=True):
         full = np.append(a, np.full(12 - system.n_dims, other))

@@ -116,18 +116,17 @@ class Equation(NamedTuple):
             of_drive = 1 + self.tau * values
         return of_drive
 
-    def exponents(self, of_drive: np.ndarray, time: str) -> np.ndarray:
-        """Complex exponents of modes in 1/s, from eigenvalues of the drive's Jacobian.
+    def modes(self, of_drive: np.ndarray, time: str) -> tuple[np.ndarray, np.ndarray]:
+        """Growth rates (1/s) and frequencies (Hz), from eigenvalues as `eigenvalues`.
 
-        Their real parts are growth rates, minus infinity where one step of the map
-        extinguishes a mode; their imaginary parts are 2 pi times frequencies in Hz.
+        A rate is minus infinity where one step of the map extinguishes a mode.
         """
         values = self.eigenvalues(of_drive, time)
         if time == "flow":
-            return values
+            return values.real, values.imag / (2 * np.pi)
         with np.errstate(divide="ignore"):
-            exponents: np.ndarray = np.log(np.asarray(values, dtype=complex)) / self.dt
-        return exponents
+            rates: np.ndarray = np.log(np.abs(values)) / self.dt
+        return rates, np.angle(values) / (2 * np.pi * self.dt)
 
     # --------------------------------------------------------- activity of the units
 

@@ -105,13 +105,13 @@ def curvature(system: ReducedDynamics) -> float:
     Schwarz over the neurons, the largest eigenvalues of weighted Gram matrices: the
     smaller of the two.
     """
-    if system.transfer.curvature_bound is None:
+    if system.equation.transfer.curvature_bound is None:
         return np.inf
     a, b = np.linalg.norm(system.A, axis=1), np.linalg.norm(system.B, axis=1)
     gram = [(M * a[:, None]).T @ M for M in (system.A, system.B)]
     largest = [np.linalg.norm(matrix, 2) for matrix in gram]
     bound = min(float(np.sum(b * a * a)), float(np.sqrt(largest[0] * largest[1])))
-    return system.transfer.curvature_bound * bound * (1 + 1e-12)
+    return system.equation.transfer.curvature_bound * bound * (1 + 1e-12)
 
 
 def _rounding(
@@ -131,7 +131,7 @@ def _rounding(
     sizes_A, sizes_B = np.abs(system.A), np.abs(system.B)
     size, steep = np.abs(activity), np.abs(slopes)
     argument = _gamma(n_dims + 3) * (np.abs(kappa) @ sizes_A.T + np.abs(system.c))
-    slope_error = (system.transfer.curvature_bound or 0.0) * argument
+    slope_error = (system.equation.transfer.curvature_bound or 0.0) * argument
     value_error = (steep + slope_error) * argument + 2 * _ULPS * _UNIT * size
     slope_error += 2 * _ULPS * _UNIT * (1 + steep)
     G = (value_error + gamma * size) @ sizes_B + gamma * np.abs(kappa)
@@ -213,7 +213,7 @@ def _may_hold_root(
 def _newton_test(
     system: ReducedDynamics, centres: np.ndarray, halves: np.ndarray
 ) -> np.ndarray:
-    transfer = system.transfer
+    transfer = system.equation.transfer
     activity, slopes = system.activity(centres)
     G, eye = activity @ system.B - centres, np.eye(system.n_dims)
     jac = system.jacobian(slopes) - eye

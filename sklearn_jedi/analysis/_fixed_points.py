@@ -358,23 +358,24 @@ def _stability(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Eigenvalues, the leading first, stability types, and numbers of growing ones."""
     _, slopes = system.activity(roots)
-    jac = system.linearise(system.jacobian(slopes), time)
+    equation = system.equation
+    jac = equation.linearised(system.jacobian(slopes), time)
     values = np.linalg.eigvals(jac).astype(complex)
     growth = values.real if time == "flow" else np.abs(values)
     order = np.argsort(-growth, axis=1, kind="stable")
     values, growth = (
         np.take_along_axis(part, order, axis=1) for part in (values, growth)
     )
-    unit = system.alpha if time == "map" else 1 / system.tau
+    # in units of 1/tau
+    unit = equation.alpha if time == "map" else 1 / equation.tau
     rates = (growth - 1 if time == "map" else growth) / unit
+    turns = np.abs(values[:, 0].imag) / unit
     n_unstable = (rates > _MARGINAL).sum(axis=1)
     n_dims = system.n_dims
     types = []
     for k in range(len(roots)):
-        turn = abs(values[k, 0].imag) / (
-            system.alpha if time == "map" else 1 / system.tau
-        )
-        kind = "focus" if turn > _MARGINAL else "node"  # rounding splits double roots
+        # rounding splits double roots
+        kind = "focus" if turns[k] > _MARGINAL else "node"
         if (np.abs(rates[k]) <= _MARGINAL).any():
             types.append("marginal")
         elif n_unstable[k] == 0:

@@ -80,7 +80,8 @@ def find_cycle(
     omega = _turn_per_step(path)
     if omega is None:
         return None
-    unit = system.dt if time == "map" else 1.0  # seconds in the unit of time
+    dt = system.equation.dt
+    unit = dt if time == "map" else 1.0  # seconds in the unit of time
     size = np.sqrt(((path - path.mean(axis=0)) ** 2).sum(axis=1).mean())
     n_harmonics = 8
     while n_harmonics <= _MAX_HARMONICS:
@@ -89,7 +90,7 @@ def find_cycle(
             omega = _refine_turn(path, omega, n_harmonics)
         gamma = _fit_curve(path, omega, n_harmonics)
         solved = _solve(
-            system, gamma, omega * unit / system.dt, time, max_iter=12 if small else 1
+            system, gamma, omega * unit / dt, time, max_iter=12 if small else 1
         )
         if solved is not None:
             gamma, rate, residual = solved
@@ -219,11 +220,10 @@ def _velocity(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The next points of the map, or the velocities of the flow; and the Jacobians."""
     activity, slopes = system.activity(gamma)
-    drive = activity @ system.B
-    jac = system.linearise(system.jacobian(slopes), time)
-    if time == "map":
-        return (1 - system.alpha) * gamma + system.alpha * drive, jac
-    return (drive - gamma) / system.tau, jac
+    drive, equation = activity @ system.B, system.equation
+    jac = equation.linearised(system.jacobian(slopes), time)
+    move = equation.step if time == "map" else equation.velocity
+    return move(gamma, drive), jac
 
 
 def _solve(
@@ -321,8 +321,9 @@ def _multiplier_sizes(
     n = len(gamma)
     waves = np.fft.fftfreq(n, 1 / n)
     coefficients = np.fft.fft(gamma, axis=0) / n
+    dt = system.equation.dt
     # turns of an irrational share of the cycle visit all of it evenly
-    turn = rate if time == "map" else rate * system.dt
+    turn = rate if time == "map" else rate * dt
     period = 2 * np.pi / turn
     phase = 0.0
 
@@ -331,7 +332,7 @@ def _multiplier_sizes(
         kappa = (np.exp(1j * waves * phase) @ coefficients).real[None]
         _, jac = _velocity(system, kappa, time)
         phase += turn
-        return states, jac if time == "map" else expm(system.dt * jac)
+        return states, jac if time == "map" else expm(dt * jac)
 
     n_steps = int(np.ceil(50 * period))
     n_leading = min(_N_SIZES, gamma.shape[1])

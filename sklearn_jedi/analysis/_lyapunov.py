@@ -193,13 +193,15 @@ class LyapunovAnalyzer(BaseEstimator):
         in 1/s. NaN where a run diverged.
         """
 
+        equation = system.equation
+
         def step(kappa: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             activity, slopes = system.activity(kappa)
-            ahead = (1 - system.alpha) * kappa + system.alpha * (activity @ system.B)
-            return ahead, system.linearise(system.jacobian(slopes), "map")
+            ahead = equation.step(kappa, activity @ system.B)
+            return ahead, equation.linearised(system.jacobian(slopes), "map")
 
         # within half a time constant no direction grows or shrinks beyond precision
-        n_between = max(1, min(10, int(0.5 / system.alpha)))
+        n_between = max(1, min(10, int(0.5 / equation.alpha)))
         with np.errstate(over="ignore", invalid="ignore"):
             for _ in range(self.n_transient):
                 kappa = system.step(kappa)
@@ -209,19 +211,19 @@ class LyapunovAnalyzer(BaseEstimator):
                 step,
                 kappa,
                 self.n_steps,
-                system.dt,
+                equation.dt,
                 n_exponents=n_exponents,
                 n_blocks=self.n_blocks,
                 n_between=n_between,
             )
             diverged |= ~np.isfinite(end).all(axis=2)
             size = np.maximum(np.linalg.norm(end, axis=2), 1e-300)
-            speed = np.linalg.norm(system.drive(end) - end, axis=2) / size
+            speed = np.linalg.norm(system.velocity(end), axis=2) / size
             growth = np.log(size / np.maximum(np.linalg.norm(kappa, axis=2), 1e-300))
-        if system.transfer.bound is not None:
+        if equation.transfer.bound is not None:
             growth[:] = 0.0  # nothing grows for good
-        way = speed * self.n_steps * system.alpha
-        course = np.stack([way, growth / (self.n_steps * system.dt)])
+        duration = self.n_steps * equation.dt
+        course = np.stack([speed * duration, growth / duration])
         blocks[:, diverged] = course[:, diverged] = np.nan
         return blocks, course
 
@@ -239,10 +241,9 @@ class LyapunovAnalyzer(BaseEstimator):
         order = np.argsort(-exponents, axis=1)
         self.exponents_ = np.take_along_axis(exponents, order, axis=1)
         self.standard_errors_ = np.take_along_axis(errors, order, axis=1)
-        with np.errstate(divide="ignore"):
-            rest = float(np.log(1 - system.alpha) / system.dt)
+        rest = float(system.equation.modes(np.zeros(1), "map")[0][0])
         self.rest_exponent_ = np.nan if system.of_latents else rest
-        resolution = 1 / (self.n_steps * system.dt)
+        resolution = 1 / (self.n_steps * system.equation.dt)
         self.verdict_per_state_ = np.array(
             [
                 [

@@ -115,7 +115,9 @@ def _describe(
     n_slow: int = 1,
 ) -> Manifold:
     activity, slopes = system.activity(points)
-    speed = np.linalg.norm(activity @ system.B - points, axis=1) / system.tau
+    speed = np.linalg.norm(
+        system.equation.velocity(points, activity @ system.B), axis=1
+    )
     rates = np.linalg.eigvals(system.jacobian(slopes)) - 1
     order = np.abs(rates).argsort(axis=1)
     across = np.take_along_axis(rates.real, order, axis=1)[:, n_slow:]

@@ -10,6 +10,8 @@ from sklearn_jedi.analysis._reduced import ReducedDynamics, weighted_gram
 
 __all__ = ["Spectrum", "spectrum_at"]
 
+_GONE = 1e-12  # the least that a step is taken to multiply a mode by
+
 
 class Spectrum(NamedTuple):
     """Of networks at some states; the rank is the last axis of the first three.
@@ -34,7 +36,13 @@ def spectrum_at(
     """Spectra for slopes (..., n_states, n_units), with the modes of the rest."""
     M = system.jacobian(slopes)
     values = np.linalg.eigvals(M).astype(complex)
-    rates, frequencies = _modes(values, system, time)
+    n_dims = values.shape[-1]
+    rest = np.zeros((*values.shape[:-1], int(system.n_rest > 0)))
+    everything = np.concatenate([values, rest], axis=-1)
+    all_rates, all_frequencies = system.equation.modes(everything, time)
+    if time == "map":
+        all_rates = np.maximum(all_rates, np.log(_GONE) / system.equation.dt)
+    rates, frequencies = all_rates[..., :n_dims], all_frequencies[..., :n_dims]
     # the two of a pair have one rate, up to rounding: the positive frequency first
     order = np.lexsort((-frequencies, -np.round(rates, 9)), axis=-1)
     values, rates, frequencies = (
@@ -43,39 +51,21 @@ def spectrum_at(
     )
     numerical, size = _symmetric_part(system, slopes, M)
     departure = size**2 - (np.abs(values) ** 2).sum(axis=-1)
-    rest = np.zeros((*values.shape[:-1], int(system.n_rest > 0)))
-    everything = np.concatenate([values, rest], axis=-1)
-    least_stable = np.concatenate([rates, _modes(rest, system, time)[0]], axis=-1)
     if kind == "jacobian":
-        shift, factor = (
-            (1 - system.alpha, system.alpha)
-            if time == "map"
-            else (-1 / system.tau, 1 / system.tau)
+        values, everything, numerical = (
+            system.equation.eigenvalues(part, time)
+            for part in (values, everything, numerical)
         )
-        values, everything = shift + factor * values, shift + factor * everything
-        numerical = shift + factor * numerical
     return Spectrum(
         values,
         rates,
         frequencies,
         everything.real.max(axis=-1),
         np.abs(everything).max(axis=-1),
-        -least_stable.max(axis=-1),
+        -all_rates.max(axis=-1),
         numerical,
         np.sqrt(np.maximum(departure, 0)) / np.maximum(size, 1e-300),
     )
-
-
-def _modes(
-    values: np.ndarray, system: ReducedDynamics, time: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Growth rates (1/s) and frequencies (Hz) of eigenvalues of `J D`."""
-    if time == "flow":
-        exponents = (values - 1) / system.tau
-        return exponents.real, exponents.imag / (2 * np.pi)
-    mu = 1 + system.alpha * (values - 1)
-    size = np.maximum(np.abs(mu), 1e-12)  # a mode that is gone after one step
-    return np.log(size) / system.dt, np.angle(mu) / (2 * np.pi * system.dt)
 
 
 def _symmetric_part(

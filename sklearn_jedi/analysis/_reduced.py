@@ -28,16 +28,16 @@ class ReducedDynamics:
 
     All analyzers ask their questions of `kappa`, which moves by
 
-    .. math:: \kappa_{t+1} = \kappa_t + \alpha (F(\kappa_t) - \kappa_t), \quad
+    .. math:: \tau \dot \kappa = -\kappa + F(\kappa), \quad
        F(\kappa) = B^T f(A \kappa + c),
 
-    with a row of A, B and c for each unit, and `alpha = dt / tau`. `lift` makes states
-    of it, `r = bias + Q kappa`; distances of `kappa` are distances of states, because
-    the columns of Q are orthonormal.
+    with a row of A, B and c for each unit, or by Euler steps of it (`equation`). `lift`
+    makes states of it, `r = bias + Q kappa`; distances of `kappa` are distances of
+    states, because the columns of Q are orthonormal.
 
     Of low-rank networks, with `J = U V^T` and `U = Q S`, it is the part of the rates
-    that lies in the invariant subspace [1]_; a rest shrinks by `1 - alpha` a step
-    whatever the network does. `A = gain Q`, `B = W / gain` with `W = V S^T`, and
+    that lies in the invariant subspace [1]_; the rest decays to zero whatever the
+    network does. `A = gain Q`, `B = W / gain` with `W = V S^T`, and
     `c = gain (b - offset)`; nothing depends on how `J` was split into U and V.
 
     Of latent dynamics it is `z - b`: there is no rest, and Q is the identity.
@@ -55,8 +55,8 @@ class ReducedDynamics:
     Q : array of shape (n_networks, state_dim, n_dims)
     c : array of shape (n_networks, n_units)
     bias : array of shape (n_networks, state_dim)
-    alpha : float
-        `dt / tau`.
+    equation : Equation
+        How `kappa` moves. Its gain is 1: that of the units is part of A, B and c.
     of_latents : bool
         Whether states are latents.
 
@@ -83,9 +83,7 @@ class ReducedDynamics:
             self.c = gain * (dynamics.bias - dynamics.offset)
             self.bias = dynamics.bias
         self.B = self.W / gain[:, None]
-        self.transfer = dynamics.transfer
-        self.tau, self.dt = dynamics.tau, dynamics.dt
-        self.alpha = dynamics.dt / dynamics.tau
+        self.equation = dynamics.equation._replace(gain=1.0)
         self._products: np.ndarray | None = None
 
     def __getitem__(self, index: Any) -> ReducedDynamics:
@@ -98,12 +96,12 @@ class ReducedDynamics:
 
     @property
     def n_dims(self) -> int:
-        return self.A.shape[-1]
+        return int(self.A.shape[-1])
 
     @property
     def n_rest(self) -> int:
         """Directions of states outside the subspace, of which all decay alike."""
-        return self.Q.shape[-2] - self.n_dims
+        return int(self.Q.shape[-2]) - self.n_dims
 
     @property
     def natural_size(self) -> float:
@@ -112,22 +110,26 @@ class ReducedDynamics:
 
     def lift(self, kappa: np.ndarray) -> np.ndarray:
         """States (..., n_states, state_dim) of coordinates (..., n_states, n_dims)."""
-        return kappa @ np.swapaxes(self.Q, -1, -2) + self.bias[..., None, :]
+        states: np.ndarray = kappa @ np.swapaxes(self.Q, -1, -2)
+        return states + self.bias[..., None, :]
 
     def project(self, states: np.ndarray) -> np.ndarray:
         """Coordinates of the part of states that lies in the invariant subspace."""
-        return (states - self.bias[..., None, :]) @ self.Q
+        kappa: np.ndarray = (states - self.bias[..., None, :]) @ self.Q
+        return kappa
 
     def activity(self, kappa: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """`f` and `f'` of all units, each (..., n_states, n_units)."""
         u = kappa @ np.swapaxes(self.A, -1, -2) + self.c[..., None, :]
-        value = self.transfer.value(np, u)
-        return value, self.transfer.slope(np, u, value)
+        transfer = self.equation.transfer
+        value = transfer.value(np, u)
+        return value, transfer.slope(np, u, value)
 
     def drive(self, kappa: np.ndarray) -> np.ndarray:
         """`F(kappa)`, of the shape of kappa."""
         u = kappa @ np.swapaxes(self.A, -1, -2) + self.c[..., None, :]
-        return self.transfer.value(np, u) @ self.B
+        drive: np.ndarray = self.equation.transfer.value(np, u) @ self.B
+        return drive
 
     def jacobian(self, slopes: np.ndarray) -> np.ndarray:
         """Derivative of `F`, `B^T D A`, (..., n_states, n_dims, n_dims)."""
@@ -137,21 +139,19 @@ class ReducedDynamics:
 
     def step(self, kappa: np.ndarray) -> np.ndarray:
         """One time step of the map."""
-        return (1 - self.alpha) * kappa + self.alpha * self.drive(kappa)
+        return self.equation.step(kappa, self.drive(kappa))
 
-    def linearise(self, jacobian: np.ndarray, time: str) -> np.ndarray:
-        """The derivative of the map or of the flow (1/s) from that of `F`."""
-        eye = np.eye(self.n_dims)
-        if time == "map":
-            return eye + self.alpha * (jacobian - eye)
-        return (jacobian - eye) / self.tau
+    def velocity(self, kappa: np.ndarray) -> np.ndarray:
+        """Time derivative of the flow, per second."""
+        return self.equation.velocity(kappa, self.drive(kappa))
 
     def box(self) -> np.ndarray:
         """Bounds of `|F_k|` (..., n_dims), within which all roots lie; or infinity."""
-        bound = self.transfer.bound
+        bound = self.equation.transfer.bound
         if bound is None:
             return np.full((*self.A.shape[:-2], self.n_dims), np.inf)
-        return bound * np.abs(self.B).sum(-2)
+        reach: np.ndarray = bound * np.abs(self.B).sum(-2)
+        return reach
 
 
 def weighted_gram(

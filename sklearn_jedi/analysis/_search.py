@@ -77,7 +77,11 @@ class FixedPointSearch:
     def index_sum(self) -> int | None:
         """Sum of the indices; None where the test does not apply."""
         proven = ~np.isnan(self.certificates.existence)
-        if self.system.transfer.bound is None or not proven.all() or self._dropped:
+        if (
+            self.system.equation.transfer.bound is None
+            or not proven.all()
+            or self._dropped
+        ):
             return None
         return int(self.certificates.sign.sum())
 
@@ -103,7 +107,7 @@ class FixedPointSearch:
 
         Roots are searched for in the cells that stay open.
         """
-        transfer = self.system.transfer
+        transfer = self.system.equation.transfer
         if transfer.bound is None or transfer.curvature_bound is None:
             return False
         if np.isnan(self.certificates.existence).any():

@@ -59,7 +59,8 @@ def find_cycles(
 
     kappa = starts
     resting = np.empty((0, system.n_dims))
-    for _ in range(0, min(round(_TRANSIENT / system.alpha), _MAX_STEPS), _BLOCK):
+    alpha = system.equation.alpha
+    for _ in range(0, min(round(_TRANSIENT / alpha), _MAX_STEPS), _BLOCK):
         kappa = _run(system, kappa, _BLOCK, time)[-1]
         kappa = kappa[[not settled(state) for state in kappa]]
         at_rest = np.linalg.norm(system.drive(kappa) - kappa, axis=1) < _REST * scale
@@ -71,7 +72,7 @@ def find_cycles(
     closed: list[np.ndarray] = []
     kappa = kappa[:_MAX_RECORDED]
     for duration in _RECORDED:
-        n_steps = min(round(duration / system.alpha), _MAX_STEPS)
+        n_steps = min(round(duration / alpha), _MAX_STEPS)
         paths = np.swapaxes(_run(system, kappa, n_steps, time), 0, 1)
         unexplained = []
         for k, path in enumerate(paths):
@@ -112,19 +113,16 @@ def _run(
     A step of the flow is one of the classical fourth-order Runge-Kutta rule.
     """
     path = np.empty((n_steps, *kappa.shape))
-    h = system.alpha
+    h = system.equation.dt
     with np.errstate(over="ignore", invalid="ignore"):
         for t in range(n_steps):
-            k1 = system.drive(kappa) - kappa
             if time == "map":
-                kappa = kappa + h * k1
+                kappa = system.step(kappa)
             else:
-                half = kappa + h / 2 * k1
-                k2 = system.drive(half) - half
-                half = kappa + h / 2 * k2
-                k3 = system.drive(half) - half
-                end = kappa + h * k3
-                k4 = system.drive(end) - end
+                k1 = system.velocity(kappa)
+                k2 = system.velocity(kappa + h / 2 * k1)
+                k3 = system.velocity(kappa + h / 2 * k2)
+                k4 = system.velocity(kappa + h * k3)
                 kappa = kappa + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
             path[t] = kappa
     return path

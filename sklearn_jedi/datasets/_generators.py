@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state
 
+from sklearn_jedi._networks._equation import Equation
 from sklearn_jedi._networks._low_rank_rnn import LowRankRNN
 
 __all__ = ["make_attractor_family", "make_driven_teachers", "make_rotation_family"]
@@ -185,7 +186,7 @@ def make_rotation_family(
         weights.sum() * activity_sd
     )
     step = np.exp(2j * np.pi * np.asarray(frequencies, dtype=float) * dt)
-    eigenvalues = (1 + (tau / dt) * (step - 1)) / slope
+    eigenvalues = Equation.of(tau, dt, "tanh").drive_eigenvalues(step, "map") / slope
 
     # columns orthogonal and of length sqrt(n_neurons): V^T U is the rotation itself
     plane = np.linalg.qr(rng.standard_normal((n_neurons, 2)))[0] * np.sqrt(n_neurons)
@@ -265,7 +266,8 @@ def make_attractor_family(
     angles = 2 * np.pi * rng.permutation(n_neurons) / n_neurons
     U = np.sqrt(2) * np.stack([np.cos(angles), np.sin(angles)], axis=1)
     slope = np.mean(U[:, 0] * np.tanh(radius * U[:, 0])) / radius
-    cycle = (1 + (tau / dt) * (np.exp(2j * np.pi * 2.0 * dt) - 1)) / slope
+    equation, step = Equation.of(tau, dt, "tanh"), np.exp(2j * np.pi * 2.0 * dt)
+    cycle = equation.drive_eigenvalues(step, "map") / slope
     matrices = {
         "bistable": np.diag([1 / slope, 0.5]),
         "limit_cycle": np.array([[cycle.real, -cycle.imag], [cycle.imag, cycle.real]]),

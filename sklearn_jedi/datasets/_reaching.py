@@ -8,6 +8,7 @@ import numpy as np
 from scipy.linalg import block_diag
 from sklearn.utils import Bunch, check_random_state
 
+from sklearn_jedi._networks._equation import Equation
 from sklearn_jedi._networks._low_rank_rnn import LowRankRNN
 from sklearn_jedi._utils._checks import check_integer, check_real
 
@@ -261,6 +262,6 @@ def _bias(prepared: np.ndarray, P: np.ndarray) -> np.ndarray:
 def _rotations(frequency: float, decay: float, dt: float, tau: float) -> np.ndarray:
     """Weights within the movement's subspace, (5, 5): see `make_reaching`."""
     steps = np.exp(2j * np.pi * dt * frequency * np.array([0, 1, 0.5]) - dt / decay)
-    shared, fast, slow = 1 + (tau / dt) * (steps - 1)
+    shared, fast, slow = Equation.of(tau, dt, "tanh").drive_eigenvalues(steps, "map")
     planes = [[[v.real, -v.imag], [v.imag, v.real]] for v in (fast, slow)]
     return block_diag(shared.real, *planes)

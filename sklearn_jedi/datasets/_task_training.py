@@ -5,17 +5,22 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
 from sklearn.datasets import get_data_home
 
+from sklearn_jedi._networks._equation import Equation
 from sklearn_jedi._utils._threads import few_threads
+
+if TYPE_CHECKING:
+    import torch
 
 # Part of a file's name: to be raised whenever networks come out differently.
 _RECIPE = 1
 DT, TAU = 0.01, 0.1
+EQUATION = Equation.of(TAU, DT, "tanh")
 # Durations in bins of fixation, stimulus, delay and response, from and below; delays
 # and responses begin short and grow to these.
 _FIXATION, _STIMULUS, _DELAY, _RESPONSE = (5, 15), (20, 40), (5, 100), (20, 100)
@@ -144,7 +149,6 @@ def train(
 
     rng = np.random.default_rng(seed)
     n_inputs, n_outputs = 1 + conditions.stimulus.shape[1], conditions.target.shape[1]
-    alpha = DT / TAU
     with torch.random.fork_rng(devices=[]), few_threads(n_neurons):
         torch.manual_seed(seed)
         J = torch.randn(n_neurons, n_neurons) * (_INITIAL_GAIN / n_neurons**0.5)
@@ -161,15 +165,7 @@ def train(
             durations = _durations(rng, progress=min(1.0, 1.5 * i / n_iterations))
             batch = conditions.take(rows).trials(durations)
             inputs, targets = (torch.from_numpy(a).float() for a in batch)
-            drive = alpha * (inputs @ B.T + b)
-            drive = drive + _NOISE * torch.randn(drive.shape)
-            r = torch.zeros(_BATCH, n_neurons)
-            recurrent, states = alpha * J.T, []
-            for driven in drive.unbind(1):
-                decayed = torch.add(driven, r, alpha=1 - alpha)
-                r = torch.addmm(decayed, torch.tanh(r), recurrent)
-                states.append(r)
-            R = torch.stack(states, 1)
+            R = _run(J, inputs @ B.T + b)
             error = (torch.tanh(R) @ W.T - targets) ** 2
             go = R.shape[1] - durations[-1]
             wrong = error[:, :go].sum() + error[:, go + _REACTION :].sum()
@@ -181,6 +177,25 @@ def train(
             optimizer.step()
             schedule.step()
     return Weights(*(weight.detach().double().numpy() for weight in parameters))
+
+
+def _run(J: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+    """States (n_trials, n_timepoints, n_neurons) of a noisy network that starts at 0.
+
+    A step is linear in state and drive: what it makes of the input and of the recurrent
+    weights is known before the loop, which then takes two operations a step.
+    """
+    import torch
+
+    driven = EQUATION.step(0.0, inputs)
+    driven = driven + _NOISE * torch.randn(driven.shape)
+    recurrent = EQUATION.step(0.0, J.T)
+    r, states = torch.zeros_like(driven[:, 0]), []
+    for now in driven.unbind(1):
+        left = torch.add(now, r, alpha=EQUATION.kept)
+        r = torch.addmm(left, torch.tanh(r), recurrent)
+        states.append(r)
+    return torch.stack(states, 1)
 
 
 def _durations(rng: np.random.Generator, progress: float) -> tuple[int, ...]:

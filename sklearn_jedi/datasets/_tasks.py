@@ -11,7 +11,14 @@ from sklearn.utils import Bunch, check_random_state
 
 from sklearn_jedi._networks._low_rank_rnn import LowRankRNN
 from sklearn_jedi._utils._checks import check_integer, check_real
-from sklearn_jedi.datasets._task_training import DT, TAU, Conditions, Weights, trained
+from sklearn_jedi.datasets._task_training import (
+    DT,
+    EQUATION,
+    TAU,
+    Conditions,
+    Weights,
+    trained,
+)
 
 __all__ = ["make_task_network"]
 
@@ -159,7 +166,7 @@ def make_task_network(
     inputs, targets = conditions.take(condition).trials(bins)
     start = initial_sd * rng.standard_normal((len(condition), n_neurons))
     X = _record(weights, inputs, start, noise, rng)
-    outputs = np.tanh(X) @ weights.W.T
+    outputs = EQUATION.phi(X) @ weights.W.T
     ends = np.cumsum(bins).tolist()
     epochs = {
         name: slice(end - n, end)
@@ -216,11 +223,11 @@ def _record(
     rng: np.random.RandomState,
 ) -> np.ndarray:
     """States after each time point's input, (n_trials, n_timepoints, n_neurons)."""
-    drive = inputs @ weights.B.T + weights.b
-    X = np.empty(drive.shape)
+    inputs = inputs @ weights.B.T + weights.b
+    X = np.empty(inputs.shape)
     r = start
-    for t in range(drive.shape[1]):
-        r = r + DT / TAU * (-r + np.tanh(r) @ weights.J.T + drive[:, t])
+    for t in range(inputs.shape[1]):
+        r = EQUATION.step(r, EQUATION.phi(r) @ weights.J.T + inputs[:, t])
         r = r + noise * rng.standard_normal(r.shape)
         X[:, t] = r
     return X

@@ -191,7 +191,7 @@ class FixedPointDisplay:
         points, stable = found.fixed_points_[k], found.is_stable_[k]
         time = found.time
         _, slopes = system.activity(system.project(points))
-        jacobians = system.linearise(system.jacobian(slopes), time)
+        jacobians = system.equation.linearised(system.jacobian(slopes), time)
         for point, jac, settled in zip(points, jacobians, stable, strict=True):
             if settled:
                 continue

@@ -183,22 +183,23 @@ class SpectrumDisplay:
     def _edge(self, values: np.ndarray) -> tuple[np.ndarray, str, str]:
         """The edge, over the height of the eigenvalues only, and the axes' names."""
         kind, time = self.analyzer.kind, self.analyzer.time
-        networks = self.analyzer.networks_
-        alpha = networks.dt / networks.tau
-        radius = 1.0 if kind == "jacobian" else 1 / alpha
+        equation = self.analyzer.networks_.equation
+        radius = 1.0 if kind == "jacobian" else 1 / equation.alpha
         # of the height, for real eigenvalues
-        least = 0.5 * max(np.ptp(values.real) if len(values) else 0.0, radius * alpha)
-        height = 1.1 * max(np.abs(values.imag).max(initial=0.0), least)
+        least = max(
+            np.ptp(values.real) if len(values) else 0.0, radius * equation.alpha
+        )
+        height = 1.1 * max(np.abs(values.imag).max(initial=0.0), 0.5 * least)
         if time == "flow":
-            imag = np.linspace(-height, height, 2)
-            real = np.full(2, 0.0 if kind == "jacobian" else 1.0)
+            height /= 1.0 if kind == "jacobian" else equation.tau
+            edge = 1j * np.linspace(-height, height, 2)
         else:
             # all of the circle only where eigenvalues are on its far side
             whole = values.real.min(initial=1.0) < 1 - radius
             angle = np.pi if whole else np.arcsin(min(height / radius, 1.0))
-            circle = radius * np.exp(1j * np.linspace(-angle, angle, 401))
-            real, imag = 1 - radius + circle.real, circle.imag
+            edge = np.exp(1j * np.linspace(-angle, angle, 401))
         if kind == "connectivity":
-            return real + 1j * imag, r"$\lambda(J)$", "no unit"
+            edge = equation.drive_eigenvalues(edge, time)
+            return edge, r"$\lambda(J)$", "no unit"
         what = "eigenvalue of the " + time
-        return real + 1j * imag, what, "no unit" if time == "map" else "1/s"
+        return edge, what, "no unit" if time == "map" else "1/s"
