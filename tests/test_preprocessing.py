@@ -447,7 +447,7 @@ def test_pipeline_to_a_classifier(spikes, library, kind):
 def test_conditions_reach_the_estimator_by_metadata_routing(spikes):
     X, y = spikes
     with config_context(enable_metadata_routing=True):
-        pipe = whole_pipeline()
+        pipe = whole_pipeline(embedding="condition")
         pipe[-2].set_fit_request(conditions=True).set_transform_request(conditions=True)
         Z = pipe.fit(X, y, conditions=y)[-2].embeddings_
     assert len(np.unique(Z.round(9), axis=0)) == 4
@@ -456,8 +456,8 @@ def test_conditions_reach_the_estimator_by_metadata_routing(spikes):
 def test_grid_search_over_the_width(spikes):
     X, y = spikes
     search = GridSearchCV(
-        whole_pipeline(),
-        {"spikesmoother__width": [0.02, 0.5], "softnormalizer__constant": [0.1, 1.0]},
+        whole_pipeline(observation="state", gain=1.0, ridge=0.01, window=1),
+        {"spikesmoother__width": [0.02, 0.5], "softnormalizer__constant": [1.0]},
         cv=2,
         error_score="raise",
     )
