@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 class TrialSet:
     """Trials of one recording: activity, bin width, and tables of trials and neurons.
 
-    What the functions of `sklearn_jedi.io` return. Iteration gives `X`, `dt` and
-    `table`, so that ``X, dt, table = trials_from_nwb(path)`` works.
+    The functions of `sklearn_jedi.io` return it, and estimators and the steps of
+    `sklearn_jedi.preprocessing` take it as X. Iteration gives `X`, `dt` and `table`, so
+    that ``X, dt, table = trials_from_nwb(path)`` works.
 
     Parameters
     ----------
@@ -99,7 +100,7 @@ class TrialSet:
     def select(
         self, trials: Selection | None = None, units: Selection | None = None
     ) -> TrialSet:
-        """Some of the trials, some of the neurons.
+        """Choose trials and neurons.
 
         Parameters
         ----------

@@ -41,7 +41,7 @@ class TrialWindows(NamedTuple):
     rows: np.ndarray
 
     def keep(self, kept: np.ndarray, bin_size: float) -> TrialWindows:
-        """Some of the trials."""
+        """The windows of some of the trials."""
         bins = Bins(self.bins.lefts[kept], self.bins.n_bins[kept], bin_size)
         start = self.start
         if isinstance(start, np.ndarray):
@@ -52,7 +52,7 @@ class TrialWindows(NamedTuple):
 def cut_windows(
     table: DataFrame, align: str | None, window: Window, bin_size: float, where: str
 ) -> TrialWindows:
-    """Windows about a time of each trial, from one to another, or both.
+    """The window of each trial, from the times in its row of the table.
 
     Parameters
     ----------

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.utils import Tags
 from sklearn.utils._set_output import _wrap_data_with_container
 from sklearn.utils.validation import check_is_fitted
 
@@ -20,7 +21,7 @@ from sklearn_jedi._data._trials import Block, Trials
 from sklearn_jedi._utils._warnings import warn_user
 
 # What comes out of a step is of the kind of what went in.
-AnyTrials = TypeVar("AnyTrials", bound=TrialsLike)
+SameForm = TypeVar("SameForm", bound=TrialsLike)
 
 # Spikes per second that no neuron keeps up over a recording.
 _IMPLAUSIBLE_RATE = 1000
@@ -31,7 +32,7 @@ class TrialStep(
     OneToOneFeatureMixin,
     TransformerMixin,
     BaseEstimator,
-    auto_wrap_output_keys=None,  # type: ignore[call-arg]
+    auto_wrap_output_keys=None,  # type: ignore[call-arg]  # scikit-learn has no types
 ):
     """A transformer from trials to trials.
 
@@ -49,7 +50,7 @@ class TrialStep(
     # Whether dt=1 says that X is in spikes per second, whatever its time step is.
     _takes_rates: ClassVar[bool] = False
 
-    def __sklearn_tags__(self) -> Any:
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         tags.input_tags.allow_nan = True
@@ -78,7 +79,7 @@ class TrialStep(
         self._learn(trials, summary)
         return self
 
-    def transform(self, X: AnyTrials) -> AnyTrials:
+    def transform(self, X: SameForm) -> SameForm:
         """Transform trials, each by itself.
 
         Parameters
@@ -99,7 +100,7 @@ class TrialStep(
             warn_of_other_dt(self.dt_, X, type(self).__name__)
         return self._transformed(X)
 
-    def fit_transform(self, X: AnyTrials, y: object = None) -> AnyTrials:
+    def fit_transform(self, X: SameForm, y: object = None) -> SameForm:
         """Fit to trials and transform them.
 
         Parameters
@@ -119,12 +120,12 @@ class TrialStep(
     def _in_rates(self, dt: float | str) -> bool:
         return self._takes_rates and dt == 1
 
-    def _transformed(self, X: AnyTrials) -> AnyTrials:
+    def _transformed(self, X: SameForm) -> SameForm:
         trials, _ = check_trials(self, X, reset=False)
         out = self._mapped(X, trials, self._forward)
         if getattr(out, "ndim", 0) != 2:
             return out
-        framed: AnyTrials = _wrap_data_with_container("transform", out, X, self)
+        framed: SameForm = _wrap_data_with_container("transform", out, X, self)
         return framed
 
     @abstractmethod
@@ -144,8 +145,8 @@ class TrialStep(
         return np.arange(self.n_neurons_in_)
 
     def _mapped(
-        self, X: AnyTrials, trials: Trials, function: Callable[[Block], np.ndarray]
-    ) -> AnyTrials:
+        self, X: SameForm, trials: Trials, function: Callable[[Block], np.ndarray]
+    ) -> SameForm:
         """Trials of the kind of X from a function of their blocks."""
         neurons, source = self._neurons_out(), trials.source
         if isinstance(source, list):
@@ -161,7 +162,7 @@ class TrialStep(
                 block.numbers, values, block.lengths, strict=True
             ):
                 out[number][:end] = value[:end]
-        mapped: AnyTrials = _like(X, out, neurons)
+        mapped: SameForm = _like(X, out, neurons)
         return mapped
 
 

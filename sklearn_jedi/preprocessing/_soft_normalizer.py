@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_jedi._data._gate import Summary, check_trials
 from sklearn_jedi._data._trials import Block, Trials
 from sklearn_jedi._utils._checks import check_real
-from sklearn_jedi.preprocessing._base import AnyTrials, TrialStep, warn_of_rates
+from sklearn_jedi.preprocessing._base import SameForm, TrialStep, warn_of_rates
 
 __all__ = ["SoftNormalizer"]
 
@@ -83,7 +83,7 @@ class SoftNormalizer(TrialStep):
         self.constant = constant
         self.dt = dt
 
-    def inverse_transform(self, X: AnyTrials) -> AnyTrials:
+    def inverse_transform(self, X: SameForm) -> SameForm:
         """Undo `transform`.
 
         Parameters

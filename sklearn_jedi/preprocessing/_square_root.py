@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_jedi._data._gate import Summary, check_trials
 from sklearn_jedi._data._trials import Block, Trials
-from sklearn_jedi.preprocessing._base import AnyTrials, TrialStep, check_not_negative
+from sklearn_jedi.preprocessing._base import SameForm, TrialStep, check_not_negative
 
 __all__ = ["SquareRoot"]
 
@@ -66,12 +65,12 @@ class SquareRoot(TrialStep):
     def __init__(self, anscombe: bool = False) -> None:
         self.anscombe = anscombe
 
-    def __sklearn_tags__(self) -> Any:
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.positive_only = True
         return tags
 
-    def inverse_transform(self, X: AnyTrials) -> AnyTrials:
+    def inverse_transform(self, X: SameForm) -> SameForm:
         """Undo `transform`.
 
         The square of a mean of square roots is smaller than the mean count: it lacks
