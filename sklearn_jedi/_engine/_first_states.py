@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from scipy.ndimage import convolve1d
 
-from sklearn_jedi._data._trials import Block, Trials
+from sklearn_jedi._data._kernel_smoothing import gaussian_kernel, smoothed
+from sklearn_jedi._data._trials import Trials
 from sklearn_jedi._data._units import Scaling
 from sklearn_jedi._engine._basis import leading_directions
 from sklearn_jedi._engine._likelihoods import (
@@ -64,7 +64,7 @@ def kernel_width(trials: Trials) -> int:
         for width in _WIDTHS:
             kernel = _kernel(width)
             kernel[len(kernel) // 2] = 0.0
-            residual = block.masked(block.values - _smoothed(block, kernel))
+            residual = block.masked(block.values - smoothed(block, kernel, 0.0))
             errors[width] += float((residual**2).sum())
     return min(errors, key=errors.__getitem__)
 
@@ -87,21 +87,22 @@ def smoothed_states(
 
     def rows() -> Iterator[np.ndarray]:
         for block in part.blocks():
-            yield (_smoothed(block, kernel, mean) - mean)[block.within]
+            yield (smoothed(block, kernel, mean) - mean)[block.within]
 
     P = leading_directions(rows, rank, trials.n_neurons, centre=False)[0]
-    paths, squares, count = [], np.zeros(len(P)), np.zeros(len(P))
+    paths = []
+    squares, count = np.zeros(len(P)), np.zeros(len(P))
     for block in part.blocks():
-        smoothed = _smoothed(block, kernel, mean)
-        squares += (block.masked(block.values - smoothed) ** 2).sum((0, 1))
+        average = smoothed(block, kernel, mean)
+        squares += (block.masked(block.values - average) ** 2).sum((0, 1))
         count += block.n_recorded
-        paths.append(smoothed @ P)
+        paths.append(average @ P)
     variance = np.maximum(squares / np.maximum(count, 1), LEAST_VARIANCE)
     loading = np.column_stack([P, mean - P @ (mean @ P)])
     return FirstStates(trials, loading, paths, Gaussian(variance))
 
 
-def smoothed_by(model: StateSpace, trials: Trials) -> list[np.ndarray]:
+def inferred_by(model: StateSpace, trials: Trials) -> list[np.ndarray]:
     """States of a fitted model, for each block of the first `start_trials`."""
     return [smooth(model, block).z for block in start_trials(trials).blocks()]
 
@@ -162,19 +163,4 @@ def transformed(first: FirstStates, turn: np.ndarray, mean: np.ndarray) -> First
 
 
 def _kernel(width: float) -> np.ndarray:
-    half = max(1, round(3 * width))
-    return np.exp(-0.5 * (np.arange(-half, half + 1) / width) ** 2)
-
-
-def _smoothed(
-    block: Block, kernel: np.ndarray, mean: np.ndarray | float = 0.0
-) -> np.ndarray:
-    """Kernel averages over the recorded bins; `mean` where there are none near."""
-    recorded = block.recorded
-    if recorded is None:
-        recorded = np.ones((1, *block.values.shape[1:]), dtype=bool)
-    total = convolve1d(block.values, kernel, axis=1, mode="constant")
-    weight = convolve1d(recorded.astype(float), kernel, axis=1, mode="constant")
-    little = 1e-6 * kernel.sum()
-    result: np.ndarray = (total + little * mean) / (weight + little)
-    return result
+    return gaussian_kernel(width, reach=max(1, round(3 * width)))

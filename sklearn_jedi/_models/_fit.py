@@ -13,10 +13,10 @@ from sklearn_jedi._data._units import Scaling
 from sklearn_jedi._engine import _alignment
 from sklearn_jedi._engine._first_states import (
     FirstStates,
+    inferred_by,
     kernel_width,
     orthonormal,
     read_out,
-    smoothed_by,
     smoothed_states,
     transformed,
     whitened,
@@ -136,7 +136,7 @@ def fit_inferred(
             read_out(
                 stage,
                 stage.recordings(one.trials, one.scaling),
-                smoothed_by(model, start.trials),
+                inferred_by(model, start.trials),
                 scaling,
             )
             for one, start, model, scaling in zip(

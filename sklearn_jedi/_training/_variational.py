@@ -210,14 +210,13 @@ def train_variational(
         )
         keep_best, error = net.fit_and_restore(data)
     keep_best.forecasts = None  # holds data
-    best_epoch, hypernetwork = keep_best.best_epoch_, None
+    best_epoch = keep_best.best_epoch_
     if best_epoch:
         models = net.module_.family.models(models)
-        hypernetwork = models[0].map
-        assert isinstance(hypernetwork, Hypernetwork)
+    trained = models[0].map
     return Variational(
         models,
-        hypernetwork,
+        trained if isinstance(trained, Hypernetwork) else None,
         net,
         net.history,
         best_epoch,
