@@ -15,7 +15,7 @@ from nwb_files import write_nwb
 from sklearn_jedi import __version__
 from sklearn_jedi.datasets import make_rotation_family
 from sklearn_jedi.io import TrialSet
-from sklearn_jedi.report import Report, _command_line
+from sklearn_jedi.report import Report, _choice, _command_line
 from sklearn_jedi.report._command_line import main
 from sklearn_jedi.report._embeddings import EmbeddingSection
 
@@ -64,7 +64,8 @@ def asked(tmp_path, monkeypatch):
     return arguments
 
 
-def test_a_report_of_arrays(npz, tmp_path, capsys):
+def test_a_report_of_arrays(npz, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(_choice, "_STATES", (4,))  # which takes less time
     out = tmp_path / "out"
     argv = arguments(npz, out, "--window", "-0.1", "0.4", "--group", "block")
     assert main(argv) == 0
@@ -252,6 +253,7 @@ def test_ctrl_c_leaves_what_is_finished(npz, tmp_path, monkeypatch, capsys):
         time.sleep(60)
 
     monkeypatch.setattr(EmbeddingSection, "compute", interrupt)
+    monkeypatch.setattr(_choice, "_STATES", (4,))
     out = tmp_path / "out"
     assert main(arguments(npz, out)) == 130
     assert "Traceback" not in capsys.readouterr().err
