@@ -7,12 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sklearn_jedi._engine._likelihoods import LIKELIHOODS
 from sklearn_jedi._estimators._jedi import JEDIEstimator
 from sklearn_jedi._networks._low_rank_rnn import LowRankRNN
 from sklearn_jedi.report._study import Study, TrialList
-
-# Networks are of the logarithms of what is expected of the recordings.
-_LOGARITHMIC = ("poisson", "negative_binomial")
 
 
 class ConditionNetworks(NamedTuple):
@@ -104,8 +102,8 @@ def visited_states(study: Study) -> TrialList:
 
 def _states(model: JEDIEstimator, X: TrialList, labels: np.ndarray | None) -> TrialList:
     smooth = model.smooth(X, conditions=labels)
-    if model.observation_ in _LOGARITHMIC:
-        smooth = [np.log(np.maximum(x, 1e-12)) for x in smooth]
+    if model.observation_ in LIKELIHOODS:
+        smooth = [LIKELIHOODS[model.observation_].activity(x) for x in smooth]
     # with "state" there is nothing before the first whole bin
     return [x[np.isfinite(x).all(1)] for x in smooth]
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sklearn_jedi._engine._likelihoods import LIKELIHOODS
 from sklearn_jedi._utils._progress import progress_to
 from sklearn_jedi.baselines import LinearStateSpace
 from sklearn_jedi.plotting import ReconstructionDisplay
@@ -24,12 +25,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _LOW = 0.1
-_WORDS = {
-    "state": "the state of the network",
-    "gaussian": "the state of the network with gaussian noise",
-    "poisson": "spike counts about rates that the network sets (Poisson)",
-    "negative_binomial": "spike counts about rates that the network sets, with more "
-    "variance than Poisson counts (negative binomial)",
+_WORDS = {"state": "the state of the network"} | {
+    name: likelihood.in_words for name, likelihood in LIKELIHOODS.items()
 }
 
 

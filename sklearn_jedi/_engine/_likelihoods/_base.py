@@ -94,6 +94,8 @@ class Likelihood(ABC):
     ----------
     name : str
         The `observation` of the estimators.
+    in_words : str
+        What recordings are, after "are taken as".
     stages : tuple of Likelihood classes
         What is fitted in turn, each from the states that the last one found.
     padding : tuple of float
@@ -106,6 +108,7 @@ class Likelihood(ABC):
     """
 
     name: ClassVar[str]
+    in_words: ClassVar[str]
     padding: ClassVar[tuple[float, ...]]
     least_ridge: ClassVar[float] = 0.0
     n_centres: ClassVar[int] = 0
@@ -200,6 +203,11 @@ class Likelihood(ABC):
     @abstractmethod
     def expected(self, activity: np.ndarray) -> np.ndarray:
         """Expected recordings, in data units, of activity in `units`' data units."""
+
+    @staticmethod
+    @abstractmethod
+    def activity(expected: np.ndarray) -> np.ndarray:
+        """The way back from `expected`."""
 
     @abstractmethod
     def std(

@@ -25,6 +25,8 @@ from sklearn_jedi._utils._streaming import BitsSums, pooled_bits
 
 # A neuron without a spike counts as having had this many.
 _FEWEST_SPIKES = 0.5
+# Rates whose logarithm is taken, per bin.
+_LEAST_RATE = 1e-12
 # Least SD of log rates that activity has to explain.
 _LEAST_LOG_RATE = 0.05
 # Log variances of rates beyond this would only overflow.
@@ -142,6 +144,10 @@ class Counts(Likelihood):
         result: np.ndarray = np.exp(activity)
         return result
 
+    @staticmethod
+    def activity(expected: np.ndarray) -> np.ndarray:
+        return np.asarray(np.log(np.maximum(expected, _LEAST_RATE)))
+
     def std(
         self, expected: np.ndarray, variance: np.ndarray, scale: np.ndarray
     ) -> np.ndarray:
@@ -207,6 +213,7 @@ class Poisson(Counts):
     """Spike counts whose variance is their mean."""
 
     name = "poisson"
+    in_words = "spike counts about rates that the network sets (Poisson)"
     padding = (0.0,)
 
     @classmethod
@@ -256,6 +263,10 @@ class NegativeBinomial(Counts):
     """
 
     name = "negative_binomial"
+    in_words = (
+        "spike counts about rates that the network sets, with more variance than "
+        "Poisson counts (negative binomial)"
+    )
     padding = (0.0, 1.0)
 
     dispersion: np.ndarray

@@ -35,6 +35,7 @@ class Gaussian(Likelihood):
     """
 
     name = "gaussian"
+    in_words = "the state of the network with gaussian noise"
     padding = (1.0,)
 
     variance: np.ndarray
@@ -90,6 +91,10 @@ class Gaussian(Likelihood):
 
     def expected(self, activity: np.ndarray) -> np.ndarray:
         return activity
+
+    @staticmethod
+    def activity(expected: np.ndarray) -> np.ndarray:
+        return expected
 
     def std(
         self, expected: np.ndarray, variance: np.ndarray, scale: np.ndarray
