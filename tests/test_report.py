@@ -368,19 +368,19 @@ def test_what_is_not_predicted_does_not_count():
 @pytest.mark.parametrize("constant", [True, False])
 def test_p_values_hold_where_trials_of_a_group_are_alike(constant):
     """Embeddings drift from group to group, and labels mean nothing."""
-    groups = np.repeat(np.arange(24), 5)
+    groups = np.repeat(np.arange(16), 20)
     found = []
     for seed in range(20):
         rng = np.random.default_rng(seed)
-        labels = np.where(rng.permutation(24) < 12, "a", "b")[groups]
+        labels = np.where(rng.permutation(16) < 8, "a", "b")[groups]
         if not constant:
             labels = rng.permutation(labels)
-        one, _ = study(rng.standard_normal((120, 8, 2)), labels=labels, groups=groups)
-        drift = 2 * rng.standard_normal((24, 2))
-        z = drift[groups] + rng.standard_normal((120, 2))
+        one, _ = study(rng.standard_normal((320, 8, 2)), labels=labels, groups=groups)
+        drift = 5 * rng.standard_normal((16, 2))
+        z = drift[groups] + rng.standard_normal((320, 2))
         section = EmbeddingSection()
         section.read(one, z, n_permutations=19)
-        units = one.units_of(np.arange(120))
+        units = one.units_of(np.arange(320))
         found.append(
             (
                 section.p_value,
