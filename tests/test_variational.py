@@ -19,7 +19,7 @@ from sklearn_jedi._training._variational_data import (
     Forecasts,
     ShuffledBatches,
     TrainingSessions,
-    _first_bins,
+    _ahead,
     held_out_trials,
 )
 from sklearn_jedi._training._variational_model import LatentFamily, VariationalModel
@@ -241,15 +241,21 @@ def test_one_trial_in_five_is_held_out(n, expected):
     assert held_out_trials(_trials([np.zeros((3, 2))] * n)).tolist() == []
 
 
-def test_forecasts_do_not_see_what_they_are_scored_on():
-    X = [np.arange(24.0).reshape(8, 3), np.arange(12.0).reshape(4, 3)]
-    block = _trials(X).read(np.arange(2))
-    half = _first_bins(block, block.lengths // 2)
-    assert half.lengths.tolist() == [4, 2]
-    np.testing.assert_array_equal(half.values[0], X[0][:4])
-    np.testing.assert_array_equal(half.values[1, :2], X[1][:2])
-    assert not half.recorded[1, 2:].any()
-    assert not half.values[1, 2:].any()
+def test_forecasts_do_not_see_what_they_are_scored_on(straight):
+    """Costs of states ahead, whatever stands in the second halves."""
+    sessions, models = straight
+    rows = [np.arange(2) for _ in sessions]
+    trials = sessions[0].take(rows[0])
+    whole = trials.as_list()
+    first = [x[: len(x) // 2] for x in whole]
+    ahead = _ahead(models[0], trials, first, 5)
+    spoilt = [x.copy() for x in whole]
+    for x in spoilt:
+        x[len(x) // 2 :] = 1e3
+    forecasts = Forecasts([_trials(spoilt)], [rows[0]], models[:1])
+    (_, held), *_ = forecasts.held_out
+    again = _ahead(models[0], held, [x[: len(x) // 2] for x in held.as_list()], 5)
+    np.testing.assert_array_equal(ahead, again)
 
 
 def test_forecast_cost_is_that_of_squared_errors(straight):
@@ -257,12 +263,13 @@ def test_forecast_cost_is_that_of_squared_errors(straight):
     rows = [held_out_trials(trials) for trials in sessions]
     forecasts = Forecasts(sessions, rows, models)
     assert forecasts(models) == pytest.approx(1.0)
-    s, block = forecasts.blocks[0]
-    z = np.zeros((*block.values.shape[:2], 2))
-    error = block.values[:, 12:] - models[s].loading[:, 2]
-    n = error.size
-    expected = 0.5 * ((error / NOISE) ** 2).sum() + n * np.log(NOISE)
-    assert forecasts._part_cost(s, models, block, z) == pytest.approx([expected])
+    s, trials = forecasts.held_out[0]
+    later = [x[12:] for x in trials.as_list()]
+    zero = [np.zeros((len(x), 2)) for x in later]
+    error = np.concatenate(later) - models[s].loading[:, 2]
+    expected = 0.5 * ((error / NOISE) ** 2).sum() + error.size * np.log(NOISE)
+    cost = forecasts._cost(s, models, trials, later, zero)
+    assert cost == pytest.approx([expected])
 
 
 # ------------------------------------------------------------------------- what is kept
@@ -285,9 +292,33 @@ def test_training_is_kept_where_it_is_worthwhile(wider, monkeypatch, share, best
         assert new.loading is old.loading
 
 
-def test_training_raises_the_bound_of_a_wrong_model(wider):
-    loss = run(wider, max_epochs=20).history[:, "train_loss"]
+def evidence(sessions, models):
+    """Log likelihood of all trials, states and embeddings integrated out (Laplace)."""
+    return sum(
+        smooth(model, block).log_evidence.sum()
+        for trials, model in zip(sessions, models, strict=True)
+        for block in trials.blocks()
+    )
+
+
+def test_training_raises_the_evidence_of_a_wrong_model(wider, monkeypatch):
+    """As the smoother measures it, which training does not use; and the bound with it.
+
+    Of what the true rings have more evidence than the model given, at least a third.
+    """
+    shares = iter([0.9, 0.8, 0.7, 0.6])  # each better than the last: the last is kept
+    monkeypatch.setattr(Forecasts, "__call__", lambda self, models: next(shares))
+    sessions, models = wider
+    result = run(wider, max_epochs=20)
+    assert result.best_epoch == 20
+    loss = result.history[:, "train_loss"]
     assert loss[-1] < min(loss[:4]) - 0.01
+    slow, fast = (_rotation(*_wider(e))[0] for e in (-1.0, 1.0))
+    A = np.stack([(fast + slow) / 2, (fast - slow) / 2])
+    true = [model._replace(map=model.map._replace(A=A)) for model in models]
+    before, after, most = (evidence(sessions, m) for m in (models, result.models, true))
+    assert most > before + 10
+    assert after - before > (most - before) / 3
 
 
 def test_a_true_model_is_kept(straight):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from sklearn_jedi._data._trials import Block, Trials
+from sklearn_jedi._data._halves import second_halves
+from sklearn_jedi._data._trials import Trials
+from sklearn_jedi._engine._joint_blocks import padded
 from sklearn_jedi._engine._reduction import free_run
 from sklearn_jedi._engine._smoother import smooth
 from sklearn_jedi._engine._state_space import StateSpace
@@ -154,16 +157,15 @@ class Forecasts:
         self, sessions: list[Trials], rows: list[np.ndarray], models: list[StateSpace]
     ) -> None:
         self.models = models
-        self.blocks = [
-            (session, block)
+        self.held_out = [
+            (session, trials.take(own))
             for session, (trials, own) in enumerate(zip(sessions, rows, strict=True))
             if len(own)
-            for block in trials.take(own).blocks()
         ]
         self.start = self._costs(models)
         least = [
-            self._part_cost(session, models, block, smooth(models[session], block).z)
-            for session, block in self.blocks
+            self._cost(session, models, trials, *_smoothed(models[session], trials))
+            for session, trials in self.held_out
         ]
         self.avoidable = float((self.start - np.concatenate(least)).sum())
 
@@ -182,50 +184,57 @@ class Forecasts:
     def _costs(self, models: list[StateSpace]) -> np.ndarray:
         """Of each group of trials."""
         costs = []
-        for session, block in self.blocks:
-            model, half = models[session], block.lengths // 2
-            posterior = smooth(model, _first_bins(block, half), marginal=True)
-            last = posterior.z[np.arange(len(half)), half - 1]
-            z = np.zeros((*block.values.shape[:2], last.shape[1]))
-            n_steps = block.values.shape[1] - int(half.min())
-            weights = model.map.weights(posterior.c)[block.group]
-            path = free_run(model.red, weights, model.activity(last), n_steps)
-            bins = half[:, None] + np.arange(n_steps)
-            trial, step = np.nonzero(bins < block.lengths[:, None])
-            z[trial, bins[trial, step]] = path[trial, step]
-            costs.append(self._part_cost(session, models, block, z))
+        for session, trials in self.held_out:
+            ahead = partial(_ahead, models[session], trials)
+            later, states = second_halves(ahead, trials.as_list())
+            costs.append(self._cost(session, models, trials, later, states))
         return np.concatenate(costs)
 
-    def _part_cost(
-        self, session: int, models: list[StateSpace], block: Block, z: np.ndarray
+    def _cost(
+        self,
+        session: int,
+        models: list[StateSpace],
+        trials: Trials,
+        later: list[np.ndarray],
+        states: list[np.ndarray],
     ) -> np.ndarray:
         """Of states in the second halves, for each group (n_groups,)."""
-        bins = np.arange(z.shape[1])
-        later = (bins >= block.lengths[:, None] // 2)[..., None]
-        recorded = np.ones(block.values.shape, dtype=bool)
-        recorded &= later & block.within[..., None]
-        if block.recorded is not None:
-            recorded &= block.recorded
-        second = block._replace(values=block.values * recorded, recorded=recorded)
-        likelihood = self.models[session].likelihood
-        with np.errstate(over="ignore", invalid="ignore"):
-            terms = likelihood.terms(models[session].loading, second)
-            return block.sum_groups(terms.cost(z))
+        likelihood, costs = self.models[session].likelihood, []
+        for block in trials.cut_to(later).blocks():
+            z = padded([states[number][None] for number in block.numbers])
+            z = np.pad(z, [(0, 0), (0, block.values.shape[1] - z.shape[1]), (0, 0)])
+            with np.errstate(over="ignore", invalid="ignore"):
+                terms = likelihood.terms(models[session].loading, block)
+                costs.append(block.sum_groups(terms.cost(z)))
+        return np.concatenate(costs)
 
 
-def _first_bins(block: Block, lengths: np.ndarray) -> Block:
-    """The first bins of each trial, the others cut off."""
-    n_timepoints = max(2, int(lengths.max()))
-    cut = block._replace(
-        values=block.values[:, :n_timepoints].copy(),
-        recorded=None,
-        lengths=lengths,
-    )
-    recorded = np.repeat(cut.within[..., None], block.values.shape[2], axis=2)
-    if block.recorded is not None:
-        recorded &= block.recorded[:, :n_timepoints]
-    cut.values[~recorded] = 0.0
-    return cut._replace(recorded=None if recorded.all() else recorded)
+def _ahead(
+    model: StateSpace, trials: Trials, first: list[np.ndarray], n_steps: int
+) -> np.ndarray:
+    """States (n_trials, n_steps, rank) after first parts, inferred from them alone."""
+    states = np.empty((len(first), n_steps, len(model.first_mean)))
+    for block in trials.cut_to(first).blocks():
+        found = smooth(model, block, marginal=True)
+        last = found.z[np.arange(len(block.lengths)), block.lengths - 1]
+        weights = model.map.weights(found.c)[block.group]
+        path = free_run(model.red, weights, model.activity(last), n_steps)
+        states[block.numbers] = path
+    return states
+
+
+def _smoothed(
+    model: StateSpace, trials: Trials
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Second halves of trials, and the states that whole trials tell of there."""
+    whole: list[np.ndarray] = [np.empty(0)] * len(trials)
+    for block in trials.blocks():
+        z = smooth(model, block).z
+        for number, path, length in zip(block.numbers, z, block.lengths, strict=True):
+            whole[number] = path[:length]
+    X = trials.as_list()
+    later, _ = second_halves(lambda first, n_steps: [x[len(x) :] for x in first], X)
+    return later, [z[-len(part) :] for z, part in zip(whole, later, strict=True)]
 
 
 def held_out_trials(trials: Trials) -> np.ndarray:
