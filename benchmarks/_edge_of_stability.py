@@ -142,13 +142,14 @@ def fit(counts: Recording, single: bool, rank: int, **params: Any) -> Fit:
     with warnings.catch_warnings():
         # directions that were drawn twice determine fewer axes
         warnings.filterwarnings("ignore", message=".*embedding axes")
+        # short time constants are among those that are tried
+        warnings.filterwarnings("ignore", message="tau=")
         jedi.fit(X, conditions=condition)
     smooth = jedi.smooth(X, conditions=condition)
     states = np.stack([smooth[of == k].mean(0) for k in range(len(pairs))])
     first = np.unique(of, return_index=True)[1]
-    chosen = {"gain": jedi.gain_, "window": jedi.window_}
-    if not single:
-        chosen["ridge"] = jedi.ridge_
+    names = ("gain", "start_smoothing") if single else ("gain", "window", "ridge")
+    chosen = {name: getattr(jedi, f"{name}_") for name in names}
     return Fit(
         jedi.dynamics(jedi.embeddings_[first]),
         states,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -79,6 +80,7 @@ def models(case: Case, jedi: JEDIEstimator, sizes: dict[str, int]) -> dict[str, 
     jedi = clone(jedi).set_params(observation=case.observation)
     em = clone(jedi).set_params(max_epochs=0)
     trained = {"JEDI, EM": em} if case.observation == "state" else {}
+    jedi = jedi if trained else em
     per_condition = PerCondition(OneNetwork(em), n_given=case.X.shape[1])
     linear = {name: linear_model(name, k, case) for name, k in sizes.items()}
     return {"JEDI": jedi, **trained, "network per condition": per_condition, **linear}
@@ -115,7 +117,10 @@ def fitted(model: Any, X: np.ndarray, y: np.ndarray) -> Any:
     if is_linear(model) and len(np.unique(y)) == len(y):
         # the same likelihood twice, and a covariance of first states for one trial
         X, y = np.repeat(X, 2, axis=0), np.repeat(y, 2)
-    return model.fit(X, y) if isinstance(model, PerCondition) else model.fit(X)
+    with warnings.catch_warnings():
+        # few trials determine few axes
+        warnings.filterwarnings("ignore", message=".*embedding axes")
+        return model.fit(X, y) if isinstance(model, PerCondition) else model.fit(X)
 
 
 def whole_run(model: Any, X: np.ndarray, y: np.ndarray | None = None) -> np.ndarray:

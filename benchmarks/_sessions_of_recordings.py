@@ -123,9 +123,9 @@ def real_recordings(folder: Path, seed: int, quick: bool) -> list[Recording]:
     of_direction = np.full(8, VALIDATION + 1)
     for own in (common, others):
         of_direction[rng.permutation(own)[:2]] = TEST, VALIDATION
-    fold = folds(target, _HELD_OUT, rng)
     if quick:
-        averages, counts = averages[..., ::8], counts[..., ::5]
+        averages, counts, target = averages[..., ::8], counts[::2, :, ::5], target[::2]
+    fold = folds(target, _HELD_OUT, rng)
     X = np.sqrt(counts)
     return [
         Recording(

@@ -53,7 +53,7 @@ def labelled(model: Any, X: np.ndarray, y: np.ndarray) -> Any:
 
 
 def shared(model: Any, X: np.ndarray, y: np.ndarray) -> Any:
-    """JEDI with one embedding for each label; held-out trials come without theirs."""
+    """One embedding for each label; held-out trials come without theirs."""
     return model.fit(X, conditions=y)
 
 
@@ -89,7 +89,9 @@ def per_condition(
 MODELS: dict[str, Model] = {
     "JEDI": Model(jedi),
     "JEDI, EM": Model(lambda data: jedi(data, max_epochs=0)),
-    "JEDI, labels": Model(lambda data: jedi(data, max_epochs=0), shared),
+    "JEDI, labels": Model(
+        lambda data: jedi(data, embedding="condition", max_epochs=0), shared
+    ),
     "VAE": Model(lambda _: [TrialVAE(k, 256, random_state=0) for k in (8, 16, 32)]),
     "recurrent VAE": Model(
         lambda _: [

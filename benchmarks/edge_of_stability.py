@@ -13,7 +13,8 @@ which the claim is true, and with a shorter `decay` of the movement one in which
 epochs are equally far from the edge and one in which preparation is nearer. Simulations
 are fitted as single trials (12 a direction) and as smoothed averages, the form of
 hatsopoulos2007. Intervals are percentiles (95 %) over resampled trials (directions of
-hatsopoulos2007); gain, window and ridge stay as chosen on the whole recording.
+hatsopoulos2007); gain, window or first smoothing, and ridge stay as chosen on the whole
+recording.
 """
 
 from __future__ import annotations
@@ -152,7 +153,7 @@ def quick_tasks(real: bool) -> list[Task]:
     tasks = [Task("claimed", how, 0, rank) for how, rank in DRAWN]
     tasks.append(Task("claimed", "truth"))
     if real:
-        tasks.append(Task("hatsopoulos", "averages", 0, 10, TAU, 2))
+        tasks.append(Task("hatsopoulos", "averages", 0, 10, TAU, 1))
         tasks.append(Task("chewie", "averages", 0, 5))
     return tasks
 

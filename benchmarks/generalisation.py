@@ -131,7 +131,7 @@ def one_seed(seed: int, quick: bool) -> list[dict[str, Any]]:
     chosen: dict[str, dict[str, int]] = {}
     jedi = JEDIEstimator(dt=DT, random_state=seed)
     if quick:
-        jedi.set_params(max_epochs=5)
+        jedi.set_params(max_epochs=0)
         first = {name: candidates[0] for name, candidates in LINEAR.items()}
         chosen = dict.fromkeys(("state", "gaussian", "poisson"), first)
     for curve in curves(quick):

@@ -50,7 +50,7 @@ def draw(rows: list[dict]) -> None:
 def main() -> None:
     args = arguments(__doc__)
     if args.quick:
-        sizes, names = [(20, 20), (20, 40)], ["EM"]
+        sizes, names = [(20, 20)], ["EM"]
     else:
         sizes = [(50, n) for n in NEURONS] + [(t, 50) for t in TIMEPOINTS[1:]]
         names = list(FITS)

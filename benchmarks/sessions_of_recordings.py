@@ -312,7 +312,8 @@ def main() -> None:
     if folder is not None:
         rows = over_seeds(real, args.seeds, folder, plan, args.quick)
         parts["real"] = rows, ("model",)
-        shown["real"] = real_recordings(folder, 0, args.quick)
+        if not args.quick:
+            shown["real"] = real_recordings(folder, 0, quick=False)
     rows = over_seeds(simulated, args.seeds, plan)
     parts["simulated"] = rows, ("sessions", "model")
     size = plan.n_sessions, plan.n_neurons, plan.n_trials

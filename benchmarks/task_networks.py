@@ -214,7 +214,7 @@ def one_seed(seed: int, quick: bool, home: str) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     size: dict[str, Any] = {"n_trials_per_condition": 16, "data_home": home}
     if quick:
-        size |= {"n_neurons": 50, "n_iterations": 200}
+        size |= {"n_neurons": 50, "n_iterations": 80}
     for task in ("perceptual_decision",) if quick else TASKS:
         make = partial(make_task_network, task, random_state=seed, **size)
         data, training_seconds = timed(make)

@@ -10,6 +10,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.utils.estimator_checks import check_estimator
 
 from sklearn_jedi.baselines import LinearStateSpace
+from sklearn_jedi.io import TrialSet
 from sklearn_jedi.metrics import trajectory_r2
 
 PLANTED = 0.96 * np.exp(1j * np.array([-0.3, 0.3]))
@@ -232,6 +233,16 @@ def test_labelled_arrays_come_back_labelled(spirals, fitted):
     )
     np.testing.assert_allclose(ahead["time"], [0.5, 0.51, 0.52])
     assert list(ahead["trial"].values) == list("abcd")
+
+
+def test_a_trial_set_is_its_trials(spirals, fitted):
+    pd = pytest.importorskip("pandas", reason="needs pandas (extra io)")
+    X, index = spirals[0][:4], pd.RangeIndex
+    trials = TrialSet(
+        X, 0.01, pd.DataFrame(index=index(4)), pd.DataFrame(index=index(12))
+    )
+    np.testing.assert_array_equal(fitted.smooth(trials), fitted.smooth(X))
+    np.testing.assert_array_equal(fitted.forecast(trials, 2), fitted.forecast(X, 2))
 
 
 def test_one_neuron_one_trial_float32(spirals):

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Literal, overload
 
 import numpy as np
-from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_jedi._data._gate import check_trials, is_2d
-from sklearn_jedi._data._labelled_arrays import ahead_of, like
+from sklearn_jedi._data._forms import Activity, TrialsLike, in_form_of, is_2d
+from sklearn_jedi._data._gate import check_trials
+from sklearn_jedi._data._labelled_arrays import ahead_of
 from sklearn_jedi._data._trials import Block, Trials
 from sklearn_jedi._utils._checks import check_integer, check_real
 from sklearn_jedi._utils._progress import show_progress
@@ -78,7 +78,8 @@ class LinearStateSpace(BaseEstimator):
     n_neurons_in_ : int
         Number of neurons.
     neuron_names_in_ : array of shape (n_neurons,)
-        Names of the neurons, where X has them.
+        Where X names the neurons (data frames, labelled arrays, a TrialSet whose units
+        have names): later trials need the same in the same order.
 
     References
     ----------
@@ -126,15 +127,14 @@ class LinearStateSpace(BaseEstimator):
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "transition_")
 
-    def fit(
-        self, X: ArrayLike | Sequence[np.ndarray], y: object = None
-    ) -> LinearStateSpace:
+    def fit(self, X: TrialsLike, y: object = None) -> LinearStateSpace:
         """Fit the model to trials.
 
         Parameters
         ----------
         X : array-like of shape (n_trials, n_timepoints, n_neurons) or \
-                (n_trials, n_timepoints), or list of arrays (n_timepoints_i, n_neurons)
+                (n_trials, n_timepoints), list of arrays (n_timepoints_i, n_neurons), \
+                or TrialSet
             Firing rates, square roots of counts or any activity; at least 2 time points
             a trial. NaN where nothing was recorded: a trial ends with its last value. A
             2-D array is read as one neuron, with a warning. All trials are held in
@@ -176,17 +176,15 @@ class LinearStateSpace(BaseEstimator):
         self.first_mean_, self.first_cov_ = system.first_mean, system.first_cov
         return self
 
-    def smooth(
-        self, X: ArrayLike | Sequence[np.ndarray]
-    ) -> np.ndarray | list[np.ndarray]:
+    def smooth(self, X: TrialsLike) -> Activity:
         """Expected recordings at the states inferred from the whole trial.
 
         Noise is removed, and gaps and neurons that were not recorded are filled in.
 
         Parameters
         ----------
-        X : array-like of shape (n_trials, n_timepoints, n_neurons) or list of \
-                arrays of shape (n_timepoints_i, n_neurons)
+        X : array-like of shape (n_trials, n_timepoints, n_neurons), list of arrays \
+                of shape (n_timepoints_i, n_neurons), or TrialSet
             Trials of the neurons that `fit` had, of any lengths, NaN where missing.
 
         Returns
@@ -197,17 +195,15 @@ class LinearStateSpace(BaseEstimator):
         trials, system = self._trials(X), self._system
         with few_threads(trials.n_neurons):
             states = _kalman.smoothed(system, _recording(_read(trials)))[0]
-            return _in_the_form_of(X, trials, system.activity(states.means))
+            return _like(X, trials, system.activity(states.means))
 
-    def reconstruct(
-        self, X: ArrayLike | Sequence[np.ndarray]
-    ) -> np.ndarray | list[np.ndarray]:
+    def reconstruct(self, X: TrialsLike) -> Activity:
         """Run from the first state, inferred from the whole trial, without noise.
 
         Parameters
         ----------
-        X : array-like of shape (n_trials, n_timepoints, n_neurons) or list of \
-                arrays of shape (n_timepoints_i, n_neurons)
+        X : array-like of shape (n_trials, n_timepoints, n_neurons), list of arrays \
+                of shape (n_timepoints_i, n_neurons), or TrialSet
             Trials of the neurons that `fit` had, of any lengths, NaN where missing.
 
         Returns
@@ -217,11 +213,21 @@ class LinearStateSpace(BaseEstimator):
         """
         trials = self._trials(X)
         with few_threads(trials.n_neurons):
-            return _in_the_form_of(X, trials, self._free_runs(_read(trials)))
+            return _like(X, trials, self._free_runs(_read(trials)))
+
+    @overload
+    def forecast(
+        self, X: TrialsLike, n_steps: int, *, return_std: Literal[False] = ...
+    ) -> np.ndarray: ...
+
+    @overload
+    def forecast(
+        self, X: TrialsLike, n_steps: int, *, return_std: Literal[True]
+    ) -> tuple[np.ndarray, np.ndarray]: ...
 
     def forecast(
         self,
-        X: ArrayLike | Sequence[np.ndarray],
+        X: TrialsLike,
         n_steps: int,
         *,
         return_std: bool = False,
@@ -230,8 +236,8 @@ class LinearStateSpace(BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_trials, n_timepoints, n_neurons) or list of \
-                arrays of shape (n_timepoints_i, n_neurons)
+        X : array-like of shape (n_trials, n_timepoints, n_neurons), list of arrays \
+                of shape (n_timepoints_i, n_neurons), or TrialSet
             The beginnings of trials, at least 2 time points. A trial ends with its last
             value: the forecast begins after it, NaN at the end or not.
         n_steps : int
@@ -267,7 +273,7 @@ class LinearStateSpace(BaseEstimator):
                 std[:, step] = np.sqrt(variance)
         return _ahead(X, trials, mean), _ahead(X, trials, std)
 
-    def score(self, X: ArrayLike | Sequence[np.ndarray], y: object = None) -> float:
+    def score(self, X: TrialsLike, y: object = None) -> float:
         """R^2 of the free runs of `reconstruct`.
 
         `1 - SSE / SST`, pooled over trials, time and neurons, SST about each neuron's
@@ -276,8 +282,8 @@ class LinearStateSpace(BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_trials, n_timepoints, n_neurons) or list of \
-                arrays of shape (n_timepoints_i, n_neurons)
+        X : array-like of shape (n_trials, n_timepoints, n_neurons), list of arrays \
+                of shape (n_timepoints_i, n_neurons), or TrialSet
             Trials of the neurons that `fit` had, of any lengths, NaN where missing.
         y : None
             Ignored.
@@ -294,13 +300,13 @@ class LinearStateSpace(BaseEstimator):
             sums.add(block.values, self._free_runs(block), block.recorded)
         return sums.r2()
 
-    def log_likelihood(self, X: ArrayLike | Sequence[np.ndarray]) -> float:
+    def log_likelihood(self, X: TrialsLike) -> float:
         """Log likelihood of trials, each by itself, summed over them.
 
         Parameters
         ----------
-        X : array-like of shape (n_trials, n_timepoints, n_neurons) or list of \
-                arrays of shape (n_timepoints_i, n_neurons)
+        X : array-like of shape (n_trials, n_timepoints, n_neurons), list of arrays \
+                of shape (n_timepoints_i, n_neurons), or TrialSet
             Trials of the neurons that `fit` had, of any lengths, NaN where missing.
 
         Returns
@@ -327,7 +333,7 @@ class LinearStateSpace(BaseEstimator):
             first_cov=self.first_cov_,
         )
 
-    def _trials(self, X: ArrayLike | Sequence[np.ndarray]) -> Trials:
+    def _trials(self, X: TrialsLike) -> Trials:
         check_is_fitted(self)
         return check_trials(self, X, reset=False)[0]
 
@@ -347,25 +353,15 @@ def _recording(block: Block) -> Recording:
     return Recording(block.values, block.recorded)
 
 
-def _in_the_form_of(
-    X: ArrayLike | Sequence[np.ndarray], trials: Trials, activity: np.ndarray
-) -> np.ndarray | list[np.ndarray]:
-    """Activity (n_trials, n_timepoints, n_neurons) as X is, NaN after a trial's end."""
-    out: np.ndarray | list[np.ndarray]
-    if isinstance(trials.source, list):
-        out = [np.full(trial.shape, np.nan, trials.dtype) for trial in trials.source]
-    else:
-        out = np.full(trials.source.shape, np.nan, trials.dtype)
+def _like(X: TrialsLike, trials: Trials, activity: np.ndarray) -> Activity:
+    """Activity (n_trials, n_timepoints, n_neurons) in the form of X, NaN after ends."""
+    out = trials.blank()
     for trial, values, length in zip(out, activity, trials.lengths, strict=True):
         trial[:length] = values[:length]
-    if isinstance(out, list):
-        return out
-    return out[..., 0] if is_2d(X) else like(X, out)
+    return in_form_of(X, out)
 
 
-def _ahead(
-    X: ArrayLike | Sequence[np.ndarray], trials: Trials, values: np.ndarray
-) -> np.ndarray:
+def _ahead(X: TrialsLike, trials: Trials, values: np.ndarray) -> np.ndarray:
     """Values at the time points after those of X, labelled as X is."""
     values = values.astype(trials.dtype, copy=False)
     return values[..., 0] if is_2d(X) else ahead_of(X, values)
