@@ -1,9 +1,12 @@
 """Forecasts, their standard deviations, and what was not recorded."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from sklearn_jedi import JEDIEstimator
+from sklearn_jedi._engine._reduction import free_run
 from sklearn_jedi.datasets import make_rotation_family
 
 OBSERVATIONS = ["state", "gaussian", "poisson"]
@@ -112,12 +115,60 @@ def test_standard_deviations_grow_at_first(cases):
         assert (std**2 > 0.9 * jedi.noise_variance_).all()
 
 
-def test_less_data_mean_less_certainty(cases):
-    X, _, jedi = cases["gaussian"]
-    few, many = (
-        jedi.forecast(X[:, N_SEEN - n : N_SEEN], 5, return_std=True)[1] for n in (4, 45)
+def predicted_std(model, X, n_steps):
+    """Exact standard deviations ahead of a linear network, by a Kalman filter.
+
+    In network units: of recordings, at steps after trials X (n_timepoints, n_neurons).
+    """
+    space = model.state_space
+    C, R = space.loading[:, :-1], np.diag(space.likelihood.variance)
+    rank = C.shape[1]
+    # one step is linear: its matrix from unit vectors
+    weights = space.map.weights(np.zeros((1, space.map.n_axes)))
+    origin, *moved = (
+        free_run(space.red, weights, space.activity(z)[None], 1)[0, 0]
+        for z in (np.zeros(rank), *np.eye(rank))
     )
-    assert few.mean() > 1.01 * many.mean()
+    F = np.stack([row - origin for row in moved], 1)
+    cov = space.first_cov
+    for t in range(len(X) + n_steps):
+        if t:
+            cov = F @ cov @ F.T + space.step_cov
+        if t < len(X):
+            gain = cov @ C.T @ np.linalg.inv(C @ cov @ C.T + R)
+            cov = cov - gain @ C @ cov
+        else:
+            yield np.sqrt(np.diag(C @ cov @ C.T + R))
+
+
+def test_standard_deviations_are_those_of_a_kalman_filter():
+    """Of a linear network whose embedding changes nothing: fewer bins say less."""
+    X = family(1.0)
+    jedi = JEDIEstimator(
+        2, 1, observation="gaussian", nonlinearity="linear", dt=0.01
+    ).fit(X[::4])
+    model = jedi._model
+    A = model.bilinear.A * np.array([1.0, 0.0])[:, None, None]
+    # noise of a step as large as that of the start: what is known fades within bins
+    jedi._model = model = replace(
+        model,
+        bilinear=model.bilinear._replace(A=A),
+        step_cov=0.2 * model.first_cov,
+        first_cov=5 * model.first_cov,
+    )
+    first_bin = []
+    for n_seen in (2, 4, N_SEEN):
+        std = jedi.forecast(X[:3, :n_seen], 6, return_std=True)[1]
+        exact = np.stack(list(predicted_std(model, X[0, :n_seen], 6)))
+        exact = exact * jedi.scale_
+        # variances of activity come from 32 pairs of draws: within 2 standard errors
+        noise = jedi.noise_variance_
+        ratio = (std[0] ** 2 - noise).sum(1) / (exact**2 - noise).sum(1)
+        np.testing.assert_allclose(ratio, 1, atol=0.5)
+        np.testing.assert_allclose(std, np.broadcast_to(exact, std.shape), rtol=0.2)
+        np.testing.assert_allclose(std[1], std[0], rtol=1e-6)
+        first_bin.append(std[0, 0].mean())
+    assert first_bin[0] > 1.001 * first_bin[2]
 
 
 def test_standard_deviations_are_in_units_of_the_data():
