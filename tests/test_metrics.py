@@ -2,10 +2,14 @@
 
 import numpy as np
 import pytest
+import sklearn
 from sklearn.base import clone
-from sklearn.model_selection import cross_val_score
+from sklearn.exceptions import UnsetMetadataPassedError
+from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validate
 
-from sklearn_jedi import JEDIEstimator
+from sklearn_jedi import JEDIEstimator, MetaDynamicalSSM
+from sklearn_jedi.baselines import LinearStateSpace
+from sklearn_jedi.datasets import make_oscillator_sessions
 from sklearn_jedi.metrics import ForecastScorer, bits_per_spike, trajectory_r2
 
 
@@ -96,7 +100,9 @@ def test_forecast_scorer_needs_a_beginning_and_a_rest(em_fitted, rotations, n_gi
 
 
 def test_forecast_scorer_names_itself():
-    assert repr(ForecastScorer(5)) == "ForecastScorer(n_given=5)"
+    scorer = ForecastScorer(5, metric="bits_per_spike")
+    assert repr(scorer) == "ForecastScorer(metric='bits_per_spike', n_given=5)"
+    assert clone(scorer).get_params() == {"n_given": 5, "metric": "bits_per_spike"}
 
 
 def test_forecast_scorer_of_trials_of_different_lengths(em_fitted, rotations):
@@ -109,6 +115,142 @@ def test_forecast_scorer_of_trials_of_different_lengths(em_fitted, rotations):
     assert ForecastScorer(15)(em_fitted, X) == pytest.approx(expected, abs=1e-12)
     with pytest.raises(ValueError, match="less than the 25 time points of the short"):
         ForecastScorer(25)(em_fitted, X)
+
+
+@pytest.mark.parametrize("n_timepoints", [40, 39, 3])
+def test_without_a_number_half_of_each_trial_is_given(
+    em_fitted, rotations, n_timepoints
+):
+    X = rotations[0][::5, :n_timepoints]
+    n = max(2, n_timepoints // 2)
+    expected = trajectory_r2(X[:, n:], em_fitted.forecast(X[:, :n], n_timepoints - n))
+    assert ForecastScorer()(em_fitted, X) == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_baseline_is_scored_the_same_way(rotations):
+    X = rotations[0]
+    linear = LinearStateSpace(4, n_iter=5).fit(X[::2])
+    expected = trajectory_r2(X[1::2, 20:], linear.forecast(X[1::2, :20], 20))
+    assert ForecastScorer()(linear, X[1::2]) == pytest.approx(expected, abs=1e-12)
+
+
+def test_what_was_not_recorded_is_no_part_of_a_trial(em_fitted, rotations):
+    """Bins after a trial's end, and gaps in which its beginning ends."""
+    ragged = [rotations[0][i][:length] for i, length in enumerate((40, 26, 33))]
+    padded = np.full((3, 45, 20), np.nan)
+    for row, trial in zip(padded, ragged, strict=True):
+        row[: len(trial)] = trial
+    scorer = ForecastScorer()
+    expected = scorer(em_fitted, ragged)
+    assert scorer(em_fitted, padded) == pytest.approx(expected, abs=1e-12)
+
+    gap = rotations[0][:1].copy()
+    gap[0, 17:23] = np.nan  # the beginning is 20 bins long
+    ahead = em_fitted.forecast(gap[:, :17], 23)[:, 6:]
+    expected = trajectory_r2(gap[:, 23:], ahead)
+    assert scorer(em_fitted, gap) == pytest.approx(expected, abs=1e-12)
+
+
+def test_labelled_arrays_are_scored_by_the_names_of_their_axes(em_fitted, rotations):
+    xarray = pytest.importorskip("xarray")
+    X = rotations[0][::5]
+    turned = xarray.DataArray(X, dims=("trial", "time", "neuron")).transpose()
+    expected = ForecastScorer()(em_fitted, X)
+    assert ForecastScorer()(em_fitted, turned) == pytest.approx(expected, abs=1e-12)
+
+
+def test_trial_sets_are_scored(em_fitted, rotations):
+    pandas = pytest.importorskip("pandas")
+    from sklearn_jedi.io import TrialSet
+
+    X = rotations[0][::5]
+    tables = pandas.DataFrame(index=range(len(X))), pandas.DataFrame(index=range(20))
+    found = ForecastScorer()(em_fitted, TrialSet(X, 0.01, *tables))
+    assert found == pytest.approx(ForecastScorer()(em_fitted, X), abs=1e-12)
+
+
+def test_forecasts_of_counts_in_bits(rotations, rng):
+    X = rng.poisson(np.exp(rotations[0][:, :, :8] - 1))
+    model = LinearStateSpace(3, n_iter=5).fit(X[::2])
+    later, rates = X[1::2, 20:], model.forecast(X[1::2, :20], 20)
+    found = ForecastScorer(metric="bits_per_spike")(model, X[1::2])
+    assert found == pytest.approx(bits_per_spike(later, rates), abs=1e-12)
+    assert found > 0.1
+
+
+@pytest.fixture(scope="module")
+def sessions():
+    """Trials and labels of two sessions of different neurons; folds with both."""
+    data = make_oscillator_sessions(
+        2, 6, n_timepoints=40, n_neurons=(5, 8), random_state=2
+    )
+    assert len({trial.shape[1] for trial in data.X}) == 2
+    rows = np.arange(12)
+    folds = [(rows[rows % 2 != k], rows[rows % 2 == k]) for k in (0, 1)]
+    return data.X, data.sessions, folds
+
+
+def meta():
+    return MetaDynamicalSSM(2, 1, dt=0.01, max_epochs=0)
+
+
+def test_sessions_of_different_neurons_are_pooled(sessions):
+    X, labels, _ = sessions
+    fitted = meta().fit(X, sessions=labels)
+    ahead = fitted.forecast([trial[:20] for trial in X], 20, sessions=labels)
+    error = total = 0.0
+    for session in (0, 1):
+        true = np.stack(
+            [x[20:] for x, s in zip(X, labels, strict=True) if s == session]
+        )
+        runs = np.stack([a for a, s in zip(ahead, labels, strict=True) if s == session])
+        error += ((true - runs) ** 2).sum()
+        total += ((true - true.mean((0, 1))) ** 2).sum()
+    found = ForecastScorer()(fitted, X, sessions=labels)
+    assert found == pytest.approx(1 - error / total, abs=1e-12)
+    with pytest.raises(ValueError, match="pass sessions="):
+        ForecastScorer()(fitted, X)
+
+
+def test_sessions_are_routed_to_the_scorer(sessions):
+    X, labels, folds = sessions
+    with sklearn.config_context(enable_metadata_routing=True):
+        estimator = meta().set_fit_request(sessions=True)
+        scorer = ForecastScorer(20).set_score_request(sessions=True)
+        found = cross_validate(
+            estimator, X, scoring={"ahead": scorer}, cv=folds,
+            params={"sessions": labels}, error_score="raise",
+        )["test_ahead"]  # fmt: skip
+        search = GridSearchCV(
+            estimator, {"embedding_dim": [1]}, scoring=scorer, cv=folds,
+            refit=False, error_score="raise",
+        ).fit(X, sessions=labels)  # fmt: skip
+        with pytest.raises(UnsetMetadataPassedError, match="sessions"):
+            cross_validate(
+                estimator, X, scoring=ForecastScorer(20), cv=folds,
+                params={"sessions": labels},
+            )  # fmt: skip
+    for k, (train, test) in enumerate(folds):
+        fitted = meta().fit([X[i] for i in train], sessions=labels[train])
+        by_hand = ForecastScorer(20)(
+            fitted, [X[i] for i in test], sessions=labels[test]
+        )
+        assert found[k] == pytest.approx(by_hand, abs=1e-10)
+        by_search = search.cv_results_[f"split{k}_test_score"][0]
+        assert by_search == pytest.approx(by_hand, abs=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("params", "length", "text"),
+    [
+        ({"metric": "bits"}, 40, "metric must be one of"),
+        ({}, 2, "at least 3 time points"),
+        ({"n_given": "half"}, 40, "n_given must be an integer"),
+    ],
+)
+def test_scores_that_cannot_be_computed(em_fitted, rotations, params, length, text):
+    with pytest.raises((ValueError, TypeError), match=text):
+        ForecastScorer(**params)(em_fitted, rotations[0][:2, :length])
 
 
 def test_bits_per_spike_by_hand():

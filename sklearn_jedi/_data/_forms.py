@@ -8,7 +8,12 @@ from typing import Any, Protocol, TypeGuard
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sklearn_jedi._data._labelled_arrays import is_labelled, like, neuron_names
+from sklearn_jedi._data._labelled_arrays import (
+    in_order,
+    is_labelled,
+    like,
+    neuron_names,
+)
 
 
 class SetOfTrials(Protocol):
@@ -100,3 +105,15 @@ def in_form_of(X: TrialsLike, trials: Activity) -> Activity:
     whole = trials if isinstance(trials, np.ndarray) else np.stack(trials)
     labelled: np.ndarray = like(X, whole)
     return labelled
+
+
+def recorded_trials(X: TrialsLike) -> list[np.ndarray]:
+    """Trials (n_timepoints_i, n_neurons) of X, each up to its last value."""
+    trials = []
+    for given in in_order(unwrap(X)):
+        trial = np.ma.filled(np.asanyarray(given, dtype=float), np.nan)
+        if trial.ndim == 1:
+            trial = trial[:, np.newaxis]
+        recorded = np.flatnonzero(~np.isnan(trial).all(axis=1))
+        trials.append(trial[: recorded[-1] + 1 if len(recorded) else 0])
+    return trials

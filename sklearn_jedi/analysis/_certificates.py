@@ -237,7 +237,8 @@ def _newton_test(
     value = np.abs((Y @ G[..., None])[..., 0])
     error = np.abs(Y).sum(axis=2) * G_error[:, None] + 1e-12 * (value + reach)
     discard |= regular & (value > reach + error).any(axis=1)
-    return ~discard
+    keep: np.ndarray = ~discard
+    return keep
 
 
 def _halve(centres: np.ndarray, halves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

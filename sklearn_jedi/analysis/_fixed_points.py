@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,6 +12,7 @@ from sklearn.utils import check_random_state
 
 from sklearn_jedi._utils._checks import check_choice, check_integer, check_real
 from sklearn_jedi._utils._progress import show_progress
+from sklearn_jedi._utils._types import RandomState
 from sklearn_jedi.analysis._limit_cycles import LimitCycle
 from sklearn_jedi.analysis._reduced import (
     Networks,
@@ -164,7 +164,7 @@ class FixedPointAnalyzer(BaseEstimator):
         max_cells: int = 1_000_000,
         slow: float = 0.05,
         limit_cycles: bool = True,
-        random_state: Any = None,
+        random_state: RandomState = None,
         verbose: int = 0,
     ) -> None:
         self.n_starts = n_starts
@@ -178,7 +178,7 @@ class FixedPointAnalyzer(BaseEstimator):
         self.verbose = verbose
 
     def fit(
-        self, dynamics: Networks, y: Any = None, *, states: ArrayLike | None = None
+        self, dynamics: Networks, y: object = None, *, states: ArrayLike | None = None
     ) -> FixedPointAnalyzer:
         """Find the fixed points of every network.
 

@@ -339,4 +339,5 @@ def _multiplier_sizes(
     blocks, _ = lyapunov_exponents(
         step, gamma[:1], n_steps, 1.0, n_exponents=n_leading, n_blocks=2
     )
-    return np.exp(blocks.mean(axis=(0, 1)) * period).astype(complex)
+    sizes: np.ndarray = np.exp(blocks.mean(axis=(0, 1)) * period)
+    return sizes.astype(complex)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
@@ -11,6 +9,7 @@ from sklearn.utils import check_random_state
 
 from sklearn_jedi._utils._checks import check_integer
 from sklearn_jedi._utils._progress import show_progress
+from sklearn_jedi._utils._types import RandomState
 from sklearn_jedi.analysis._exponents import lyapunov_exponents
 from sklearn_jedi.analysis._reduced import (
     Networks,
@@ -107,7 +106,7 @@ class LyapunovAnalyzer(BaseEstimator):
         n_transient: int = 1000,
         n_exponents: int | None = None,
         n_blocks: int = 20,
-        random_state: Any = None,
+        random_state: RandomState = None,
         verbose: int = 0,
     ) -> None:
         self.n_states = n_states
@@ -119,7 +118,7 @@ class LyapunovAnalyzer(BaseEstimator):
         self.verbose = verbose
 
     def fit(
-        self, dynamics: Networks, y: Any = None, *, states: ArrayLike | None = None
+        self, dynamics: Networks, y: object = None, *, states: ArrayLike | None = None
     ) -> LyapunovAnalyzer:
         """Run every network, and average how perturbations grow.
 
@@ -170,7 +169,7 @@ class LyapunovAnalyzer(BaseEstimator):
         self._conclude(blocks, course, system)
         return self
 
-    def _starts(self, system: ReducedDynamics, states: Any) -> np.ndarray:
+    def _starts(self, system: ReducedDynamics, states: np.ndarray | None) -> np.ndarray:
         """States (n_networks, n_states, n_dims) in reduced coordinates."""
         if states is None:
             rng = check_random_state(self.random_state)

@@ -198,7 +198,7 @@ def _is_slow(rates: np.ndarray, slow: float) -> np.ndarray:
     order = np.abs(rates).argsort(axis=1)
     ordered = np.take_along_axis(rates, order, axis=1)
     least = np.abs(ordered[:, 0])
-    is_slow = (least <= 2 * slow) & (ordered[:, 0].imag == 0)
+    is_slow: np.ndarray = (least <= 2 * slow) & (ordered[:, 0].imag == 0)
     if rates.shape[1] > 1:
         is_slow &= np.abs(ordered[:, 1]) >= 3 * least
     return is_slow

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from sklearn_jedi._networks._latent_dynamics import LatentDynamics
@@ -86,7 +84,7 @@ class ReducedDynamics:
         self.equation = dynamics.equation._replace(gain=1.0)
         self._products: np.ndarray | None = None
 
-    def __getitem__(self, index: Any) -> ReducedDynamics:
+    def __getitem__(self, index: int | slice) -> ReducedDynamics:
         """One network, whose arrays then lack the leading axis, or a choice of them."""
         one = object.__new__(ReducedDynamics)
         one.__dict__.update(self.__dict__, _products=None)
@@ -110,8 +108,9 @@ class ReducedDynamics:
 
     def lift(self, kappa: np.ndarray) -> np.ndarray:
         """States (..., n_states, state_dim) of coordinates (..., n_states, n_dims)."""
-        states: np.ndarray = kappa @ np.swapaxes(self.Q, -1, -2)
-        return states + self.bias[..., None, :]
+        inside: np.ndarray = kappa @ np.swapaxes(self.Q, -1, -2)
+        states: np.ndarray = inside + self.bias[..., None, :]
+        return states
 
     def project(self, states: np.ndarray) -> np.ndarray:
         """Coordinates of the part of states that lies in the invariant subspace."""
@@ -177,7 +176,8 @@ def weighted_gram(
     if products is None:
         products = _outer_products(left, right)
     if products is not None:
-        return (weights @ products).reshape(*weights.shape[:-1], n_dims, n_dims)
+        flat: np.ndarray = weights @ products
+        return flat.reshape(*weights.shape[:-1], n_dims, n_dims)
     gram = np.empty((*weights.shape[:-1], n_dims, n_dims))
     for k in range(weights.shape[-2]):
         gram[..., k, :, :] = (
@@ -191,7 +191,7 @@ def _outer_products(left: np.ndarray, right: np.ndarray) -> np.ndarray | None:
     n_dims = left.shape[-1]
     if left.size * n_dims > _MAX_PRODUCTS:
         return None
-    products = left[..., :, None] * right[..., None, :]
+    products: np.ndarray = left[..., :, None] * right[..., None, :]
     return products.reshape(*left.shape[:-1], n_dims**2)
 
 
@@ -206,7 +206,7 @@ def _orthonormal(networks: LowRankRNN) -> tuple[np.ndarray, np.ndarray]:
     return Q, networks.V @ np.swapaxes(S, 1, 2)
 
 
-def check_networks(dynamics: Any) -> Networks:
+def check_networks(dynamics: object) -> Networks:
     """The networks, of which there is at least one.
 
     Raises
@@ -227,7 +227,7 @@ def check_networks(dynamics: Any) -> Networks:
     return dynamics
 
 
-def check_states(dynamics: Networks, states: Any) -> np.ndarray:
+def check_states(dynamics: Networks, states: object) -> np.ndarray:
     """States as (n_networks, n_states, state_dim), of every network its own.
 
     Raises
@@ -254,7 +254,7 @@ def check_states(dynamics: Networks, states: Any) -> np.ndarray:
     return array
 
 
-def as_one_array(states: Any) -> np.ndarray:
+def as_one_array(states: object) -> np.ndarray:
     """States as an array, where every network has as many.
 
     Raises

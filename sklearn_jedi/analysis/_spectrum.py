@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_jedi._networks._latent_dynamics import LatentDynamics
+from sklearn_jedi._data._forms import TrialsLike, recorded_trials
+from sklearn_jedi._networks._low_rank_rnn import LowRankRNN
 from sklearn_jedi._utils._checks import check_choice, check_integer
+from sklearn_jedi._utils._types import RandomState
 from sklearn_jedi.analysis._modes import Spectrum, spectrum_at
 from sklearn_jedi.analysis._reduced import (
     Networks,
@@ -30,6 +33,39 @@ _SUMMARIES = (
     "numerical_abscissa",
     "henrici",
 )
+
+
+class TrialEstimator(Protocol):
+    """What fits trials, and knows the networks of their embeddings."""
+
+    observation_: str
+
+    def fit(
+        self,
+        X: TrialsLike,
+        y: object = ...,
+        *,
+        conditions: ArrayLike | None = ...,
+        sessions: ArrayLike | None = ...,
+    ) -> Self: ...
+
+    def transform(
+        self,
+        X: TrialsLike,
+        *,
+        conditions: ArrayLike | None = ...,
+        sessions: ArrayLike | None = ...,
+    ) -> np.ndarray: ...
+
+    def embedding_posterior(
+        self,
+        X: TrialsLike,
+        *,
+        conditions: ArrayLike | None = ...,
+        sessions: ArrayLike | None = ...,
+    ) -> tuple[np.ndarray, np.ndarray]: ...
+
+    def dynamics(self, Z: ArrayLike) -> Networks: ...
 
 
 class SpectrumIntervals(NamedTuple):
@@ -70,7 +106,7 @@ class SpectrumAnalyzer(TransformerMixin, BaseEstimator):
     time : {"map", "flow"}, default="map"
         Whether rates, frequencies and stability are those of the map, which is what was
         fitted, or of the flow.
-    estimator : JEDIEstimator, default=None
+    estimator : JEDIEstimator or MetaDynamicalSSM, default=None
         With it, `fit` and `transform` take trials: a clone of it is fitted, and the
         spectra are those of the trials' networks.
 
@@ -100,7 +136,7 @@ class SpectrumAnalyzer(TransformerMixin, BaseEstimator):
         on the latents.
     networks_ : LowRankRNN or LatentDynamics
         The networks analysed.
-    estimator_ : JEDIEstimator
+    estimator_ : JEDIEstimator or MetaDynamicalSSM
         The clone that was fitted, where an estimator was given.
 
     Raises
@@ -134,13 +170,21 @@ class SpectrumAnalyzer(TransformerMixin, BaseEstimator):
         kind: str = "connectivity",
         *,
         time: str = "map",
-        estimator: Any = None,
+        estimator: TrialEstimator | None = None,
     ) -> None:
         self.kind = kind
         self.time = time
         self.estimator = estimator
 
-    def fit(self, X: Any, y: Any = None, *, states: Any = None) -> SpectrumAnalyzer:
+    def fit(
+        self,
+        X: Networks | TrialsLike,
+        y: object = None,
+        *,
+        states: ArrayLike | None = None,
+        conditions: ArrayLike | None = None,
+        sessions: ArrayLike | None = None,
+    ) -> Self:
         """Compute the spectra of networks, or fit the estimator and then do.
 
         Parameters
@@ -153,6 +197,8 @@ class SpectrumAnalyzer(TransformerMixin, BaseEstimator):
                 arrays of shape (n_states_i, n_neurons), default=None
             Where to linearise, in rates (in latents, of latent dynamics); for
             ``kind="jacobian"`` without an estimator.
+        conditions, sessions : array-like of shape (n_trials,), default=None
+            Labels of the trials, for the estimator.
 
         Returns
         -------
@@ -161,27 +207,31 @@ class SpectrumAnalyzer(TransformerMixin, BaseEstimator):
         """
         check_choice("kind", self.kind, ("connectivity", "jacobian"))
         check_choice("time", self.time, ("map", "flow"))
+        labels = _given(conditions=conditions, sessions=sessions)
         if self.estimator is not None:
-            if isinstance(X, Networks):
-                raise TypeError(
-                    "with an estimator, X holds trials; to analyse networks leave the "
-                    "estimator out"
-                )
-            self.estimator_ = clone(self.estimator).fit(X, y)
-        self.networks_, at = self._networks(X, states)
+            self.estimator_ = clone(self.estimator).fit(_trials(X), y, **labels)
+        self.networks_, at = self._networks(X, states, labels)
         self._n_modes = self.networks_.n_dims
         spectra = self._spectra(self.networks_, at)
         for name in Spectrum._fields:
             setattr(self, f"{name}_", self._of_networks(spectra, name))
-        self.time_constants_ = _each(lambda rates: -1 / rates, self.rates_)
+        self.time_constants_ = _each(_time_constants, self.rates_)
         return self
 
-    def fit_transform(self, X: Any, y: Any = None, *, states: Any = None) -> np.ndarray:
+    def fit_transform(
+        self,
+        X: Networks | TrialsLike,
+        y: object = None,
+        *,
+        states: ArrayLike | None = None,
+        conditions: ArrayLike | None = None,
+        sessions: ArrayLike | None = None,
+    ) -> np.ndarray:
         """Fit, and return the features of the same networks.
 
         Parameters
         ----------
-        X, y, states
+        X, y, states, conditions, sessions
             As in `fit`.
 
         Returns
@@ -189,14 +239,22 @@ class SpectrumAnalyzer(TransformerMixin, BaseEstimator):
         array of shape (n_networks, n_features)
             What `transform` returns.
         """
-        return self.fit(X, y, states=states).transform(X, states=states)
+        given = _given(states=states, conditions=conditions, sessions=sessions)
+        return self.fit(X, y, **given).transform(X, **given)
 
-    def transform(self, X: Any, *, states: Any = None) -> np.ndarray:
+    def transform(
+        self,
+        X: Networks | TrialsLike,
+        *,
+        states: ArrayLike | None = None,
+        conditions: ArrayLike | None = None,
+        sessions: ArrayLike | None = None,
+    ) -> np.ndarray:
         """Features of the spectra of networks, or of trials' networks.
 
         Parameters
         ----------
-        X, states
+        X, states, conditions, sessions
             As in `fit`.
 
         Returns
@@ -207,7 +265,8 @@ class SpectrumAnalyzer(TransformerMixin, BaseEstimator):
             abscissa and Henrici's departure; means over the states for "jacobian".
         """
         check_is_fitted(self)
-        networks, at = self._networks(X, states)
+        labels = _given(conditions=conditions, sessions=sessions)
+        networks, at = self._networks(X, states, labels)
         if networks.n_dims != self._n_modes:
             raise ValueError(
                 f"the networks have rank {networks.n_dims}, those of fit had rank "
@@ -215,7 +274,7 @@ class SpectrumAnalyzer(TransformerMixin, BaseEstimator):
             )
         return self._features(self._spectra(networks, at))
 
-    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+    def get_feature_names_out(self, input_features: object = None) -> np.ndarray:
         """Names of the columns that `transform` returns.
 
         Parameters
@@ -234,28 +293,34 @@ class SpectrumAnalyzer(TransformerMixin, BaseEstimator):
 
     def credible_intervals(
         self,
-        X: Any,
+        X: TrialsLike,
         *,
         n_draws: int = 200,
         level: float = 0.9,
-        random_state: Any = None,
+        random_state: RandomState = None,
+        conditions: ArrayLike | None = None,
+        sessions: ArrayLike | None = None,
     ) -> SpectrumIntervals:
         """How well a trial's embedding determines the spectrum of its network.
 
-        Networks are drawn from the posterior of each trial's embedding. The
-        hypernetwork is held fixed: the intervals say how trials compare, not how near
-        the spectra are to those of the network that was recorded. Errors of the
-        hypernetwork are common to all trials, and can be several times larger.
+        Networks are drawn from the posterior of each trial's embedding, given the
+        fitted map from embeddings to networks. The intervals therefore say how trials
+        compare with each other, not how near the spectra are to those of the network
+        that was recorded: errors of the map are common to all trials, and can be
+        several times larger.
 
         Parameters
         ----------
         X : trials
+            In any form that the estimator takes.
         n_draws : int, default=200
             Draws for each trial.
         level : float, default=0.9
             Share of the draws within an interval.
         random_state : int, RandomState instance or None, default=None
             Draws the embeddings.
+        conditions, sessions : array-like of shape (n_trials,), default=None
+            Labels of the trials, for the estimator.
 
         Returns
         -------
@@ -271,10 +336,11 @@ class SpectrumAnalyzer(TransformerMixin, BaseEstimator):
                 "SpectrumAnalyzer(estimator=JEDIEstimator(...)), fitted on trials"
             )
         rng = check_random_state(random_state)
-        means, covariances = self.estimator_.embedding_posterior(X)
+        labels = _given(conditions=conditions, sessions=sessions)
+        means, covariances = self.estimator_.embedding_posterior(X, **labels)
         runs = None
         if self.kind == "jacobian":
-            runs = _free_runs(self.estimator_, X)
+            runs = self._free_runs(self.estimator_.dynamics(means), X, labels)
         n_trials, n_axes = means.shape
         eigenvalues = np.empty((n_trials, n_draws, self._n_modes), dtype=complex)
         ends = []
@@ -284,7 +350,7 @@ class SpectrumAnalyzer(TransformerMixin, BaseEstimator):
             networks = self.estimator_.dynamics(np.vstack([means[k], draws]))
             at = None
             if runs is not None:
-                at = networks.simulate(runs[k][0], len(runs[k]))
+                at = list(networks.simulate(runs[k][0], len(runs[k])))
             spectra = self._spectra(networks, at)
             own = spectra[0].eigenvalues[0]
             for draw, spectrum in enumerate(spectra[1:]):
@@ -297,13 +363,23 @@ class SpectrumAnalyzer(TransformerMixin, BaseEstimator):
 
     # ---------------------------------------------------------------- in private
 
-    def _networks(self, X: Any, states: Any) -> tuple[Networks, Any]:
+    def _networks(
+        self,
+        X: Networks | TrialsLike,
+        states: ArrayLike | None,
+        labels: dict[str, ArrayLike],
+    ) -> tuple[Networks, list[np.ndarray] | None]:
         """The networks to analyse, and where; None for the weights themselves."""
         if states is not None and self.kind == "connectivity":
             raise ValueError(
                 'states are where kind="jacobian" linearises; the weights have none'
             )
         if self.estimator is None:
+            if labels:
+                raise ValueError(
+                    f"{' and '.join(labels)} are labels of trials, for an estimator; "
+                    "SpectrumAnalyzer() without one takes networks"
+                )
             networks = check_networks(X)
             if self.kind == "connectivity":
                 return networks, None
@@ -318,17 +394,33 @@ class SpectrumAnalyzer(TransformerMixin, BaseEstimator):
                 "states are the trials' free runs where there is an estimator; pass "
                 "networks, and no estimator, to choose them"
             )
-        networks = self.estimator_.dynamics(self.estimator_.transform(X))
+        X = _trials(X)
+        networks = self.estimator_.dynamics(self.estimator_.transform(X, **labels))
         if self.kind == "connectivity":
             return networks, None
-        if isinstance(networks, LatentDynamics):
+        return networks, self._free_runs(networks, X, labels)
+
+    def _free_runs(
+        self, networks: Networks, X: TrialsLike, labels: dict[str, ArrayLike]
+    ) -> list[np.ndarray]:
+        """Free run of each trial (n_timepoints_i, n_neurons), as long as the trial."""
+        if not isinstance(networks, LowRankRNN):
             raise ValueError(
                 'kind="jacobian" has no free runs of latents: leave the estimator out, '
                 "and pass the networks of its `dynamics`, with latents as states"
             )
-        return networks, _free_runs(self.estimator_, X)
+        starts = self.estimator_.initial_states(X, **labels)
+        runs = []
+        for k, trial in enumerate(recorded_trials(X)):
+            first = 0
+            if self.estimator_.observation_ == "state":  # the first bin that is whole
+                first = int(np.isnan(trial).any(axis=1).argmin())
+            runs.append(networks[k].simulate(starts[k], len(trial) - first)[0])
+        return runs
 
-    def _spectra(self, networks: Networks, at: Any) -> list[Spectrum]:
+    def _spectra(
+        self, networks: Networks, at: list[np.ndarray] | None
+    ) -> list[Spectrum]:
         """The spectrum of every network at its states."""
         system = ReducedDynamics(networks)
         if at is None:
@@ -340,7 +432,9 @@ class SpectrumAnalyzer(TransformerMixin, BaseEstimator):
             for k in range(len(networks))
         ]
 
-    def _of_networks(self, spectra: list[Spectrum], name: str) -> Any:
+    def _of_networks(
+        self, spectra: list[Spectrum], name: str
+    ) -> np.ndarray | list[np.ndarray]:
         """One quantity of all networks: an array where they have as many states."""
         values = [getattr(spectrum, name) for spectrum in spectra]
         if self.kind == "connectivity":
@@ -363,12 +457,27 @@ class SpectrumAnalyzer(TransformerMixin, BaseEstimator):
         return np.array(rows)
 
 
-def _states_of_each(networks: Networks, states: Any) -> list[np.ndarray]:
+def _trials(X: Networks | TrialsLike) -> TrialsLike:
+    if isinstance(X, Networks):
+        raise TypeError(
+            "with an estimator, X holds trials; to analyse networks leave the "
+            "estimator out"
+        )
+    return X
+
+
+def _given(**keywords: ArrayLike | None) -> dict[str, ArrayLike]:
+    """The keywords that are not None."""
+    return {name: value for name, value in keywords.items() if value is not None}
+
+
+def _states_of_each(networks: Networks, states: ArrayLike) -> list[np.ndarray]:
     """States of every network, of any numbers: (n_states_i, state_dim) each."""
-    if isinstance(states, np.ndarray) or all(np.ndim(one) < 2 for one in states):
+    each = states if isinstance(states, Sequence) else None
+    if each is None or all(np.ndim(one) < 2 for one in each):
         return list(check_states(networks, states))
     want = f"{len(networks)} arrays of shape (n_states_i, {networks.state_dim})"
-    arrays = [np.asarray(one, dtype=float) for one in states]
+    arrays = [np.asarray(one, dtype=float) for one in each]
     shapes = [array.shape for array in arrays]
     if len(arrays) != len(networks) or any(
         len(shape) != 2 or shape[1] != networks.state_dim for shape in shapes
@@ -379,17 +488,16 @@ def _states_of_each(networks: Networks, states: Any) -> list[np.ndarray]:
     return arrays
 
 
-def _free_runs(estimator: Any, X: Any) -> list[np.ndarray]:
-    """Free run of each trial, without missing bins, in the units of its network."""
-    runs = [run[~np.isnan(run).any(axis=1)] for run in estimator.reconstruct(X)]
-    if estimator.observation_ == "poisson":
-        return [np.log(run) for run in runs]
-    return runs
-
-
-def _each(function: Any, values: Any) -> Any:
-    """A function of an array, or of each array of a list."""
+def _time_constants(rates: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore"):
-        if isinstance(values, list):
-            return [function(value) for value in values]
-        return function(values)
+        times: np.ndarray = -1 / rates
+    return times
+
+
+def _each(
+    function: Callable[[np.ndarray], np.ndarray], values: np.ndarray | list[np.ndarray]
+) -> np.ndarray | list[np.ndarray]:
+    """A function of an array, or of each array of a list."""
+    if isinstance(values, list):
+        return [function(value) for value in values]
+    return function(values)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from sklearn_jedi._utils._streaming import BitsSums, pooled_bits
-from sklearn_jedi.metrics._trajectories import as_trials, check_shapes
+from sklearn_jedi.metrics._trajectories import paired, summed
 
 __all__ = ["bits_per_spike"]
 
@@ -44,9 +43,5 @@ def bits_per_spike(X: ArrayLike, rates: ArrayLike) -> float:
     >>> bits_per_spike(X, np.full(X.shape, 0.5)), round(bits_per_spike(X, X), 6)
     (0.0, 1.0)
     """
-    counts, predicted = as_trials(X, "X"), as_trials(rates, "rates")
-    check_shapes(X, rates, "rates")
-    sums = BitsSums(counts[0].shape[1])
-    for trial, rate in zip(counts, predicted, strict=True):
-        sums.add(trial[None], rate[None], ~np.isnan(trial)[None])
-    return pooled_bits([sums])
+    counts, predicted = paired(X, rates, "rates")
+    return pooled_bits(summed(BitsSums, counts, predicted))

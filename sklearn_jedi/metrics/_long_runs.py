@@ -189,7 +189,8 @@ def _spectra(X: np.ndarray, smoothing: float) -> np.ndarray:
     if smoothing > 0:
         power = gaussian_filter1d(power, smoothing, axis=0)
     power[:, silent] = 0.0
-    return power / np.where(silent, 1.0, power.sum(0))
+    shares: np.ndarray = power / np.where(silent, 1.0, power.sum(0))
+    return shares
 
 
 def _as_runs(X: ArrayLike, Y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

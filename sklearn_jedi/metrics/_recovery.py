@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,7 +11,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 from sklearn.base import clone
 
-from sklearn_jedi.analysis import FixedPointAnalyzer, LimitCycle
+from sklearn_jedi.analysis import FixedPointAnalyzer, LimitCycle, Manifold
 from sklearn_jedi.analysis._reduced import Networks, as_one_array
 from sklearn_jedi.metrics._long_runs import (
     power_spectrum_distance,
@@ -75,6 +76,17 @@ def spectral_distance(a: ArrayLike, b: ArrayLike) -> float | np.ndarray:
     one, two = (np.pad(values, (0, size - len(values))) for values in (one, two))
     distances = np.abs(one[:, None] - two)
     return float(distances[linear_sum_assignment(distances)].mean())
+
+
+class FixedPointFinder(Protocol):
+    """What finds fixed points, manifolds and cycles: one entry for each network."""
+
+    fixed_points_: Sequence[np.ndarray]
+    is_stable_: Sequence[np.ndarray]
+    manifolds_: Sequence[Sequence[Manifold]]
+    limit_cycles_: Sequence[Sequence[LimitCycle]]
+
+    def fit(self, dynamics: Networks, /, *, states: ArrayLike | None = ...) -> Self: ...
 
 
 class FixedPointMatch(NamedTuple):
@@ -229,7 +241,7 @@ def compare_dynamics(
     tol: float = 0.05,
     region: float = 0.25,
     scale: float | None = None,
-    analyzer: Any = None,
+    analyzer: FixedPointFinder | None = None,
 ) -> dict[str, np.ndarray]:
     """Inferred networks held against the true ones: every score in one call.
 
@@ -302,10 +314,9 @@ def compare_dynamics(
         raise ValueError(f"region must be finite and at least 0; got {region}")
     if scale is not None and not 0 < scale < np.inf:
         raise ValueError(f"scale must be positive and finite; got {scale}")
-    if analyzer is None:
-        analyzer = FixedPointAnalyzer(random_state=0)
-    in_true = clone(analyzer, safe=False).fit(true, states=at)
-    in_found = clone(analyzer, safe=False).fit(found, states=at)
+    finder = FixedPointAnalyzer(random_state=0) if analyzer is None else analyzer
+    in_true: FixedPointFinder = clone(finder, safe=False).fit(true, states=at)
+    in_found: FixedPointFinder = clone(finder, safe=False).fit(found, states=at)
     rows = []
     for k in range(true.n_networks):  # one at a time: the runs may be large
         with np.errstate(invalid="ignore", over="ignore"):  # where runs diverge
@@ -363,7 +374,8 @@ def compare_dynamics(
 
 
 def _near(points: np.ndarray, visited: np.ndarray, reach: float) -> np.ndarray:
-    return (cdist(points, visited) <= reach).any(1)
+    near: np.ndarray = (cdist(points, visited) <= reach).any(1)
+    return near
 
 
 def _farthest(one: np.ndarray, two: np.ndarray) -> float:
@@ -376,7 +388,7 @@ def _farthest(one: np.ndarray, two: np.ndarray) -> float:
     return float(max(distances.min(0).max(), distances.min(1).max()))
 
 
-def _period_error(true: list[LimitCycle], found: list[LimitCycle]) -> float:
+def _period_error(true: Sequence[LimitCycle], found: Sequence[LimitCycle]) -> float:
     """Largest relative error of the periods of cycles, each in the nearest one."""
     if not true and not found:
         return np.nan

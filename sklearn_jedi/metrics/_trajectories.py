@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+from sklearn.utils.metadata_routing import UNUSED
 
-from sklearn_jedi._utils._streaming import R2Sums
+from sklearn_jedi._data._forms import Activity, TrialsLike, recorded_trials
+from sklearn_jedi._data._gate import check_labels
+from sklearn_jedi._data._halves import second_halves
+from sklearn_jedi._utils._checks import check_choice, check_integer
+from sklearn_jedi._utils._streaming import BitsSums, R2Sums, pooled_bits, pooled_r2
+from sklearn_jedi._utils._types import Forecaster
 
 __all__ = ["ForecastScorer", "trajectory_r2"]
+
+Sums = TypeVar("Sums", R2Sums, BitsSums)
 
 
 def trajectory_r2(X: ArrayLike, X_pred: ArrayLike) -> float:
@@ -38,16 +49,48 @@ def trajectory_r2(X: ArrayLike, X_pred: ArrayLike) -> float:
     >>> trajectory_r2(X, X), trajectory_r2(X, np.broadcast_to(X.mean((0, 1)), X.shape))
     (1.0, 0.0)
     """
-    trials, runs = as_trials(X, "X"), as_trials(X_pred, "X_pred")
-    check_shapes(X, X_pred, "X_pred")
-    sums = R2Sums(trials[0].shape[1])
-    for trial, run in zip(trials, runs, strict=True):
-        sums.add(trial[None], run[None], ~np.isnan(trial)[None])
-    return sums.r2()
+    trials, runs = paired(X, X_pred, "X_pred")
+    return pooled_r2(summed(R2Sums, trials, runs))
 
 
-def as_trials(X: Any, name: str) -> list[np.ndarray]:
-    """Trials as a list of arrays (n_timepoints_i, n_neurons)."""
+def summed(
+    kind: type[Sums],
+    trials: Sequence[np.ndarray],
+    runs: Sequence[np.ndarray],
+    sessions: np.ndarray | None = None,
+) -> list[Sums]:
+    """Sums over the trials of each session; bins where a trial is NaN do not count."""
+    numbers = np.zeros(len(trials), dtype=int) if sessions is None else sessions
+    parts: dict[int, Sums] = {}
+    for number, trial, run in zip(numbers.tolist(), trials, runs, strict=True):
+        if number not in parts:
+            parts[number] = kind(trial.shape[1])
+        parts[number].add(trial[None], run[None], ~np.isnan(trial)[None])
+    return list(parts.values())
+
+
+def paired(
+    X: ArrayLike, predicted: ArrayLike, name: str
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Trials and predictions as lists of arrays (n_timepoints_i, n_neurons).
+
+    Raises
+    ------
+    ValueError
+        If they have other axes, or not the same.
+    """
+    trials, runs = _as_trials(X, "X"), _as_trials(predicted, name)
+    if [trial.shape for trial in trials] != [run.shape for run in runs]:
+        raise ValueError(
+            f"X and {name} must have the same shape (n_trials, n_timepoints, "
+            f"n_neurons); got {np.shape(X)} and {np.shape(predicted)}"
+            if not isinstance(X, list)
+            else f"X and {name} must have the same number of trials of the same shapes"
+        )
+    return trials, runs
+
+
+def _as_trials(X: Any, name: str) -> list[np.ndarray]:
     trials = [np.asarray(trial, dtype=np.float64) for trial in X]
     if not trials or any(trial.ndim != 2 for trial in trials):
         raise ValueError(
@@ -57,24 +100,26 @@ def as_trials(X: Any, name: str) -> list[np.ndarray]:
     return trials
 
 
-def check_shapes(X: Any, predicted: Any, name: str) -> None:
-    """Refuse predictions of other shapes than the recordings."""
-    if [np.shape(trial) for trial in X] != [np.shape(run) for run in predicted]:
-        raise ValueError(
-            f"X and {name} must have the same shape (n_trials, n_timepoints, "
-            f"n_neurons); got {np.shape(X)} and {np.shape(predicted)}"
-            if not isinstance(X, list)
-            else f"X and {name} must have the same number of trials of the same shapes"
-        )
+class ForecastScorer(BaseEstimator):
+    """Scorer: how well the rest of each trial is forecast from its beginning.
 
+    Embeddings and states are inferred from the beginnings alone. Scores are pooled over
+    trials, time and neurons; of several sessions, over the neurons of all of them.
 
-class ForecastScorer:
-    """Scorer: R^2 of the rest of each trial, forecast from its beginning.
+    Pass it as ``scoring=`` to scikit-learn, or call it. Where the estimator needs
+    labels of trials, set ``set_score_request(sessions=True)`` (or ``conditions=True``)
+    with metadata routing enabled.
 
     Parameters
     ----------
-    n_given : int
-        Time points of each trial that the forecast may see; at least 2.
+    n_given : int, default=None
+        Time points of each trial that the forecast may see; at least 2. None: half of
+        each trial.
+    metric : {"r2", "bits_per_spike"}, default="r2"
+        "r2": R^2 of the recordings about each neuron's mean over the time points that
+        are forecast, see `trajectory_r2`. "bits_per_spike": of spike counts, how much
+        more the forecast rates tell than each neuron's mean there, see
+        `bits_per_spike`.
 
     Examples
     --------
@@ -83,32 +128,88 @@ class ForecastScorer:
     >>> from sklearn_jedi.datasets import make_rotation_family
     >>> from sklearn_jedi.metrics import ForecastScorer
     >>> X, _, _ = make_rotation_family(6, n_neurons=20, random_state=0)
-    >>> jedi = JEDIEstimator(rank=2, embedding_dim=2, max_epochs=0)
-    >>> cross_val_score(jedi, X, scoring=ForecastScorer(50), cv=2).shape
+    >>> jedi = JEDIEstimator(rank=2, embedding_dim=2, dt=0.01, max_epochs=0)
+    >>> cross_val_score(jedi, X, scoring=ForecastScorer(), cv=2).shape
     (2,)
     """
 
-    def __init__(self, n_given: int) -> None:
+    # scikit-learn reads from the signature of `score` what may be routed to it
+    __metadata_request__score: ClassVar[dict[str, Any]] = {"estimator": UNUSED}
+
+    def __init__(self, n_given: int | None = None, *, metric: str = "r2") -> None:
         self.n_given = n_given
+        self.metric = metric
 
-    def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
-        trials = [np.asarray(trial) for trial in X]
-        if trials[0].ndim == 1:
-            trials = [trial[:, np.newaxis] for trial in trials]
-        shortest = min(len(trial) for trial in trials)
-        if not 2 <= self.n_given < shortest:
+    def score(
+        self,
+        estimator: Forecaster,
+        X: TrialsLike,
+        y: object = None,
+        *,
+        sessions: ArrayLike | None = None,
+        conditions: ArrayLike | None = None,
+    ) -> float:
+        """Score the forecasts of a fitted estimator; the same as calling the scorer.
+
+        Parameters
+        ----------
+        estimator : JEDIEstimator, MetaDynamicalSSM or LinearStateSpace
+            Fitted, or any other estimator with a method ``forecast(X, n_steps)``.
+        X : trials
+            Whole trials of at least 3 time points, in any form that the estimator
+            takes.
+        y : None
+            Ignored.
+        sessions, conditions : array-like of shape (n_trials,), default=None
+            Labels of the trials, passed on to the estimator's `forecast`. Sessions may
+            have different neurons.
+
+        Returns
+        -------
+        float
+            R^2, or bits per spike.
+        """
+        check_choice("metric", self.metric, ("r2", "bits_per_spike"))
+        trials = recorded_trials(X)
+        lengths = [len(trial) for trial in trials]
+        if max(lengths, default=0) < 3:
             raise ValueError(
-                f"n_given must be at least 2 and less than the {shortest} time points "
-                f"of the shortest trial; got {self.n_given}"
+                "X needs trials of at least 3 time points, the rest of which is "
+                f"forecast from the first; the longest has {max(lengths, default=0)}"
             )
-        later = [trial[self.n_given :] for trial in trials]
-        forecast = estimator.forecast(
-            np.stack([trial[: self.n_given] for trial in trials]),
-            max(len(trial) for trial in later),
-        )
-        return trajectory_r2(
-            later, [run[: len(part)] for run, part in zip(forecast, later, strict=True)]
-        )
+        check_integer("n_given", self.n_given, 1, none=True)
+        if self.n_given is not None and not 2 <= self.n_given < min(lengths):
+            raise ValueError(
+                f"n_given must be at least 2 and less than the {min(lengths)} time "
+                f"points of the shortest trial; got {self.n_given}"
+            )
+        labels = {"sessions": sessions, "conditions": conditions}
+        given: Any = {name: of for name, of in labels.items() if of is not None}
+        forecast = partial(_continued, partial(estimator.forecast, **given))
+        later, ahead = second_halves(forecast, trials, self.n_given)
+        numbers = None
+        if sessions is not None:
+            numbers = check_labels("sessions", sessions, len(trials))
+        if self.metric == "bits_per_spike":
+            return pooled_bits(summed(BitsSums, later, ahead, numbers))
+        return pooled_r2(summed(R2Sums, later, ahead, numbers))
 
-    def __repr__(self) -> str:
-        return f"ForecastScorer(n_given={self.n_given})"
+    __call__ = score
+
+
+def _continued(
+    forecast: Callable[[list[np.ndarray], int], Activity],
+    first: list[np.ndarray],
+    n_steps: int,
+) -> list[np.ndarray]:
+    """Forecasts that begin after the beginnings of trials, as they were cut.
+
+    Estimators go on from the last value of a trial; where a beginning ends in bins that
+    were not recorded, these are forecast, too, and left out here.
+    """
+    missing = [
+        len(cut) - len(recorded)
+        for cut, recorded in zip(first, recorded_trials(first), strict=True)
+    ]
+    runs = forecast(first, n_steps + max(missing))
+    return [np.asarray(run)[n:] for run, n in zip(runs, missing, strict=True)]
