@@ -5,7 +5,7 @@ import pytest
 import sklearn
 from sklearn.base import clone
 from sklearn.exceptions import UnsetMetadataPassedError
-from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validate
+from sklearn.model_selection import cross_val_score, cross_validate
 
 from sklearn_jedi import JEDIEstimator, MetaDynamicalSSM
 from sklearn_jedi.baselines import LinearStateSpace
@@ -175,33 +175,30 @@ def test_forecasts_of_counts_in_bits(rotations, rng):
     later, rates = X[1::2, 20:], model.forecast(X[1::2, :20], 20)
     found = ForecastScorer(metric="bits_per_spike")(model, X[1::2])
     assert found == pytest.approx(bits_per_spike(later, rates), abs=1e-12)
-    assert found > 0.1
 
 
 @pytest.fixture(scope="module")
 def sessions():
-    """Trials and labels of two sessions of different neurons; folds with both."""
+    """Trials and labels of two sessions of different neurons; a division of both."""
     data = make_oscillator_sessions(
-        2, 6, n_timepoints=40, n_neurons=(5, 8), random_state=2
+        2, 6, n_timepoints=20, n_neurons=(5, 8), random_state=2
     )
     assert len({trial.shape[1] for trial in data.X}) == 2
-    rows = np.arange(12)
-    folds = [(rows[rows % 2 != k], rows[rows % 2 == k]) for k in (0, 1)]
-    return data.X, data.sessions, folds
+    return data.X, data.sessions, (np.arange(0, 12, 2), np.arange(1, 12, 2))
 
 
 def meta():
-    return MetaDynamicalSSM(2, 1, dt=0.01, max_epochs=0)
+    return MetaDynamicalSSM(2, 1, dt=0.01, gain=1.0, max_epochs=0)
 
 
 def test_sessions_of_different_neurons_are_pooled(sessions):
     X, labels, _ = sessions
     fitted = meta().fit(X, sessions=labels)
-    ahead = fitted.forecast([trial[:20] for trial in X], 20, sessions=labels)
+    ahead = fitted.forecast([trial[:10] for trial in X], 10, sessions=labels)
     error = total = 0.0
     for session in (0, 1):
         true = np.stack(
-            [x[20:] for x, s in zip(X, labels, strict=True) if s == session]
+            [x[10:] for x, s in zip(X, labels, strict=True) if s == session]
         )
         runs = np.stack([a for a, s in zip(ahead, labels, strict=True) if s == session])
         error += ((true - runs) ** 2).sum()
@@ -213,31 +210,20 @@ def test_sessions_of_different_neurons_are_pooled(sessions):
 
 
 def test_sessions_are_routed_to_the_scorer(sessions):
-    X, labels, folds = sessions
+    X, labels, (train, test) = sessions
     with sklearn.config_context(enable_metadata_routing=True):
         estimator = meta().set_fit_request(sessions=True)
-        scorer = ForecastScorer(20).set_score_request(sessions=True)
-        found = cross_validate(
-            estimator, X, scoring={"ahead": scorer}, cv=folds,
-            params={"sessions": labels}, error_score="raise",
-        )["test_ahead"]  # fmt: skip
-        search = GridSearchCV(
-            estimator, {"embedding_dim": [1]}, scoring=scorer, cv=folds,
-            refit=False, error_score="raise",
-        ).fit(X, sessions=labels)  # fmt: skip
+        common = {"cv": [(train, test)], "params": {"sessions": labels}}
+        common |= {"return_estimator": True, "error_score": "raise"}
+        scorer = ForecastScorer(8).set_score_request(sessions=True)
+        found = cross_validate(estimator, X, scoring={"ahead": scorer}, **common)
         with pytest.raises(UnsetMetadataPassedError, match="sessions"):
-            cross_validate(
-                estimator, X, scoring=ForecastScorer(20), cv=folds,
-                params={"sessions": labels},
-            )  # fmt: skip
-    for k, (train, test) in enumerate(folds):
-        fitted = meta().fit([X[i] for i in train], sessions=labels[train])
-        by_hand = ForecastScorer(20)(
-            fitted, [X[i] for i in test], sessions=labels[test]
-        )
-        assert found[k] == pytest.approx(by_hand, abs=1e-10)
-        by_search = search.cv_results_[f"split{k}_test_score"][0]
-        assert by_search == pytest.approx(by_hand, abs=1e-10)
+            cross_validate(estimator, X, scoring=ForecastScorer(8), **common)
+    (fitted,), (score,) = found["estimator"], found["test_ahead"]
+    by_hand = ForecastScorer(8)(fitted, [X[i] for i in test], sessions=labels[test])
+    assert score == pytest.approx(by_hand, abs=1e-12)
+    np.testing.assert_array_equal(fitted.n_timepoints_in_, 20)
+    assert len(fitted.embeddings_) == len(train)
 
 
 @pytest.mark.parametrize(
