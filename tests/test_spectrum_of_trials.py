@@ -8,9 +8,13 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_jedi import JEDIEstimator
+from sklearn_jedi import JEDIEstimator, MetaDynamicalSSM
 from sklearn_jedi.analysis import SpectrumAnalyzer
-from sklearn_jedi.datasets import make_driven_teachers, make_rotation_family
+from sklearn_jedi.datasets import (
+    make_driven_teachers,
+    make_oscillator_sessions,
+    make_rotation_family,
+)
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +94,50 @@ def test_jacobians_along_the_free_runs_of_ragged_trials(driven):
     assert spectra.transform(ragged).shape == (6, 11)
 
 
+def test_free_runs_of_counts_are_in_the_units_of_their_networks(driven, rng):
+    """Log expected counts, which is not what `reconstruct` returns."""
+    X = rng.poisson(np.exp(0.3 * driven[0][::4, :30, :10]))
+    jedi = JEDIEstimator(2, 1, observation="poisson", gain=1.0, dt=0.01, max_epochs=0)
+    spectra = SpectrumAnalyzer("jacobian", estimator=jedi).fit(X)
+    fitted = spectra.estimator_
+    networks, runs = fitted.dynamics(fitted.transform(X)), fitted.reconstruct(X)
+    expected = SpectrumAnalyzer("jacobian").fit(networks, states=np.log(runs))
+    np.testing.assert_allclose(spectra.rates_, expected.rates_, atol=1e-6)
+
+
+def test_sessions_are_passed_on():
+    data = make_oscillator_sessions(
+        2, 4, n_timepoints=30, n_neurons=(6, 9), random_state=0
+    )
+    X, labels = data.X, {"sessions": data.sessions}
+    meta = MetaDynamicalSSM(2, 1, gain=1.0, dt=0.01, max_epochs=0)
+    spectra = SpectrumAnalyzer(estimator=meta).fit(X, **labels)
+    fitted = spectra.estimator_
+    assert fitted.sessions_.tolist() == [0, 1]
+    some = slice(2, 6)
+    some_labels = {"sessions": data.sessions[some]}
+    networks = fitted.dynamics(fitted.transform(X[some], **some_labels))
+    np.testing.assert_allclose(
+        spectra.transform(X[some], **some_labels),
+        SpectrumAnalyzer().fit_transform(networks),
+    )
+    found = spectra.credible_intervals(
+        X[some], n_draws=3, random_state=0, **some_labels
+    )
+    assert found.eigenvalues.shape == (4, 3, 2)
+    with pytest.raises(ValueError, match="sessions are labels of trials, for an estim"):
+        SpectrumAnalyzer().fit(networks, **some_labels)
+
+
+def test_conditions_are_passed_on(driven):
+    X, y = driven
+    jedi = JEDIEstimator(3, 2, embedding="condition", dt=0.01, max_epochs=0)
+    features = SpectrumAnalyzer(estimator=jedi).fit_transform(X, conditions=y)
+    for k in range(3):
+        np.testing.assert_array_equal(features[y == k], features[y == k][[0] * 8])
+    assert len(np.unique(features, axis=0)) == 3
+
+
 def test_padding_with_nan_is_no_part_of_a_trial(driven):
     ragged = [trial[: 40 + 2 * k] for k, trial in enumerate(driven[0][:6])]
     padded = np.full((6, 60, 30), np.nan)
@@ -130,7 +178,7 @@ def noisy_rotations():
         6, n_neurons=30, n_timepoints=60, observation_noise=0.3, random_state=0
     )
     jedi = JEDIEstimator(
-        rank=2, embedding_dim=2, max_epochs=0, observation="noisy", random_state=0
+        rank=2, embedding_dim=2, max_epochs=0, observation="gaussian", random_state=0
     )
     spectra = SpectrumAnalyzer(estimator=jedi).fit(X)
     return few(X), SpectrumAnalyzer().fit(networks[few(y)]), spectra
