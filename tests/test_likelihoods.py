@@ -6,7 +6,7 @@ import torch
 from conftest import in_block
 from scipy import optimize, stats
 
-from sklearn_jedi import JEDIEstimator
+from sklearn_jedi import JEDIEstimator, MetaDynamicalSSM
 from sklearn_jedi._data._units import Scaling
 from sklearn_jedi._engine._likelihoods import (
     LIKELIHOODS,
@@ -16,7 +16,7 @@ from sklearn_jedi._engine._likelihoods import (
     ReadoutSums,
 )
 from sklearn_jedi._engine._readout import with_one
-from sklearn_jedi.datasets import make_rotation_family
+from sklearn_jedi.datasets import make_oscillator_sessions, make_rotation_family
 
 N_NEURONS, RANK = 5, 2
 NAMES = ["gaussian", "poisson", "negative_binomial"]
@@ -262,7 +262,7 @@ def test_spread_of_recordings_at_uncertain_activity(case):
 @pytest.fixture(scope="module")
 def overdispersed():
     """Counts of Fano factor 3 about rates of rotations, and those rates."""
-    X, _, _ = make_rotation_family(10, n_timepoints=60, n_neurons=30, random_state=0)
+    X, _, _ = make_rotation_family(6, n_timepoints=50, n_neurons=30, random_state=0)
     rng = np.random.default_rng(0)
     rate = np.exp(np.log(2.0) + 0.5 * X / X.std())
     dispersion = 2.0 / rate.mean((0, 1))
@@ -292,3 +292,44 @@ def test_counts_that_scatter_more_than_poisson(overdispersed):
     np.testing.assert_allclose(np.median(learned / dispersion), 1, atol=0.05)
     fano = jedi.noise_variance_ / np.exp(jedi.offset_)
     np.testing.assert_allclose(fano, 1 + learned * np.exp(jedi.offset_))
+
+
+def test_sessions_of_counts_that_scatter_more_than_poisson():
+    data = make_oscillator_sessions(
+        2, 10, n_timepoints=40, noise=0.0, random_state=0
+    )
+    rng = np.random.default_rng(0)
+    sessions = np.asarray(data.sessions)
+    rates = [np.exp(np.log(2.0) + 0.6 * x) for x in standardised(data.X, sessions)]
+    X = [rng.negative_binomial(1.0, 1 / (1 + rate)).astype(float) for rate in rates]
+    train, test = np.arange(len(X)) % 2 == 0, np.arange(len(X)) % 2 == 1
+    within, error, models = {}, {}, {}
+    for name in ("poisson", "negative_binomial"):
+        meta = models[name] = MetaDynamicalSSM(observation=name, gain=1.2, dt=0.01)
+        meta.fit([X[k] for k in np.flatnonzero(train)], sessions=sessions[train])
+        given = [X[k][:20] for k in np.flatnonzero(test)]
+        mean, std = meta.forecast(given, 20, return_std=True, sessions=sessions[test])
+        later = [(X[k][20:], rates[k][20:]) for k in np.flatnonzero(test)]
+        inside = [
+            np.abs(x - m) < 2 * s for (x, _), m, s in zip(later, mean, std, strict=True)
+        ]
+        within[name] = np.concatenate([one.ravel() for one in inside]).mean()
+        error[name] = sum(
+            np.square(rate - m).sum() for (_, rate), m in zip(later, mean, strict=True)
+        )
+    assert within["negative_binomial"] == pytest.approx(0.95, abs=0.012)
+    assert within["poisson"] < within["negative_binomial"] - 0.03
+    assert error["negative_binomial"] < 0.7 * error["poisson"]
+    learned = [
+        m.likelihood.dispersion for m in models["negative_binomial"]._models.values()
+    ]
+    assert np.median(np.concatenate(learned)) == pytest.approx(1.0, abs=0.1)
+
+
+def standardised(X, sessions):
+    """Trials of which each neuron of a session has mean 0 and variance 1."""
+    out = []
+    for x, session in zip(X, sessions, strict=True):
+        pool = np.concatenate([X[k] for k in np.flatnonzero(sessions == session)])
+        out.append((x - pool.mean(0)) / pool.std(0))
+    return out
