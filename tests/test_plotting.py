@@ -83,6 +83,26 @@ def test_the_free_run_lies_over_the_most_variable_neurons(fitted):
     assert "(s)" in display.ax_.get_xlabel()
 
 
+def test_labels_reach_the_estimator(fitted):
+    """With them, trials of a condition share an embedding."""
+    _, X, y = fitted
+    jedi = JEDIEstimator(2, 2, embedding="condition", dt=0.01, max_epochs=0)
+    jedi.fit(X, conditions=y)
+    labels = {"conditions": y}
+    display = EmbeddingDisplay.from_estimator(jedi, X, y, **labels)
+    for line in display.ax_.lines:
+        np.testing.assert_array_equal(line.get_xydata(), line.get_xydata()[[0] * 4])
+    display = ReconstructionDisplay.from_estimator(jedi, X, trial=3, **labels)
+    together = jedi.reconstruct(X, **labels)[3]
+    np.testing.assert_allclose(display.reconstruction, together)
+    assert not np.allclose(together, jedi.reconstruct(X[3:4])[0], atol=1e-4)
+    display = SpectrumDisplay.from_estimator(jedi, X, y, **labels)
+    expected = jedi.dynamics(jedi.transform(X, **labels)).eigenvalues
+    np.testing.assert_allclose(
+        np.abs(points_of(display.ax_.lines[0])), np.abs(expected[y == 0]).ravel()
+    )
+
+
 # ------------------------------------------------------------------------------ spectra
 
 

@@ -117,3 +117,8 @@ def recorded_trials(X: TrialsLike) -> list[np.ndarray]:
         recorded = np.flatnonzero(~np.isnan(trial).all(axis=1))
         trials.append(trial[: recorded[-1] + 1 if len(recorded) else 0])
     return trials
+
+
+def labels_given(**labels: ArrayLike | None) -> dict[str, ArrayLike]:
+    """The labels that are not None, for methods of estimators."""
+    return {name: of for name, of in labels.items() if of is not None}

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_jedi._data._forms import TrialsLike, recorded_trials
+from sklearn_jedi._data._forms import TrialsLike, labels_given, recorded_trials
 from sklearn_jedi._networks._low_rank_rnn import LowRankRNN
 from sklearn_jedi._utils._checks import check_choice, check_integer
 from sklearn_jedi._utils._types import RandomState
@@ -207,7 +207,7 @@ class SpectrumAnalyzer(TransformerMixin, BaseEstimator):
         """
         check_choice("kind", self.kind, ("connectivity", "jacobian"))
         check_choice("time", self.time, ("map", "flow"))
-        labels = _given(conditions=conditions, sessions=sessions)
+        labels = labels_given(conditions=conditions, sessions=sessions)
         if self.estimator is not None:
             self.estimator_ = clone(self.estimator).fit(_trials(X), y, **labels)
         self.networks_, at = self._networks(X, states, labels)
@@ -239,8 +239,10 @@ class SpectrumAnalyzer(TransformerMixin, BaseEstimator):
         array of shape (n_networks, n_features)
             What `transform` returns.
         """
-        given = _given(states=states, conditions=conditions, sessions=sessions)
-        return self.fit(X, y, **given).transform(X, **given)
+        labels = labels_given(conditions=conditions, sessions=sessions)
+        return self.fit(X, y, states=states, **labels).transform(
+            X, states=states, **labels
+        )
 
     def transform(
         self,
@@ -265,7 +267,7 @@ class SpectrumAnalyzer(TransformerMixin, BaseEstimator):
             abscissa and Henrici's departure; means over the states for "jacobian".
         """
         check_is_fitted(self)
-        labels = _given(conditions=conditions, sessions=sessions)
+        labels = labels_given(conditions=conditions, sessions=sessions)
         networks, at = self._networks(X, states, labels)
         if networks.n_dims != self._n_modes:
             raise ValueError(
@@ -336,7 +338,7 @@ class SpectrumAnalyzer(TransformerMixin, BaseEstimator):
                 "SpectrumAnalyzer(estimator=JEDIEstimator(...)), fitted on trials"
             )
         rng = check_random_state(random_state)
-        labels = _given(conditions=conditions, sessions=sessions)
+        labels = labels_given(conditions=conditions, sessions=sessions)
         means, covariances = self.estimator_.embedding_posterior(X, **labels)
         runs = None
         if self.kind == "jacobian":
@@ -464,11 +466,6 @@ def _trials(X: Networks | TrialsLike) -> TrialsLike:
             "estimator out"
         )
     return X
-
-
-def _given(**keywords: ArrayLike | None) -> dict[str, ArrayLike]:
-    """The keywords that are not None."""
-    return {name: value for name, value in keywords.items() if value is not None}
 
 
 def _states_of_each(networks: Networks, states: ArrayLike) -> list[np.ndarray]:

@@ -8,13 +8,13 @@ of each trial, and a `LowRankRNN` with one network per condition, so that
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from sklearn.utils import check_random_state
 
 from sklearn_jedi._networks._equation import Equation
 from sklearn_jedi._networks._low_rank_rnn import LowRankRNN
+from sklearn_jedi._utils._types import RandomState
 
 __all__ = ["make_attractor_family", "make_driven_teachers", "make_rotation_family"]
 
@@ -35,7 +35,7 @@ def make_driven_teachers(
     fraction_observed: float = 1.0,
     dt: float = 0.01,
     tau: float = 0.1,
-    random_state: Any = None,
+    random_state: RandomState = None,
 ) -> Family:
     r"""One random low-rank network, driven at another frequency in each condition.
 
@@ -135,7 +135,7 @@ def make_rotation_family(
     fraction_observed: float = 1.0,
     dt: float = 0.01,
     tau: float = 0.1,
-    random_state: Any = None,
+    random_state: RandomState = None,
 ) -> Family:
     r"""Networks that rotate by themselves, with known eigenvalues.
 
@@ -213,7 +213,7 @@ def make_attractor_family(
     fraction_observed: float = 1.0,
     dt: float = 0.01,
     tau: float = 0.1,
-    random_state: Any = None,
+    random_state: RandomState = None,
 ) -> Family:
     r"""Rank-two networks with known attractors: two points, a cycle, a ring.
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import Bunch, check_random_state
 
 from sklearn_jedi._utils._checks import check_choice, check_integer, check_real
+from sklearn_jedi._utils._types import RandomState
 
 __all__ = ["make_oscillator_sessions"]
 
@@ -47,9 +49,9 @@ def make_oscillator_sessions(
     noise: float = 0.5,
     process_noise: float = 0.01,
     mean_counts: Sequence[float] | None = None,
-    parameters: Any = None,
+    parameters: ArrayLike | None = None,
     dt: float = 0.01,
-    random_state: Any = None,
+    random_state: RandomState = None,
 ) -> Bunch:
     r"""Recordings of different neurons that share a family of latent dynamics.
 
@@ -167,7 +169,10 @@ def _check_range(name: str, values: Sequence[float], least: float) -> None:
 
 
 def _parameters(
-    kind: _Family, n_sessions: int, given: Any, rng: np.random.RandomState
+    kind: _Family,
+    n_sessions: int,
+    given: ArrayLike | None,
+    rng: np.random.RandomState,
 ) -> np.ndarray:
     shape = (n_sessions, len(kind.names))
     low, high = np.transpose(kind.ranges)
@@ -180,7 +185,8 @@ def _parameters(
             )
         return values
     if len(kind.names) == 1:
-        return rng.permutation(np.linspace(low[0], high[0], n_sessions))[:, None]
+        spread: np.ndarray = np.linspace(low[0], high[0], n_sessions)
+        return rng.permutation(spread)[:, None]
     return rng.uniform(low, high, shape)
 
 
@@ -212,18 +218,22 @@ def _simulate(
 def _normal_form(z: np.ndarray, growth: float, frequency: float) -> np.ndarray:
     radial = growth - 4 * (z**2).sum(1, keepdims=True)
     turned = np.column_stack([-z[:, 1], z[:, 0]])
-    return radial * z + 2 * np.pi * frequency * turned
+    velocity: np.ndarray = radial * z + 2 * np.pi * frequency * turned
+    return velocity
 
 
 def _duffing(z: np.ndarray, parameters: np.ndarray) -> np.ndarray:
     a, b = parameters
     x, y = z.T
-    return 2 * np.pi * np.column_stack([y, a * y - x * (b + x**2)])
+    velocity: np.ndarray = 2 * np.pi * np.column_stack([y, a * y - x * (b + x**2)])
+    return velocity
 
 
 def _around_a_circle(rng: np.random.RandomState, n: int) -> np.ndarray:
     angle, radius = rng.uniform(0, 2 * np.pi, n), rng.uniform(0.5, 1.5, n)
-    return radius[:, None] * np.column_stack([np.cos(angle), np.sin(angle)])
+    direction = np.column_stack([np.cos(angle), np.sin(angle)])
+    start: np.ndarray = radius[:, None] * direction
+    return start
 
 
 _FAMILIES = {

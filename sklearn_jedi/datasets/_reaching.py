@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from scipy.linalg import block_diag
 from sklearn.utils import Bunch, check_random_state
@@ -11,6 +9,7 @@ from sklearn.utils import Bunch, check_random_state
 from sklearn_jedi._networks._equation import Equation
 from sklearn_jedi._networks._low_rank_rnn import LowRankRNN
 from sklearn_jedi._utils._checks import check_integer, check_real
+from sklearn_jedi._utils._types import RandomState
 
 __all__ = ["make_reaching"]
 
@@ -36,7 +35,7 @@ def make_reaching(
     spikes: bool = True,
     dt: float = 0.01,
     tau: float = 0.1,
-    random_state: Any = None,
+    random_state: RandomState = None,
 ) -> Bunch:
     r"""Simulated motor cortex: reaches in several directions, prepared and made.
 
@@ -202,7 +201,9 @@ def make_reaching(
         movement = LowRankRNN(M, V_movement, c, tau, dt, gain=_GAIN, offset=c)
         return preparation, movement
 
-    def run(c: np.ndarray, start: np.ndarray, inputs: Any, sd: float) -> np.ndarray:
+    def run(
+        c: np.ndarray, start: np.ndarray, inputs: np.ndarray | None, sd: float
+    ) -> np.ndarray:
         """Log expected counts, (n_directions, n_states, n_timepoints, n_neurons)."""
         preparation, movement = networks(c)
         noisy = {"noise": sd, "random_state": rng}
@@ -256,7 +257,8 @@ def _bias(prepared: np.ndarray, P: np.ndarray) -> np.ndarray:
     """The bias with which the preparation has its fixed point at `P prepared`."""
     r = prepared @ P.T
     phi = np.tanh(_GAIN * r) / _GAIN
-    return r - _RECURRENCE * phi @ P @ P.T / len(P)
+    bias: np.ndarray = r - _RECURRENCE * phi @ P @ P.T / len(P)
+    return bias
 
 
 def _rotations(frequency: float, decay: float, dt: float, tau: float) -> np.ndarray:
@@ -264,4 +266,5 @@ def _rotations(frequency: float, decay: float, dt: float, tau: float) -> np.ndar
     steps = np.exp(2j * np.pi * dt * frequency * np.array([0, 1, 0.5]) - dt / decay)
     shared, fast, slow = Equation.of(tau, dt, "tanh").drive_eigenvalues(steps, "map")
     planes = [[[v.real, -v.imag], [v.imag, v.real]] for v in (fast, slow)]
-    return block_diag(shared.real, *planes)
+    R: np.ndarray = block_diag(shared.real, *planes)
+    return R

@@ -93,7 +93,7 @@ def trained(
     n_neurons: int,
     n_iterations: int,
     seed: int,
-    data_home: str | os.PathLike | None,
+    data_home: str | os.PathLike[str] | None,
 ) -> Weights:
     """Weights of a trained network, from its file where there is one."""
     folder = _folder(data_home)
@@ -117,7 +117,7 @@ def trained(
     return weights
 
 
-def _folder(data_home: str | os.PathLike | None) -> Path:
+def _folder(data_home: str | os.PathLike[str] | None) -> Path:
     """Where networks are kept; whether it can be is found out before training."""
     if data_home is not None and not isinstance(data_home, str | os.PathLike):
         raise TypeError(f"data_home must be a path or None; got {data_home!r}")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from sklearn.utils import Bunch, check_random_state
 
 from sklearn_jedi._networks._low_rank_rnn import LowRankRNN
 from sklearn_jedi._utils._checks import check_integer, check_real
+from sklearn_jedi._utils._types import RandomState
 from sklearn_jedi.datasets._task_training import (
     DT,
     EQUATION,
@@ -39,8 +39,8 @@ def make_task_network(
     noise: float = 0.01,
     initial_sd: float = 0.3,
     n_iterations: int = 400,
-    data_home: str | os.PathLike | None = None,
-    random_state: Any = 0,
+    data_home: str | os.PathLike[str] | None = None,
+    random_state: RandomState = 0,
 ) -> Bunch:
     r"""A rate network trained on a delayed task, and its activity in trials of it.
 
@@ -131,8 +131,9 @@ def make_task_network(
     Notes
     -----
     To find the fixed points that the activity visits, `JEDIEstimator` needs a rank of
-    20 to 30 with 100 neurons, and `conditions=data.network`; docs/reproducing.md has an
-    example.
+    20 to 30 with 100 neurons, and trials that share an input should share an
+    embedding: ``embedding="condition"``, and ``conditions=data.network`` in `fit`.
+    docs/reproducing.md has an example.
 
     References
     ----------
@@ -238,12 +239,13 @@ def _correct(
 ) -> np.ndarray:
     said = outputs.mean(axis=1)[:, None]
     away = np.linalg.norm(said - conditions.target, axis=2)
-    return away[np.arange(len(away)), condition] <= away.min(axis=1)
+    correct: np.ndarray = away[np.arange(len(away)), condition] <= away.min(axis=1)
+    return correct
 
 
 def _by_epoch(
     weights: Weights, X: np.ndarray, inputs: np.ndarray, epochs: dict[str, slice]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Epochs as trials of their own, and the network that each follows."""
     trials: list[np.ndarray] = []
     names: list[str] = []

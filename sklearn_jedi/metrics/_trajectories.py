@@ -11,7 +11,12 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.metadata_routing import UNUSED
 
-from sklearn_jedi._data._forms import Activity, TrialsLike, recorded_trials
+from sklearn_jedi._data._forms import (
+    Activity,
+    TrialsLike,
+    labels_given,
+    recorded_trials,
+)
 from sklearn_jedi._data._gate import check_labels
 from sklearn_jedi._data._halves import second_halves
 from sklearn_jedi._utils._checks import check_choice, check_integer
@@ -183,8 +188,7 @@ class ForecastScorer(BaseEstimator):
                 f"n_given must be at least 2 and less than the {min(lengths)} time "
                 f"points of the shortest trial; got {self.n_given}"
             )
-        labels = {"sessions": sessions, "conditions": conditions}
-        given: Any = {name: of for name, of in labels.items() if of is not None}
+        given: Any = labels_given(sessions=sessions, conditions=conditions)
         forecast = partial(_continued, partial(estimator.forecast, **given))
         later, ahead = second_halves(forecast, trials, self.n_given)
         numbers = None

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from sklearn_jedi._utils._optional import import_optional
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
-def import_pyplot() -> Any:
+
+def import_pyplot() -> ModuleType:
     """matplotlib.pyplot, or an error that names the extra."""
     return import_optional("matplotlib.pyplot", "plotting", "plot")
 
 
-def get_axes(ax: Any) -> Any:
+def get_axes(ax: Axes | None) -> Axes:
     """The axes given, or those of a new figure."""
     plt = import_pyplot()
-    if ax is None:
-        _, ax = plt.subplots(figsize=(4.5, 4.0), layout="constrained")
-    return ax
+    if ax is not None:
+        return ax
+    new: Axes = plt.subplots(figsize=(4.5, 4.0), layout="constrained")[1]
+    return new
 
 
 def ordered_labels(labels: np.ndarray) -> np.ndarray:
@@ -34,7 +39,7 @@ def ordered_labels(labels: np.ndarray) -> np.ndarray:
 
 def colour_groups(
     labels: ArrayLike | None, n: int, what: str = "trial"
-) -> list[tuple[Any, Any, Any]]:
+) -> list[tuple[object, np.ndarray, str | np.ndarray]]:
     """(label, mask, colour) of each condition; one nameless group without labels."""
     import matplotlib
 

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sklearn_jedi._data._forms import TrialsLike, labels_given
 from sklearn_jedi.plotting._common import colour_groups, get_axes
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 __all__ = ["EmbeddingDisplay"]
+
+
+class Embeds(Protocol):
+    """What embeds trials."""
+
+    def transform(
+        self,
+        X: TrialsLike,
+        *,
+        conditions: ArrayLike | None = ...,
+        sessions: ArrayLike | None = ...,
+    ) -> np.ndarray: ...
 
 
 class EmbeddingDisplay:
@@ -20,7 +36,7 @@ class EmbeddingDisplay:
     embeddings : array of shape (n_trials, embedding_dim)
         As `transform` returns them.
     labels : array-like of shape (n_trials,), default=None
-        Condition of each trial.
+        What trials are coloured by, such as their condition.
     title : str, default=None
         Title of the legend.
 
@@ -45,25 +61,29 @@ class EmbeddingDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator: Any,
-        X: ArrayLike,
+        estimator: Embeds,
+        X: TrialsLike,
         labels: ArrayLike | None = None,
         *,
         title: str | None = None,
-        ax: Any = None,
-    ) -> EmbeddingDisplay:
+        conditions: ArrayLike | None = None,
+        sessions: ArrayLike | None = None,
+        ax: Axes | None = None,
+    ) -> Self:
         """Infer the embeddings of trials with a fitted estimator, and plot them.
 
         Parameters
         ----------
-        estimator : JEDIEstimator
+        estimator : JEDIEstimator or MetaDynamicalSSM
             Fitted.
         X : array-like of shape (n_trials, n_timepoints, n_neurons) or list of arrays
             Trials.
         labels : array-like of shape (n_trials,), default=None
-            Condition of each trial.
+            What trials are coloured by, such as their condition.
         title : str, default=None
             Title of the legend.
+        conditions, sessions : array-like of shape (n_trials,), default=None
+            Labels for the estimator, as `transform` takes them.
         ax : matplotlib Axes, default=None
             Where to draw; None makes a new figure.
 
@@ -71,9 +91,10 @@ class EmbeddingDisplay:
         -------
         EmbeddingDisplay
         """
-        return cls(estimator.transform(X), labels, title).plot(ax)
+        given = labels_given(conditions=conditions, sessions=sessions)
+        return cls(estimator.transform(X, **given), labels, title).plot(ax)
 
-    def plot(self, ax: Any = None, *, axes: tuple[int, int] = (0, 1)) -> Any:
+    def plot(self, ax: Axes | None = None, *, axes: tuple[int, int] = (0, 1)) -> Self:
         """Draw two embedding axes.
 
         Parameters

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,6 +13,9 @@ from sklearn_jedi.analysis import FixedPointAnalyzer
 from sklearn_jedi.analysis._limit_cycles import closed_curve
 from sklearn_jedi.analysis._reduced import ReducedDynamics
 from sklearn_jedi.plotting._common import get_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["FixedPointDisplay"]
 
@@ -64,8 +67,8 @@ class FixedPointDisplay:
         *,
         network: int = 0,
         trajectories: ArrayLike | None = None,
-        ax: Any = None,
-    ) -> FixedPointDisplay:
+        ax: Axes | None = None,
+    ) -> Self:
         """What a fitted analyzer found in one of its networks, plotted.
 
         Parameters
@@ -86,7 +89,7 @@ class FixedPointDisplay:
         """
         return cls(analyzer, network, trajectories).plot(ax)
 
-    def plot(self, ax: Any = None) -> Any:
+    def plot(self, ax: Axes | None = None) -> Self:
         """Draw the plane and what lies in it.
 
         Parameters
@@ -165,7 +168,7 @@ class FixedPointDisplay:
 
     def _draw_flow(
         self,
-        ax: Any,
+        ax: Axes,
         system: ReducedDynamics,
         centre: np.ndarray,
         axes: np.ndarray,
@@ -181,7 +184,7 @@ class FixedPointDisplay:
 
     def _draw_points(
         self,
-        ax: Any,
+        ax: Axes,
         system: ReducedDynamics,
         centre: np.ndarray,
         axes: np.ndarray,

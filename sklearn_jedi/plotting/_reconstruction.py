@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sklearn_jedi._data._forms import (
+    Activity,
+    TrialsLike,
+    labels_given,
+    recorded_trials,
+    unwrap,
+)
+from sklearn_jedi._data._labelled_arrays import in_order
 from sklearn_jedi.plotting._common import get_axes
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 __all__ = ["ReconstructionDisplay"]
+
+
+class Reconstructs(Protocol):
+    """What runs the networks of trials from their first states."""
+
+    dt_: float
+
+    def reconstruct(
+        self,
+        X: TrialsLike,
+        *,
+        conditions: ArrayLike | None = ...,
+        sessions: ArrayLike | None = ...,
+    ) -> Activity: ...
 
 
 class ReconstructionDisplay:
@@ -46,18 +71,29 @@ class ReconstructionDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator: Any, X: Any, *, trial: int = 0, ax: Any = None
-    ) -> ReconstructionDisplay:
+        cls,
+        estimator: Reconstructs,
+        X: TrialsLike,
+        *,
+        trial: int = 0,
+        conditions: ArrayLike | None = None,
+        sessions: ArrayLike | None = None,
+        ax: Axes | None = None,
+    ) -> Self:
         """Reconstruct one of the trials with a fitted estimator, and plot it.
 
         Parameters
         ----------
-        estimator : JEDIEstimator
+        estimator : JEDIEstimator or MetaDynamicalSSM
             Fitted.
         X : array-like of shape (n_trials, n_timepoints, n_neurons) or list of arrays
             Trials.
         trial : int, default=0
             Which of them.
+        conditions, sessions : array-like of shape (n_trials,), default=None
+            Labels of all trials for the estimator, as `reconstruct` takes them. With
+            them, the embedding is inferred from all trials that share it; without, from
+            the one trial.
         ax : matplotlib Axes, default=None
             Where to draw; None makes a new figure.
 
@@ -65,11 +101,16 @@ class ReconstructionDisplay:
         -------
         ReconstructionDisplay
         """
-        one = np.asarray(X[trial])
-        runs = estimator.reconstruct(one[np.newaxis])
-        return cls(one, runs[0], estimator.dt_).plot(ax)
+        labels = labels_given(conditions=conditions, sessions=sessions)
+        if labels:
+            trials = recorded_trials(X)
+            one, run = trials[trial], estimator.reconstruct(trials, **labels)[trial]
+        else:
+            (one,) = recorded_trials([in_order(unwrap(X))[trial]])
+            run = estimator.reconstruct([one])[0]
+        return cls(one, run, estimator.dt_).plot(ax)
 
-    def plot(self, ax: Any = None, *, n_neurons: int = 6) -> Any:
+    def plot(self, ax: Axes | None = None, *, n_neurons: int = 6) -> Self:
         """Draw the traces one above the other.
 
         Parameters

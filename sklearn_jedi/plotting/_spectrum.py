@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_jedi._data._forms import TrialsLike, labels_given
 from sklearn_jedi.analysis import SpectrumAnalyzer
 from sklearn_jedi.analysis._reduced import Networks
 from sklearn_jedi.plotting._common import colour_groups, get_axes
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 __all__ = ["SpectrumDisplay"]
+
+
+class KnowsNetworks(Protocol):
+    """What embeds trials, and knows the networks of embeddings."""
+
+    def transform(
+        self,
+        X: TrialsLike,
+        *,
+        conditions: ArrayLike | None = ...,
+        sessions: ArrayLike | None = ...,
+    ) -> np.ndarray: ...
+
+    def dynamics(self, Z: ArrayLike) -> Networks: ...
 
 
 class SpectrumDisplay:
@@ -58,8 +76,8 @@ class SpectrumDisplay:
         labels: ArrayLike | None = None,
         *,
         title: str | None = None,
-        ax: Any = None,
-    ) -> SpectrumDisplay:
+        ax: Axes | None = None,
+    ) -> Self:
         """The spectra that a fitted analyzer holds, plotted.
 
         Parameters
@@ -87,8 +105,8 @@ class SpectrumDisplay:
         *,
         time: str = "map",
         title: str | None = None,
-        ax: Any = None,
-    ) -> SpectrumDisplay:
+        ax: Axes | None = None,
+    ) -> Self:
         """The nonzero eigenvalues of the weights of networks, plotted.
 
         Parameters
@@ -113,25 +131,29 @@ class SpectrumDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator: Any,
-        X: ArrayLike,
+        estimator: KnowsNetworks,
+        X: TrialsLike,
         labels: ArrayLike | None = None,
         *,
         title: str | None = None,
-        ax: Any = None,
-    ) -> SpectrumDisplay:
+        conditions: ArrayLike | None = None,
+        sessions: ArrayLike | None = None,
+        ax: Axes | None = None,
+    ) -> Self:
         """The weights of the networks of trials under a fitted estimator, plotted.
 
         Parameters
         ----------
-        estimator : JEDIEstimator
+        estimator : JEDIEstimator or MetaDynamicalSSM
             Fitted.
         X : array-like of shape (n_trials, n_timepoints, n_neurons) or list of arrays
             Trials.
         labels : array-like of shape (n_trials,), default=None
-            Condition of each trial.
+            What trials are coloured by, such as their condition.
         title : str, default=None
             Title of the legend.
+        conditions, sessions : array-like of shape (n_trials,), default=None
+            Labels for the estimator, as `transform` takes them.
         ax : matplotlib Axes, default=None
             Where to draw; None makes a new figure.
 
@@ -139,10 +161,11 @@ class SpectrumDisplay:
         -------
         SpectrumDisplay
         """
-        networks = estimator.dynamics(estimator.transform(X))
+        given = labels_given(conditions=conditions, sessions=sessions)
+        networks = estimator.dynamics(estimator.transform(X, **given))
         return cls.from_networks(networks, labels, title=title, ax=ax)
 
-    def plot(self, ax: Any = None) -> Any:
+    def plot(self, ax: Axes | None = None) -> Self:
         """Draw the eigenvalues.
 
         Parameters

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, Self
 
 from sklearn_jedi.plotting._common import get_axes
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 __all__ = ["TrainingDisplay"]
+
+
+class Trained(Protocol):
+    """What tells the course of its training."""
+
+    best_epoch_: int
+
+    @property
+    def history_(self) -> Sequence[Mapping[str, float]]: ...
 
 
 class TrainingDisplay:
@@ -30,19 +42,19 @@ class TrainingDisplay:
     """
 
     def __init__(
-        self, history: Sequence[dict[str, Any]], best_epoch: int | None = None
+        self, history: Sequence[Mapping[str, float]], best_epoch: int | None = None
     ) -> None:
         self.history = history
         self.best_epoch = best_epoch
 
     @classmethod
-    def from_estimator(cls, estimator: Any, *, ax: Any = None) -> TrainingDisplay:
+    def from_estimator(cls, estimator: Trained, *, ax: Axes | None = None) -> Self:
         """The training of a fitted estimator, plotted.
 
         Parameters
         ----------
-        estimator : JEDIEstimator
-            Fitted, with training.
+        estimator : JEDIEstimator or MetaDynamicalSSM
+            Fitted, with ``max_epochs > 0``.
         ax : matplotlib Axes, default=None
             Where to draw; None makes a new figure.
 
@@ -52,7 +64,7 @@ class TrainingDisplay:
         """
         return cls(estimator.history_, estimator.best_epoch_).plot(ax)
 
-    def plot(self, ax: Any = None) -> Any:
+    def plot(self, ax: Axes | None = None) -> Self:
         """Draw the losses.
 
         Parameters
@@ -67,8 +79,8 @@ class TrainingDisplay:
         """
         if not len(self.history):
             raise ValueError(
-                "nothing was trained (max_epochs=0, or noisy recordings, which EM "
-                "fits alone): there is no course of training to draw"
+                "nothing was trained (max_epochs=0, or recordings that EM fits alone): "
+                "there is no course of training to draw"
             )
         ax = get_axes(ax)
         epochs = [epoch["epoch"] for epoch in self.history]
