@@ -14,7 +14,7 @@ from sklearn_jedi._training._free_runs import (
     KeepBest,
     TrainingTrials,
     WindowBatches,
-    train,
+    train_free_runs,
 )
 
 
@@ -49,7 +49,7 @@ def run(problem, **params):
         "verbose": 0,
     }
     X, *em = problem
-    return train(in_trials(X), *em, **given | params)
+    return train_free_runs(in_trials(X), *em, **given | params)
 
 
 # ----------------------------------------------------------------------------- batches

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-Forecast = Callable[[list[np.ndarray], int], Sequence[np.ndarray] | np.ndarray]
+ForecastFunction = Callable[[list[np.ndarray], int], Sequence[np.ndarray] | np.ndarray]
 
 
 def second_halves(
-    forecast: Forecast, X: Sequence[np.ndarray], n_given: int | None = None
+    forecast: ForecastFunction, X: Sequence[np.ndarray], n_given: int | None = None
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """What was recorded later in each trial, and what is forecast of it.
 

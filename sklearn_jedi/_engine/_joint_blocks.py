@@ -15,7 +15,7 @@ from sklearn_jedi._engine._state_space import StateSpace
 _MOST_BINS = 2**15
 
 
-class Part(NamedTuple):
+class SessionRows(NamedTuple):
     """One session's trials within a joint block.
 
     Attributes
@@ -36,13 +36,13 @@ class JointBlock(NamedTuple):
 
     Attributes
     ----------
-    parts : list of Part
+    parts : list of SessionRows
     block : Block
         All trials, without values: padded to the longest, groups numbered anew.
     sessions : int array of shape (n_trials,)
     """
 
-    parts: list[Part]
+    parts: list[SessionRows]
     block: Block
     sessions: np.ndarray
 
@@ -81,7 +81,7 @@ def _join(blocks: list[tuple[int, Block]]) -> JointBlock:
     n_groups = 0
     for session, block in blocks:
         n_trials = len(block.numbers)
-        parts.append(Part(session, block, slice(first, first + n_trials)))
+        parts.append(SessionRows(session, block, slice(first, first + n_trials)))
         groups.append(block.group + n_groups)
         first, n_groups = first + n_trials, n_groups + block.n_groups
     sessions = np.repeat([s for s, _ in blocks], [len(b.numbers) for _, b in blocks])
@@ -112,7 +112,7 @@ def padded(paths: Sequence[np.ndarray]) -> np.ndarray:
 class _JointTerms:
     """Negative log likelihood of states; see `_likelihoods.Terms`."""
 
-    def __init__(self, parts: Sequence[Part], terms: Sequence[Terms]) -> None:
+    def __init__(self, parts: Sequence[SessionRows], terms: Sequence[Terms]) -> None:
         self._of_parts = [
             (part.rows, part.block.values.shape[1], of_one)
             for part, of_one in zip(parts, terms, strict=True)

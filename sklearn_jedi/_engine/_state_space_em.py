@@ -64,7 +64,7 @@ _STALE = 3
 _TINY = np.finfo(float).tiny
 
 
-class Sums(NamedTuple):
+class DynamicsSums(NamedTuple):
     """What the M step of the dynamics needs; sums of it are sums over trials.
 
     Attributes
@@ -78,8 +78,10 @@ class Sums(NamedTuple):
     dynamics: _bilinear_em.Pooled
     first: np.ndarray
 
-    def plus(self, other: Sums) -> Sums:
-        return Sums(self.dynamics.plus(other.dynamics), self.first + other.first)
+    def plus(self, other: DynamicsSums) -> DynamicsSums:
+        return DynamicsSums(
+            self.dynamics.plus(other.dynamics), self.first + other.first
+        )
 
 
 class StateSpaceEM:
@@ -314,7 +316,7 @@ class StateSpaceEM:
 
     def _round(self, trials: list[Trials], paths: dict[int, np.ndarray]) -> float:
         """One E and one M step; the log evidence before them."""
-        sums: Sums | None = None
+        sums: DynamicsSums | None = None
         readouts: list[ReadoutSums | None] = [None] * len(trials)
         smoothed: dict[int, Smoothed] = {}
         evidence = 0.0
@@ -349,7 +351,7 @@ class StateSpaceEM:
             self._renew_features()
         return evidence
 
-    def _sums(self, block: Block, z: np.ndarray, c: np.ndarray) -> Sums:
+    def _sums(self, block: Block, z: np.ndarray, c: np.ndarray) -> DynamicsSums:
         """Expectations over the posterior of a block, from draws."""
         share = 1.0 / len(z)
         keep = block.within[:, 1:]
@@ -361,10 +363,12 @@ class StateSpaceEM:
             )
         first = with_one(z[:, :, 0])
         second = np.einsum("sni,snj->ij", first, first)
-        return Sums(functools.reduce(_bilinear_em.Pooled.plus, pooled), share * second)
+        return DynamicsSums(
+            functools.reduce(_bilinear_em.Pooled.plus, pooled), share * second
+        )
 
     def _update(
-        self, sums: Sums, readouts: list[ReadoutSums]
+        self, sums: DynamicsSums, readouts: list[ReadoutSums]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The M step; how embeddings and states are to be transformed."""
         alpha = self.equation.alpha

@@ -376,11 +376,11 @@ class JEDIEstimator(FittedMethods):
     def _train(
         self, model: ObservedModel, trials: Trials
     ) -> tuple[Model, Exception | None]:
-        from sklearn_jedi._training._free_runs import train
+        from sklearn_jedi._training._free_runs import train_free_runs
 
         embeddings = np.zeros((trials.n_groups, self.embedding_dim))
         embeddings[trials.groups] = _predictions.embeddings(model, trials)[0]
-        training = train(
+        training = train_free_runs(
             trials,
             model.reduction,
             model.bilinear.A,

@@ -13,7 +13,7 @@ from sklearn_jedi._data._halves import second_halves
 from sklearn_jedi._data._trials import Trials
 from sklearn_jedi._engine._likelihoods import Likelihood
 from sklearn_jedi._engine._settings import Settings
-from sklearn_jedi._models._fit import Fitted, Recording, Report, fit_inferred
+from sklearn_jedi._models._fit import Fitted, Recording, RoundReport, fit_inferred
 from sklearn_jedi._models._inferred import LatentModel
 from sklearn_jedi._models._predictions import forecast
 from sklearn_jedi._models._random_units import random_units
@@ -33,7 +33,7 @@ _ROUNDS_TO_CHOOSE = 12
 _WORTH_CHANGING = 0.01
 
 
-class Family(NamedTuple):
+class FamilyFit(NamedTuple):
     """What a family is, but for its data and its gain.
 
     Attributes
@@ -64,7 +64,7 @@ class Family(NamedTuple):
         gain: float,
         *,
         n_rounds: int = _MAX_ROUNDS,
-        report: Report = lambda done, total, text: None,
+        report: RoundReport = lambda done, total, text: None,
     ) -> Fitted:
         """Alignment of the sessions, then EM."""
         units, factor = random_units(self.n_latents, self.n_units, gain)

@@ -31,7 +31,7 @@ from sklearn_jedi._networks._equation import Equation
 
 _MAX_ROUNDS = 40
 
-Report = Callable[[int, int, str], None]
+RoundReport = Callable[[int, int, str], None]
 
 
 class Recording(NamedTuple):
@@ -85,7 +85,7 @@ def fit_inferred(
     units: Basis | None = None,
     change_rank: int | None = None,
     n_rounds: int = _MAX_ROUNDS,
-    report: Report = lambda done, total, text: None,
+    report: RoundReport = lambda done, total, text: None,
 ) -> Fitted:
     """EM from smoothed recordings, once for each stage of the likelihood.
 

@@ -245,7 +245,7 @@ class Training(NamedTuple):
     interrupted: bool
 
 
-def train(
+def train_free_runs(
     trials: Trials,
     red: Reduction,
     A: np.ndarray,
