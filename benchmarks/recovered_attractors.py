@@ -128,7 +128,7 @@ def main() -> None:
     for name in dict.fromkeys(row["fit"] for row in rows):
         for kind in KINDS:
             of = [r for r in rows if (r["fit"], r["kind"]) == (name, kind)]
-            wanted = [("recall", np.nanmin), ("precision", np.nanmin)]
+            wanted = [("recall", np.fmin.reduce), ("precision", np.fmin.reduce)]
             if kind == "limit_cycle":
                 wanted.append(("period_error_%", lambda v: max(v, key=abs)))
             if kind == "ring":
@@ -144,7 +144,8 @@ def main() -> None:
                 # NaN, nothing found, is the worst of all; of recall and precision it
                 # says that no point was in the region
                 key: np.nan
-                if worst is not np.nanmin and np.isnan([row[key] for row in of]).any()
+                if worst is not np.fmin.reduce
+                and np.isnan([row[key] for row in of]).any()
                 else float(f"{worst([row[key] for row in of]):.4g}")
                 for key, worst in wanted
             }
