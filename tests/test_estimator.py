@@ -1,5 +1,6 @@
 """What JEDIEstimator finds, returns and leaves alone."""
 
+import copy
 import functools
 
 import numpy as np
@@ -175,27 +176,41 @@ def test_gaps_are_filled_by_the_free_run(fitted, rotations):
     assert fitted.score(X) == pytest.approx(trajectory_r2(scored, runs), abs=1e-10)
 
 
-def test_trials_of_a_condition_share_an_embedding(fitted, rotations):
+@pytest.mark.parametrize("kind", ["condition", "session"])
+def test_trials_of_a_condition_or_session_share_an_embedding(fitted, rotations, kind):
     X, y, _ = rotations
-    shared, cov = fitted.embedding_posterior(X, conditions=y)
+    jedi = copy.copy(fitted).set_params(embedding=kind)
+    name = f"{kind}s"
+    shared, cov = jedi.embedding_posterior(X, **{name: y})
     for label in range(4):
         assert len(np.unique(shared[y == label], axis=0)) == 1
-    alone, alone_cov = fitted.embedding_posterior(X, conditions=np.arange(24))
-    np.testing.assert_allclose(alone, fitted.transform(X), atol=1e-6)
+    alone, alone_cov = jedi.embedding_posterior(X, **{name: np.arange(24)})
+    np.testing.assert_allclose(alone, jedi.transform(X), atol=1e-6)
     assert (np.linalg.det(cov) < np.linalg.det(alone_cov)).all()
-    runs = fitted.reconstruct(X, conditions=y)
-    networks = fitted.dynamics(shared)
+    runs = jedi.reconstruct(X, **{name: y})
+    networks = jedi.dynamics(shared)
     np.testing.assert_allclose(runs, networks.simulate(X[:, 0], 40), atol=1e-10)
+    ahead = jedi.forecast(X[:, :25], 5, **{name: y})
+    shared = jedi.transform(X[:, :25], **{name: y})
+    expected = jedi.dynamics(shared).simulate(X[:, 24], 6)[:, 1:]
+    np.testing.assert_allclose(ahead, expected, atol=1e-10)
 
 
-def test_more_trials_than_networks_simulated_at_once(rotations):
+@pytest.mark.parametrize("batch_size", [1, 7, 1000])
+def test_each_trial_runs_in_its_own_network_whatever_the_batch(rotations, batch_size):
+    """Against the equation, step by step, one network at a time."""
     X = rotations[0]
-    jedi = small().fit(X)
-    many = np.tile(X, (12, 1, 1))
-    assert len(many) > 256
-    np.testing.assert_allclose(
-        jedi.reconstruct(many)[-24:], jedi.reconstruct(X), atol=1e-8
-    )
+    jedi = small(batch_size=batch_size, gain=0.5).fit(X)
+    runs = jedi.reconstruct(np.tile(X, (3, 1, 1)))
+    networks = jedi.dynamics(jedi.transform(X))
+    for trial in range(0, 24, 5):
+        J, b, r = networks.J[trial], networks.bias[trial], X[trial, 0]
+        for run in runs[trial::24]:
+            np.testing.assert_array_equal(run[0], X[trial, 0])
+        for step in range(1, 40):
+            r = 0.9 * r + 0.1 * (J @ np.tanh(0.5 * r) / 0.5 + b)
+            for run in runs[trial::24]:
+                np.testing.assert_allclose(run[step], r, atol=1e-8)
 
 
 # ---------------------------------------------------------------- embedding posterior
@@ -369,7 +384,7 @@ def test_noise_is_not_explained_much_worse_than_by_its_mean(observation, max_epo
     jedi = small(
         rank=3, observation=observation, max_epochs=max_epochs, random_state=0
     ).fit(X[:20])
-    assert jedi.observation_ == ("noisy" if observation == "auto" else "state")
+    assert jedi.observation_ == ("gaussian" if observation == "auto" else "state")
     assert jedi.score(X[:20]) > -1.1 * cost
     assert jedi.score(X[20:]) > -1.1 * cost
 
@@ -405,18 +420,18 @@ def test_duplicated_trials_have_the_same_embedding(rotations):
 def test_one_trial_has_no_embedding_but_dynamics(rotations, max_epochs):
     X = rotations[0][-1:]
     jedi = small(max_epochs=max_epochs, random_state=0)
-    with pytest.warns(UserWarning, match="2 of 2 embedding axes cannot be told from 1"):
+    with pytest.warns(UserWarning, match="trials determine only 0 of your 2"):
         jedi.fit(X)
     np.testing.assert_array_equal(jedi.embeddings_, np.zeros((1, 2)))
     assert jedi.score(X) > 0.9
 
 
-@pytest.mark.parametrize("observation", ["state", "noisy", "poisson"])
+@pytest.mark.parametrize("observation", ["state", "gaussian", "poisson"])
 def test_trials_that_are_all_the_same_have_no_embedding(observation):
     counts = np.random.default_rng(0).poisson(3.0, (20, 5))
     X = np.repeat(counts[None], 4, axis=0)
     jedi = small(observation=observation)
-    with pytest.warns(UserWarning, match="2 of 2 embedding axes cannot be told from 4"):
+    with pytest.warns(UserWarning, match="trials determine only 0 of your 2"):
         jedi.fit(X)
     np.testing.assert_array_equal(jedi.embeddings_, np.zeros((4, 2)))
     assert np.isfinite(jedi.reconstruct(X)).all()
@@ -426,9 +441,8 @@ def test_axes_beyond_the_data_stay_at_the_prior(rotations):
     X = rotations[0][::8]
     assert len(X) == 3
     jedi = small(embedding_dim=4)
-    with pytest.warns(
-        UserWarning, match="2 of 4 embedding axes .* lower embedding_dim"
-    ):
+    text = "these trials determine only 2 of your 4 embedding axes.* embedding_dim"
+    with pytest.warns(UserWarning, match=text):
         jedi.fit(X)
     mean, cov = jedi.embedding_posterior(X)
     assert mean.shape == (3, 4)

@@ -60,6 +60,19 @@ print(json.dumps(brought))
     assert run(code) == {name: [] for name in PUBLIC}
 
 
+def test_the_estimators_come_without_training_analysis_plots_or_reports():
+    code = """
+import json, sys
+import sklearn_jedi
+loaded = {name for name in sys.modules if name.startswith("sklearn_jedi.")}
+rooms = {name.split(".")[1] for name in loaded}
+heavy = {name for name in ("torch", "skorch", "matplotlib") if name in sys.modules}
+print(json.dumps(sorted(rooms | heavy)))
+"""
+    rooms = ["_data", "_engine", "_estimators", "_models", "_networks", "_utils"]
+    assert run(code) == rooms
+
+
 @pytest.fixture(scope="module")
 def errors(tmp_path_factory):
     """What each call says where no optional library can be found."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sklearn_jedi import JEDIEstimator
 
-OBSERVATIONS = ["auto", "state", "noisy", "poisson"]
+OBSERVATIONS = ["auto", "state", "gaussian", "poisson", "negative_binomial"]
 many = {
     "deadline": None,
     "derandomize": True,
@@ -186,8 +186,8 @@ def make(observation, **params):
 @settings(max_examples=100, **many)
 @given(X=containers(), observation=st.sampled_from(OBSERVATIONS), data=st.data())
 def test_fit_refuses_or_embeds(X, observation, data):
-    jedi = make(observation)
     labels = data.draw(conditions(n_trials_of(X)))
+    jedi = make(observation, embedding="trial" if labels is None else "condition")
     if refused(lambda: jedi.fit(X, conditions=labels)):
         assert not hasattr(jedi, "_model")
         return
@@ -204,7 +204,10 @@ def test_fit_refuses_or_embeds(X, observation, data):
 def models():
     """Fitted to 3 neurons."""
     counts = np.random.default_rng(0).poisson(2.0, (8, 12, 3)).astype(float)
-    return {name: make(name).fit(counts) for name in ("state", "noisy", "poisson")}
+    return {
+        name: make(name, embedding="condition").fit(counts, conditions=np.arange(8))
+        for name in OBSERVATIONS[1:]
+    }
 
 
 METHODS = ["transform", "reconstruct", "smooth", "score", "forecast", "initial_states"]
@@ -240,29 +243,51 @@ def test_a_fitted_model_refuses_or_embeds(models, X, observation, method, data):
 @pytest.mark.parametrize("form", [np.asarray, list, np.float32])
 def test_what_is_no_count_is_refused(models, change, form):
     X = form(change(np.random.default_rng(1).poisson(2.0, (4, 12, 3)).astype(float)))
-    for call in (make("poisson").fit, models["poisson"].transform):
-        with pytest.raises(ValueError, match="needs spike counts"):
-            call(X)
+    for name in ("poisson", "negative_binomial"):
+        for call in (make(name).fit, models[name].transform):
+            with pytest.raises(ValueError, match="needs spike counts"):
+                call(X)
 
 
 @pytest.mark.parametrize("item", WRONG_ITEMS[:11] + WRONG_ITEMS[12:], ids=repr)
 def test_one_wrong_trial_in_a_list_is_refused(models, item):
     trials = [np.ones((4, 3)), np.zeros((4, 3)), item]
-    for name in ("state", "noisy", "poisson"):
+    for name in models:
         assert refused(lambda name=name: make(name).fit(trials))
         assert refused(lambda name=name: models[name].transform(trials))
 
 
-@pytest.mark.parametrize(
-    ("observation", "X"),
-    [
-        ("noisy", 1e4 + np.random.default_rng(0).standard_normal((1, 8, 3))),
-        ("noisy", 1e4 + np.random.default_rng(0).standard_normal((1, 8, 3))[[0] * 3]),
-        ("poisson", 1e6 * np.array([[[1.0, 0.0, 0.0], [4.0, 2.0, 1.0]]])),
-        ("poisson", 1e4 * np.array([[[0.0, 1.0, 3.0], [0, 0, 3], [0, 2, 1]]])),
-    ],
-)
-def test_trials_of_large_values_that_are_the_same_are_fitted(observation, X):
+LARGE = 1e4 + np.random.default_rng(0).standard_normal((1, 8, 3))
+MANY_SPIKES = 1e4 * np.array([[[0.0, 1.0, 3.0], [0, 0, 3], [0, 2, 1]]])
+
+
+def fitted_quietly(observation, X):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        assert np.isfinite(make(observation).fit(X).embeddings_).all()
+        return make(observation).fit(X)
+
+
+@pytest.mark.parametrize("n_trials", [1, 3])
+def test_equal_trials_of_large_values_have_no_embedding_but_their_mean(n_trials):
+    X = np.repeat(LARGE, n_trials, axis=0)
+    jedi = fitted_quietly("gaussian", X)
+    np.testing.assert_array_equal(jedi.embeddings_, np.zeros((n_trials, 2)))
+    # white noise of unit variance about 10,000 (8 samples of each neuron)
+    np.testing.assert_allclose(jedi.smooth(X), 1e4, atol=0.6)
+    np.testing.assert_allclose(jedi.noise_variance_, X.var((0, 1)), rtol=0.5)
+
+
+@pytest.mark.parametrize("observation", ["poisson", "negative_binomial"])
+@pytest.mark.parametrize(
+    "X", [MANY_SPIKES, 1e6 * np.array([[[1.0, 0.0, 0.0], [4.0, 2.0, 1.0]]])]
+)
+def test_one_trial_of_many_spikes_is_about_its_mean_rates(observation, X):
+    jedi = fitted_quietly(observation, X)
+    np.testing.assert_array_equal(jedi.embeddings_, np.zeros((1, 2)))
+    # a neuron without a spike counts as having had half a one
+    mean = np.maximum(X.mean((0, 1)), 0.5 / X.shape[1])
+    np.testing.assert_allclose(jedi.offset_, np.log(mean))
+    if observation == "poisson":
+        np.testing.assert_allclose(jedi.noise_variance_, mean)
+    else:
+        assert (jedi.noise_variance_ > mean).all()

@@ -22,7 +22,7 @@ def X():
 FITS = {
     "em": {"observation": "state", "max_epochs": 0},
     "trained": {"observation": "state", "max_epochs": 4, "ridge": 1.0},
-    "noisy": {"observation": "noisy"},
+    "gaussian": {"observation": "gaussian"},
 }
 
 
@@ -78,7 +78,7 @@ def test_a_file_holds_text_and_numbers_only(path):
     with safe_open(path, framework="numpy") as file:
         document = json.loads(file.metadata()["sklearn_jedi"])
         kinds = {file.get_tensor(name).dtype.kind for name in file.keys()}  # noqa: SIM118
-    assert document["format_version"] == 1
+    assert document["format_version"] == 2
     assert document["params"]["rank"] == 2
     assert kinds <= {"f", "i", "b"}
 
@@ -96,7 +96,11 @@ def rewritten(path, change):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda d, a: d.update(format_version=2), "format version 2.*reads up to 1"),
+        (lambda d, a: d.update(format_version=3), "version 3; .*reads 2: update it"),
+        (
+            lambda d, a: d.update(format_version=1),
+            "an older layout .*fit the estimator",
+        ),
         (lambda d, a: d.update(format_version="x"), "format version x"),
         (lambda d, a: d.pop("format_version"), "damaged"),
         (lambda d, a: d.update(estimator="Other"), "holds a Other, not a JEDIEst"),
@@ -106,7 +110,7 @@ def rewritten(path, change):
         (lambda d, a: d["params"].update(evil=1), "damaged"),
     ],
 )
-def test_newer_and_damaged_files_are_refused(path, change, message):
+def test_older_newer_and_damaged_files_are_refused(path, change, message):
     with pytest.raises(ValueError, match=message):
         JEDIEstimator.load(rewritten(path, change))
 
@@ -123,6 +127,21 @@ def test_truncated_files_are_refused(path, length):
     path.write_bytes(path.read_bytes()[:length])
     with pytest.raises(ValueError, match="damaged"):
         JEDIEstimator.load(path)
+
+
+@pytest.mark.parametrize("observation", ["poisson", "negative_binomial"])
+def test_models_of_counts_come_back_to_the_bit(X, observation, tmp_path):
+    counts = np.random.default_rng(0).poisson(np.exp(X[:, :15]))
+    model = JEDIEstimator(2, 1, observation=observation).fit(counts)
+    model.save(tmp_path / "model.safetensors")
+    again = JEDIEstimator.load(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(again.transform(counts), model.transform(counts))
+    for one, other in zip(
+        again.forecast(counts, 3, return_std=True),
+        model.forecast(counts, 3, return_std=True),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one, other)
 
 
 class Evil:

@@ -1,8 +1,9 @@
-"""Conditions, gaps and ragged trials through scikit-learn's own tools."""
+"""Labels, gaps and ragged trials through scikit-learn's own tools."""
 
 import numpy as np
 import pytest
 import sklearn
+from sklearn.base import clone
 from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
@@ -10,12 +11,15 @@ from sklearn.model_selection import (
     GroupKFold,
     KFold,
     LeaveOneGroupOut,
+    StratifiedKFold,
     cross_val_score,
 )
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.fixes import parse_version
 
 from sklearn_jedi import JEDIEstimator
+from sklearn_jedi.metrics import trajectory_r2
 
 pipelines_are_scored_with_metadata = pytest.mark.xfail(
     parse_version(sklearn.__version__) < parse_version("1.8"),
@@ -30,23 +34,23 @@ class Recording(JEDIEstimator):
 
     calls: list = []  # noqa: RUF012 (clones share it)
 
-    def _note(self, method, X, conditions):
+    def _note(self, method, X, conditions, sessions):
         marks = [float(np.asarray(trial)[0, 0]) for trial in X]
         holes = [np.isnan(np.asarray(trial)) for trial in X]
-        labels = None if conditions is None else list(conditions)
+        assert conditions is None or sessions is None
+        labels = conditions if sessions is None else sessions
+        labels = None if labels is None else list(labels)
         Recording.calls.append((method, marks, labels, holes))
+        return {"conditions": conditions, "sessions": sessions}
 
-    def fit(self, X, y=None, *, conditions=None):
-        self._note("fit", X, conditions)
-        return super().fit(X, y, conditions=conditions)
+    def fit(self, X, y=None, *, conditions=None, sessions=None):
+        return super().fit(X, y, **self._note("fit", X, conditions, sessions))
 
-    def transform(self, X, *, conditions=None):
-        self._note("transform", X, conditions)
-        return super().transform(X, conditions=conditions)
+    def transform(self, X, *, conditions=None, sessions=None):
+        return super().transform(X, **self._note("transform", X, conditions, sessions))
 
-    def score(self, X, y=None, *, conditions=None):
-        self._note("score", X, conditions)
-        return super().score(X, y, conditions=conditions)
+    def score(self, X, y=None, *, conditions=None, sessions=None):
+        return super().score(X, y, **self._note("score", X, conditions, sessions))
 
 
 @pytest.fixture
@@ -81,6 +85,11 @@ def make(**params):
     return Recording(**params)
 
 
+def shared(**params):
+    """The same, for trials of a condition that share an embedding."""
+    return make(embedding="condition", **params)
+
+
 def check(calls, X, labels, methods):
     """Every call of these methods got the labels and the gaps of its own trials."""
     number = {float(x[0, 0]): i for i, x in enumerate(X)}
@@ -100,11 +109,11 @@ def check(calls, X, labels, methods):
 
 def test_labels_reach_fit_in_a_pipeline(data, calls):
     X, y, labels = data
-    pipe = make_pipeline(make(), LogisticRegression())
+    pipe = make_pipeline(shared(), LogisticRegression())
     pipe.fit(X, y, recording__conditions=labels)
     check(calls, X, labels, {"fit"})
     np.testing.assert_array_equal(
-        pipe[0].embeddings_, make().fit(X, conditions=labels).embeddings_
+        pipe[0].embeddings_, shared().fit(X, conditions=labels).embeddings_
     )
     pipe.predict(X)
     assert calls[-1][0] == "transform"
@@ -113,7 +122,8 @@ def test_labels_reach_fit_in_a_pipeline(data, calls):
 
 def test_the_name_of_the_step_is_that_of_the_class(data):
     X, y, labels = data
-    pipe = make_pipeline(JEDIEstimator(2, 2, max_epochs=0), LogisticRegression())
+    jedi = JEDIEstimator(2, 2, embedding="condition", max_epochs=0)
+    pipe = make_pipeline(jedi, LogisticRegression())
     pipe.fit(X, y, jediestimator__conditions=labels)
     Z = pipe[0].embeddings_
     np.testing.assert_array_equal(Z[::2], Z[1::2])
@@ -121,17 +131,22 @@ def test_the_name_of_the_step_is_that_of_the_class(data):
 
 def test_grid_search_cuts_labels_like_trials(data, calls):
     X, _, labels = data
-    search = GridSearchCV(make(), {"rank": [1, 2]}, cv=KFold(3, shuffle=True,
-                          random_state=0), error_score="raise")  # fmt: skip
+    cv = KFold(3, shuffle=True, random_state=0)
+    search = GridSearchCV(shared(), {"rank": [1, 2]}, cv=cv, error_score="raise")
     search.fit(X, conditions=labels)
     check(calls, X, labels, {"fit"})
     assert [len(c[1]) for c in calls if c[0] == "fit"] == [16] * 6 + [24]
-    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    expected = [
+        shared(rank=2).fit(X[train], conditions=labels[train]).score(X[test])
+        for train, test in cv.split(X)
+    ]
+    found = search.cv_results_["mean_test_score"][1]
+    assert found == pytest.approx(np.mean(expected), abs=1e-12)
 
 
 def test_grid_search_over_a_pipeline(data, calls):
     X, y, labels = data
-    pipe = make_pipeline(make(), LogisticRegression())
+    pipe = make_pipeline(shared(), LogisticRegression())
     search = GridSearchCV(pipe, {"recording__rank": [1, 2]}, cv=3, error_score="raise")
     search.fit(X, y, recording__conditions=labels)
     check(calls, X, labels, {"fit"})
@@ -144,7 +159,7 @@ def test_grid_search_over_a_pipeline(data, calls):
 @pytest.mark.usefixtures("routed")
 def test_labels_reach_every_method_that_asks(data, calls):
     X, y, labels = data
-    jedi = make().set_fit_request(conditions=True)
+    jedi = shared().set_fit_request(conditions=True)
     jedi.set_transform_request(conditions=True)
     pipe = make_pipeline(jedi, LogisticRegression())
     pipe.fit(X, y, conditions=labels)
@@ -158,7 +173,7 @@ def test_labels_reach_every_method_that_asks(data, calls):
 @pytest.mark.usefixtures("routed")
 def test_grid_search_routes_to_fit_and_score(data, calls):
     X, _, labels = data
-    jedi = make().set_fit_request(conditions=True).set_score_request(conditions=True)
+    jedi = shared().set_fit_request(conditions=True).set_score_request(conditions=True)
     search = GridSearchCV(jedi, {"rank": [1, 2]}, cv=KFold(3, shuffle=True,
                           random_state=0), error_score="raise")  # fmt: skip
     search.fit(X, conditions=labels)
@@ -172,7 +187,7 @@ def test_grid_search_routes_to_fit_and_score(data, calls):
 @pytest.mark.usefixtures("routed")
 def test_grid_search_over_a_pipeline_routes_through(data, calls):
     X, y, labels = data
-    jedi = make().set_fit_request(conditions=True)
+    jedi = shared().set_fit_request(conditions=True)
     jedi.set_transform_request(conditions=True)
     pipe = make_pipeline(jedi, LogisticRegression())
     search = GridSearchCV(pipe, {"recording__rank": [1, 2]}, cv=3, error_score="raise")
@@ -185,18 +200,34 @@ def test_grid_search_over_a_pipeline_routes_through(data, calls):
 @pytest.mark.usefixtures("routed")
 def test_cross_val_score_routes_with_params(data, calls):
     X, _, labels = data
-    jedi = make().set_fit_request(conditions=True).set_score_request(conditions=True)
+    jedi = shared().set_fit_request(conditions=True).set_score_request(conditions=True)
     scores = cross_val_score(jedi, X, params={"conditions": labels}, cv=4,
                              error_score="raise")  # fmt: skip
-    assert np.isfinite(scores).all()
     check(calls, X, labels, {"fit", "score"})
     assert len(calls) == 8
+    for score, (train, test) in zip(scores, KFold(4).split(X), strict=True):
+        model = shared().fit(X[train], conditions=labels[train])
+        assert score == pytest.approx(
+            model.score(X[test], conditions=labels[test]), abs=1e-12
+        )
+
+
+@pytest.mark.usefixtures("routed")
+def test_sessions_are_routed_like_conditions(data, calls):
+    X, _, labels = data
+    jedi = make(embedding="session")
+    jedi.set_fit_request(sessions=True).set_score_request(sessions=True)
+    cross_val_score(jedi, X, params={"sessions": labels}, cv=4, error_score="raise")
+    check(calls, X, labels, {"fit", "score"})
+    jedi.set_transform_request(sessions=True)
+    Z = make_pipeline(jedi, StandardScaler()).fit_transform(X, sessions=labels)
+    np.testing.assert_array_equal(Z[::2], Z[1::2])
 
 
 @pytest.mark.usefixtures("routed")
 def test_whole_conditions_are_held_out(data, calls):
     X, _, labels = data
-    jedi = make().set_fit_request(conditions=True).set_score_request(conditions=True)
+    jedi = shared().set_fit_request(conditions=True).set_score_request(conditions=True)
     cv = GroupKFold(3).set_split_request(groups=True)
     search = GridSearchCV(jedi, {"rank": [2]}, cv=cv, refit=False, error_score="raise")
     search.fit(X, conditions=labels, groups=labels)
@@ -220,26 +251,26 @@ def test_labels_that_nobody_asked_for_are_an_error(data):
 # ----------------------------------------------------------------- what conditions mean
 
 
-@pytest.mark.parametrize("observation", ["state", "noisy"])
+@pytest.mark.parametrize("observation", ["state", "gaussian"])
 @pytest.mark.parametrize("routing", [False, True])
 def test_fit_transform_with_conditions(data, observation, routing):
     X, _, labels = data
     with sklearn.config_context(enable_metadata_routing=routing):
-        Z = make(observation=observation).fit_transform(X, conditions=labels)
-        jedi = make(observation=observation).fit(X, conditions=labels)
+        Z = shared(observation=observation).fit_transform(X, conditions=labels)
+        jedi = shared(observation=observation).fit(X, conditions=labels)
     np.testing.assert_allclose(Z, jedi.transform(X, conditions=labels), atol=1e-9)
     np.testing.assert_array_equal(Z[::2], Z[1::2])
     assert len(np.unique(Z, axis=0)) == 12
     assert not np.allclose(Z, jedi.transform(X), atol=1e-3)
 
 
-@pytest.mark.parametrize("observation", ["state", "noisy", "poisson"])
+@pytest.mark.parametrize("observation", ["state", "gaussian", "poisson"])
 def test_only_which_trials_share_a_label_counts(data, observation):
     """Not its type, its order, or the order of the trials."""
     X, _, labels = data
     if observation == "poisson":
         X = np.random.default_rng(0).poisson(np.exp(np.nan_to_num(X)))
-    jedi = make(observation=observation).fit(X, conditions=labels)
+    jedi = shared(observation=observation).fit(X, conditions=labels)
     Z, cov = jedi.embedding_posterior(X, conditions=labels)
     numbers = [7 - 3 * int(label.split()[1]) for label in labels]
     mixed = [k if k % 2 else f"{k}" for k in numbers]
@@ -262,10 +293,10 @@ def test_only_which_trials_share_a_label_counts(data, observation):
 
 
 @pytest.mark.parametrize("method", ["reconstruct", "smooth", "initial_states"])
-@pytest.mark.parametrize("observation", ["state", "noisy"])
+@pytest.mark.parametrize("observation", ["state", "gaussian"])
 def test_results_keep_the_order_of_the_trials(data, observation, method):
     X, _, labels = data
-    jedi = make(observation=observation).fit(X, conditions=labels)
+    jedi = shared(observation=observation).fit(X, conditions=labels)
     order = np.random.default_rng(2).permutation(len(X))
     of_all = getattr(jedi, method)(X, conditions=labels)
     moved = getattr(jedi, method)(X[order], conditions=labels[order])
@@ -283,35 +314,48 @@ def ragged(data):
 
 def test_ragged_lists_in_grid_search(ragged, calls):
     trials, _, labels = ragged
-    search = GridSearchCV(make(), {"rank": [1, 2]}, cv=3, error_score="raise")
+    search = GridSearchCV(shared(), {"rank": [1, 2]}, cv=3, error_score="raise")
     search.fit(trials, conditions=labels)
-    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
     check(calls, trials, labels, {"fit"})
-    assert len(search.transform(trials)) == len(trials)
+    assert search.best_params_ == {"rank": 2}  # one direction cannot rotate
+    for trial, alone in zip(trials, search.transform(trials), strict=True):
+        np.testing.assert_allclose(search.transform([trial])[0], alone, atol=1e-8)
 
 
 def test_ragged_lists_in_cross_val_score(ragged, calls):
     trials, y, labels = ragged
     pipe = make_pipeline(make(), LogisticRegression())
     scores = cross_val_score(pipe, trials, y, cv=3, error_score="raise")
-    assert np.isfinite(scores).all()
+    assert np.mean(scores) > 0.8  # of two classes
     scores = cross_val_score(
         make(), trials, groups=labels, cv=LeaveOneGroupOut(), error_score="raise"
     )
-    assert scores.shape == (12,)
-    assert np.isfinite(scores).all()
     check(calls, trials, labels, set())
+    # each pair of trials is scored by a model of the others, which ran them freely
+    assert scores.shape == (12,)
+    for fold in (0, 7, 11):
+        out = labels == np.unique(labels)[fold]
+        test = [trials[k] for k in np.flatnonzero(out)]
+        runs = make().fit([trials[k] for k in np.flatnonzero(~out)]).reconstruct(test)
+        expected = trajectory_r2([x[1:] for x in test], [r[1:] for r in runs])
+        assert scores[fold] == pytest.approx(expected, abs=1e-10)
 
 
 @pipelines_are_scored_with_metadata
 @pytest.mark.usefixtures("routed")
 def test_ragged_lists_with_routing(ragged, calls):
     trials, y, labels = ragged
-    jedi = make(observation="noisy").set_fit_request(conditions=True)
+    jedi = shared(observation="gaussian").set_fit_request(conditions=True)
     jedi.set_transform_request(conditions=True)
     pipe = make_pipeline(jedi, LogisticRegression())
+    cv = StratifiedKFold(3)
     scores = cross_val_score(
-        pipe, trials, y, params={"conditions": labels}, cv=3, error_score="raise"
+        pipe, trials, y, params={"conditions": labels}, cv=cv, error_score="raise"
     )
-    assert np.isfinite(scores).all()
     check(calls, trials, labels, {"fit", "transform"})
+    train, test = next(cv.split(trials, y))
+    model, classifier = clone(jedi), LogisticRegression()
+    of_train = [trials[k] for k in train]
+    Z = model.fit_transform(of_train, conditions=labels[train])
+    of_test = model.transform([trials[k] for k in test], conditions=labels[test])
+    assert scores[0] == classifier.fit(Z, y[train]).score(of_test, y[test])

@@ -104,8 +104,10 @@ def test_no_trials(X):
 
 
 def test_counts_are_needed_for_poisson(data):
-    meta = MetaDynamicalSSM(likelihood="poisson")
-    refused(meta.fit, data.X, 'use likelihood="gaussian"', sessions=data.sessions)
+    for name in ("poisson", "negative_binomial"):
+        meta = MetaDynamicalSSM(observation=name)
+        text = f'observation="{name}" needs spike counts.* use observation="gaussian"'
+        refused(meta.fit, data.X, text, sessions=data.sessions)
 
 
 def test_adapt_refuses_sessions_that_are_known_and_too_few_neurons(data, meta):
@@ -127,20 +129,36 @@ def test_adapt_needs_sessions_here_and_in_fit(data, meta):
     refused(alone.adapt, data.X[3:4], "adapt needs sessions=", sessions=["new"])
 
 
-def test_trials_too_short_to_score(data, meta):
-    refused(meta.score, [data.X[0][:2]], "at least 3 time points", sessions=[0])
-    assert np.isfinite(meta.score([data.X[0][:3], data.X[1][:2]], sessions=[0, 0]))
+def test_score_is_the_r2_of_free_runs_over_sessions_of_different_neurons(data, meta):
+    """Of trials as short as two time points; each neuron about its own mean."""
+    order = [4, 0, 8, 1, 3, 7]
+    lengths = [30, 30, 2, 12, 30, 30]
+    X = [data.X[k][:n] for k, n in zip(order, lengths, strict=True)]
+    sessions = np.array(data.sessions)[order]
+    X[0] = np.where(np.arange(30)[:, None] % 7 == 3, np.nan, X[0])
+    runs = meta.reconstruct(X, sessions=sessions)
+    error = total = 0.0
+    for session in np.unique(sessions):
+        mine = np.flatnonzero(sessions == session)
+        true = np.concatenate([X[k] for k in mine])
+        run = np.concatenate([runs[k] for k in mine])
+        error += np.nansum((true - run) ** 2)
+        total += np.nansum((true - np.nanmean(true, axis=0)) ** 2)
+    score = meta.score(X, sessions=sessions)
+    assert score == pytest.approx(1 - error / total, abs=1e-12)
 
 
 @pytest.mark.parametrize(
     ("params", "error", "match"),
     [
         ({"n_latents": 0}, ValueError, "n_latents must be at least 1"),
-        ({"rank": 1.5}, TypeError, "rank must be an integer"),
+        ({"change_rank": 1.5}, TypeError, "change_rank must be an integer"),
         ({"embedding": "day"}, ValueError, "embedding must be one of"),
-        ({"likelihood": "binomial"}, ValueError, "likelihood must be one of"),
+        ({"observation": "binomial"}, ValueError, "observation must be one of"),
+        ({"observation": "state"}, ValueError, "latents .* never are: use one of"),
+        ({"embedding": "condition"}, ValueError, "needs conditions=, what was done"),
         ({"n_units": 1}, ValueError, "n_units must be at least 2"),
-        ({"dt": 0.2}, ValueError, "dt must not exceed tau"),
+        ({"dt": 0.2, "tau": 0.1}, ValueError, "dt must not exceed tau"),
         ({"ridge": -1.0}, ValueError, "ridge must be zero or positive"),
     ],
 )

@@ -50,7 +50,7 @@ def jedi(**params):
 FITS = {
     "em": {"observation": "state", "max_epochs": 0},
     "trained": {"observation": "state", "max_epochs": 2, "ridge": 1.0},
-    "noisy": {"observation": "noisy"},
+    "gaussian": {"observation": "gaussian"},
 }
 
 
@@ -119,7 +119,7 @@ def test_em_over_more_trials_than_it_starts_on(noisy, params, monkeypatch):
 
 
 def test_features_of_any_size_of_pieces_are_the_same(noisy, monkeypatch):
-    whole = jedi(**FITS["noisy"]).fit(noisy)
+    whole = jedi(**FITS["gaussian"]).fit(noisy)
     monkeypatch.setattr(_state_space_em, "_FEATURE_VALUES", 100)
-    pieces = jedi(**FITS["noisy"]).fit(noisy)
+    pieces = jedi(**FITS["gaussian"]).fit(noisy)
     np.testing.assert_allclose(pieces.embeddings_, whole.embeddings_, atol=1e-6)

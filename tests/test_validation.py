@@ -166,7 +166,7 @@ def test_first_whole_bins_and_counts_are_found():
 
 def test_a_trial_without_a_whole_bin_needs_another_observation():
     X = without(np.s_[2, :, 0])
-    with pytest.raises(ValueError, match=r'trial 2 has no .*; use observation="noisy"'):
+    with pytest.raises(ValueError, match=r'trial 2 has no .*; use observation="gaussian"'):
         jedi(observation="state").fit(X)
 
 
@@ -273,12 +273,16 @@ def test_a_failed_fit_leaves_an_unfitted_model():
         ({"batch_size": 0}, ValueError, "batch_size must be at least 1; got 0"),
         ({"batch_size": "all"}, TypeError, "batch_size must be an integer"),
         ({"verbose": -1}, ValueError, "verbose must be at least 0; got -1"),
-        ({"dt": 0}, ValueError, "dt must be positive and finite; got 0"),
+        ({"dt": 0}, ValueError, 'dt must be positive and finite or "auto"; got 0'),
         ({"dt": -0.01}, ValueError, "dt must be positive"),
-        ({"dt": "10 ms"}, TypeError, "dt must be a number; got '10 ms'"),
-        ({"tau": np.inf}, ValueError, "tau must be positive and finite; got inf"),
-        ({"tau": np.nan}, ValueError, "tau must be positive and finite; got nan"),
-        ({"dt": 0.2}, ValueError, r"dt must not exceed tau; got dt=0.2 s.*seconds"),
+        ({"dt": "10 ms"}, TypeError, "dt must be a number or \"auto\"; got '10 ms'"),
+        ({"tau": np.inf}, ValueError, "tau must be positive and finite .*; got inf"),
+        ({"tau": np.nan}, ValueError, "tau must be positive and finite .*; got nan"),
+        (
+            {"dt": 0.2, "tau": 0.1},
+            ValueError,
+            r"dt must not exceed tau; got dt=0.2 s and tau=0.1 s.*seconds",
+        ),
         ({"gain": 0.0}, ValueError, 'gain must be positive and finite or "auto"'),
         ({"gain": "big"}, TypeError, "gain must be a number or \"auto\"; got 'big'"),
         ({"gain": None}, TypeError, "gain must be a number"),
@@ -288,6 +292,11 @@ def test_a_failed_fit_leaves_an_unfitted_model():
         ({"window": 2.5}, TypeError, "window must be an integer"),
         ({"window": "long"}, TypeError, "window must be an integer"),
         ({"window": 12}, ValueError, "window=12 exceeds the 11 steps .* 12 time"),
+        ({"start_smoothing": 0}, ValueError, "start_smoothing must be at least 1"),
+        ({"start_smoothing": 2.5}, TypeError, "start_smoothing must be an integer"),
+        ({"embedding": "animal"}, ValueError, "embedding must be one of .*'animal'"),
+        ({"embedding": "session"}, ValueError, "fit needs sessions=, the session of"),
+        ({"embedding": "condition"}, ValueError, 'fit needs conditions=, .*"trial"'),
         ({"nonlinearity": "sine"}, ValueError, "nonlinearity must be one of .*'sine'"),
         ({"nonlinearity": np.tanh}, ValueError, "nonlinearity must be one of"),
         (
@@ -300,7 +309,7 @@ def test_a_failed_fit_leaves_an_unfitted_model():
         ({"hidden_layer_sizes": (8.0,)}, TypeError, "hidden_layer_sizes must be"),
         ({"hidden_layer_sizes": 64}, TypeError, "hidden_layer_sizes"),
         ({"random_state": "zero"}, ValueError, "cannot be used to seed"),
-        ({"device": "gpu"}, (ValueError, TypeError), "device"),
+        ({"device": "gpu"}, ValueError, 'device must be "cpu", "cuda", .* or "mps"'),
         ({"callbacks": 3}, TypeError, "callbacks"),
     ],
     ids=lambda value: (
@@ -314,10 +323,15 @@ def test_parameters_out_of_range_are_named(params, error, text):
         jedi(**params).fit(trials())
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU to train on")
+@pytest.mark.skipif(
+    torch.cuda.is_available() or torch.backends.mps.is_available(),
+    reason="there is a GPU to train on",
+)
 def test_a_gpu_that_is_not_there_is_named():
-    with pytest.raises(ValueError, match=r"device='cuda' .* finds no GPU; use .*cpu"):
-        jedi(device="cuda").fit(trials())
+    for device in ("cuda", "cuda:1", "mps"):
+        text = f"device='{device}' .* finds no such GPU; use .*cpu"
+        with pytest.raises(ValueError, match=text):
+            jedi(device=device).fit(trials())
 
 
 @pytest.mark.parametrize("n_steps", [0, -1, 2.0, "two", None])

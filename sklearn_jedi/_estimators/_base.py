@@ -408,12 +408,12 @@ class TrialTransformer(
     def _choose_times(self, X: TrialsLike) -> None:
         """Set `dt_` and `tau_`, in seconds."""
         self.dt_ = choose_dt(self.dt, X)
-        self.tau_ = choose_tau(self.tau, self.dt_)
-        if self.dt_ > self.tau_:
+        if self.tau != "auto" and self.dt_ > float(self.tau):
             raise ValueError(
-                f"dt must not exceed tau; got dt={self.dt_:g} s and tau={self.tau_:g} "
-                "s. Both are in seconds: 10 ms is 0.01"
+                f"dt must not exceed tau; got dt={self.dt_:g} s and tau={self.tau} s. "
+                "Both are in seconds: 10 ms is 0.01"
             )
+        self.tau_ = choose_tau(self.tau, self.dt_)
 
     def _with_ids(self, embeddings: np.ndarray, X: TrialsLike) -> np.ndarray:
         """Embeddings as they are; where data frames are asked for, with trials' ids."""
@@ -436,7 +436,7 @@ class TrialTransformer(
             warn_user(
                 f"these {what} determine only {n_found} of your {self.embedding_dim} "
                 "embedding axes, and embeddings are zero along the others: lower "
-                f"embedding_dim, or fit more {what} than these {n_groups}"
+                f"embedding_dim, or fit more {what} than {n_groups}"
             )
 
     def _warn_of_interrupt(self) -> None:
