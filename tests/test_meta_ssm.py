@@ -299,8 +299,8 @@ def test_one_session_without_labels_is_a_plain_transformer(cycles):
 
 def test_it_passes_all_of_scikit_learns_checks(monkeypatch):
     """None of which is about how long EM runs."""
-    short = partialmethod(_family.Family.fit, n_rounds=3)
-    monkeypatch.setattr(_family.Family, "fit", short)
+    short = partialmethod(_family.FamilyFit.fit, n_rounds=3)
+    monkeypatch.setattr(_family.FamilyFit, "fit", short)
     monkeypatch.setattr(_family, "_ROUNDS_TO_CHOOSE", 2)
     results = check_estimator(MetaDynamicalSSM(), on_fail=None, on_skip=None)
     others = {

@@ -166,7 +166,9 @@ def test_first_whole_bins_and_counts_are_found():
 
 def test_a_trial_without_a_whole_bin_needs_another_observation():
     X = without(np.s_[2, :, 0])
-    with pytest.raises(ValueError, match=r'trial 2 has no .*; use observation="gaussian"'):
+    with pytest.raises(
+        ValueError, match=r'trial 2 has no .*; use observation="gaussian"'
+    ):
         jedi(observation="state").fit(X)
 
 

@@ -23,7 +23,7 @@ from sklearn_jedi._estimators._parameters import (
 )
 from sklearn_jedi._models import _files, _predictions
 from sklearn_jedi._models._adapt import adapt_session
-from sklearn_jedi._models._family import Family
+from sklearn_jedi._models._family import FamilyFit
 from sklearn_jedi._models._fit import Recording
 from sklearn_jedi._models._inferred import LatentModel, with_centres
 from sklearn_jedi._utils._threads import few_threads
@@ -299,7 +299,7 @@ class MetaDynamicalSSM(SessionMethods):
                 f"{len(parts)} sessions, {self.n_latents_} latents"
             )
         with few_threads(max(part.trials.n_neurons for part in parts)):
-            family = Family(
+            family = FamilyFit(
                 LIKELIHOODS[self.observation_],
                 self.n_latents_,
                 self.embedding_dim,
@@ -330,7 +330,9 @@ class MetaDynamicalSSM(SessionMethods):
             raise error
         return self
 
-    def _gain(self, family: Family, recordings: list[Recording]) -> tuple[float, bool]:
+    def _gain(
+        self, family: FamilyFit, recordings: list[Recording]
+    ) -> tuple[float, bool]:
         """The gain given or chosen, and whether Ctrl-C ended the choice."""
         if self.gain != "auto":
             return float(self.gain), False
