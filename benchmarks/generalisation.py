@@ -213,9 +213,7 @@ def draw(rows: list[dict[str, Any]], quick: bool) -> None:
     figure, axes = plt.subplots(
         3, len(of_curves), figsize=(17, 8.5), sharey="row", layout="constrained"
     )
-    for (letter, curve), column in zip(
-        zip("abcdef", of_curves, strict=True), axes.T, strict=True
-    ):
+    for letter, curve, column in zip("abcdef", of_curves, axes.T, strict=False):
         column[0].set_title(f"{letter}  {curve.name}", loc="left")
         column[-1].set_xlabel(curve.x_label)
         x = np.arange(len(curve.levels))
