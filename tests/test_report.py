@@ -15,6 +15,7 @@ from sklearn_jedi.io import TrialSet
 from sklearn_jedi.metrics import trajectory_r2
 from sklearn_jedi.report import _choice, make_report
 from sklearn_jedi.report._choice import Candidate, ChoiceSection
+from sklearn_jedi.report._conditions import visited_states
 from sklearn_jedi.report._embeddings import EmbeddingSection
 from sklearn_jedi.report._errors import Errors
 from sklearn_jedi.report._fit import FitSection
@@ -426,6 +427,15 @@ def test_spike_counts_are_fitted_as_square_roots():
     np.testing.assert_array_equal(one.X[3], np.sqrt(X[3]))
     kept, _ = study(X, observation="poisson")
     np.testing.assert_array_equal(kept.X[3], X[3])
+
+
+@pytest.mark.parametrize("observation", ["poisson", "negative_binomial"])
+def test_states_of_spike_counts_are_logarithms(observation):
+    X = np.random.default_rng(0).poisson(2.0, (8, 12, 5))
+    one, _ = study(X, observation=observation)
+    one.model = one.estimator(1, 1, max_epochs=0).fit(one.X)
+    begins = np.stack([states[0] for states in visited_states(one)])
+    np.testing.assert_allclose(begins, one.model.initial_states(one.X), atol=1e-10)
 
 
 def test_what_is_left_out_is_said():

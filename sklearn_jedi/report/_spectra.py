@@ -103,8 +103,10 @@ class SpectrumSection(Section):
             1, 2, figsize=(9.6, 4), layout="constrained"
         )
         labels = self._condition if len(self._names) > 1 else None
-        for number, mask, colour in colour_groups(labels, len(self._condition)):
-            name = None if number is None else self._names[number]
+        groups = colour_groups(labels, len(self._condition))
+        places = np.unique(self._condition)
+        for place, (_, mask, colour) in zip(places, groups, strict=True):
+            name = None if labels is None else self._names[place]
             rates, frequencies = (
                 self.rates[mask].ravel(),
                 self.frequencies[mask].ravel(),
@@ -119,7 +121,6 @@ class SpectrumSection(Section):
                 label=name,
                 rasterized=True,
             )
-            place = number or 0
             of = self.leading_rate[mask]
             jitter = 0.25 * (np.arange(len(of)) % 7 / 6 - 0.5)
             right.plot(place + jitter, of, "o", ms=4, alpha=0.6, color=colour, mew=0)
