@@ -80,8 +80,8 @@ for rank, score in zip([1, 2, 4, 8], folds[:, :4].T, strict=True):
 
 # %%
 # **What it shows.** Networks of rank 1 cannot oscillate, and forecasts fail. From rank
-# 2 on, the curve is flat. With many more dimensions single folds get worse, because few
-# trials, or the beginning of one, do not determine so many numbers.
+# 2 on, the curve is nearly flat. With many more dimensions single folds get worse,
+# because few trials, or the beginning of one, do not determine so many numbers.
 #
 # **What not to conclude.** A flat curve does not mean that all these models are equally
 # right. A rank that is too large hardly harms forecasts, but it adds eigenvalues and
