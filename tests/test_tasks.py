@@ -6,9 +6,11 @@ import torch
 
 from sklearn_jedi import JEDIEstimator
 from sklearn_jedi.datasets import make_task_network
+from sklearn_jedi.datasets._task_training import loss, train
+from sklearn_jedi.datasets._tasks import _conditions
 
 TASKS = ("memory_pro", "memory_anti", "delayed_match", "perceptual_decision")
-SMALL = {"n_neurons": 64, "n_iterations": 300, "n_trials_per_condition": 2}
+SMALL = {"n_neurons": 64, "n_iterations": 60, "n_trials_per_condition": 2}
 
 
 @pytest.fixture(scope="module")
@@ -23,19 +25,97 @@ def recorded(request, home):
     return request.param, make_task_network(request.param, data_home=home, **few)
 
 
-@pytest.mark.parametrize("task", ["memory_anti", "delayed_match"])
+@pytest.mark.parametrize("task", ["delayed_match", "perceptual_decision"])
 def test_the_task_is_learned(task, home):
+    """What takes few batches; benchmarks/task_networks.py trains on all tasks."""
     data = make_task_network(task, data_home=home, **SMALL)
     assert data.correct.all()
     response = data.epochs["response"]
     late = slice(response.start + 20, response.stop)
     error = np.sqrt(((data.outputs - data.targets)[:, late] ** 2).mean())
-    assert error < 0.25 * np.sqrt((data.targets[:, late] ** 2).mean()), task
+    assert error < 0.5 * np.sqrt((data.targets[:, late] ** 2).mean()), task
     before = slice(10, response.start)
-    assert np.sqrt((data.outputs[:, before] ** 2).mean()) < 0.25
+    assert np.sqrt((data.outputs[:, before] ** 2).mean()) < 0.5
 
 
-@pytest.mark.parametrize("task", ["memory_anti", "delayed_match"])
+@pytest.fixture
+def batch(rng):
+    """Weights of 6 neurons, inputs and targets of 5 trials of 30 time points."""
+    n, n_inputs, n_outputs = 6, 3, 2
+    weights = [
+        rng.standard_normal((n, n)) / n**0.5,
+        rng.standard_normal((n, n_inputs)),
+        rng.standard_normal(n),
+        rng.standard_normal((n_outputs, n)),
+    ]
+    inputs, targets = rng.standard_normal((5, 30, 3)), rng.standard_normal((5, 30, 2))
+    return weights, inputs, targets
+
+
+def loss_of(weights, inputs, targets):
+    """With the same noise in every call; the gradient in the weights, too."""
+    parameters = [torch.tensor(w, requires_grad=True) for w in weights]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        value = loss(parameters, torch.tensor(inputs), torch.tensor(targets), 15)
+    value.backward()
+    return value.item(), [p.grad.numpy() for p in parameters]
+
+
+def test_the_loss_is_that_of_a_plain_loop(batch):
+    weights, inputs, targets = batch
+    J, B, b, W = weights
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        noise = 0.05 * torch.randn(5, 30, 6, dtype=torch.float64).numpy()
+    r, states, errors = np.zeros((5, 6)), [], []
+    for t in range(30):
+        drive = np.tanh(r) @ J.T + inputs[:, t] @ B.T + b
+        r = r + 0.1 * (drive - r) + noise[:, t]
+        states.append(r)
+        reacting = 15 <= t < 25  # of the response, which begins at 15
+        errors.append(0.0 * r[:, :2] if reacting else np.tanh(r) @ W.T - targets[:, t])
+    expected = np.mean(np.square(errors)) + 1e-3 * np.mean(np.square(states))
+    expected += 1e-4 * ((J**2).sum() + (B**2).sum()) / 6
+    assert loss_of(*batch)[0] == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_gradient_is_that_of_differences(batch, rng):
+    weights, *data = batch
+    gradients = loss_of(weights, *data)[1]
+    for k, gradient in enumerate(gradients):
+        direction = rng.standard_normal(weights[k].shape)
+        ends = []
+        for eps in (1e-6, -1e-6):
+            moved = list(weights)
+            moved[k] = moved[k] + eps * direction
+            ends.append(loss_of(moved, *data)[0])
+        slope = (ends[0] - ends[1]) / 2e-6
+        assert (gradient * direction).sum() == pytest.approx(slope, rel=1e-6)
+
+
+def test_a_batch_moves_every_weight_against_its_gradient(monkeypatch):
+    """Adam's first step is as long as the learning rate, whatever the gradient."""
+    weights, gradients = [], []
+
+    def spy(parameters, *args):
+        value = loss(parameters, *args)
+        of_this = torch.autograd.grad(value, parameters, retain_graph=True)
+        gradients.append([g.numpy() for g in of_this])
+        weights.append([p.detach().double().numpy() for p in parameters])
+        return value
+
+    monkeypatch.setattr("sklearn_jedi.datasets._task_training.loss", spy)
+    train(_conditions("memory_anti", 360), 10, 2, seed=0)
+    for before, after, gradient in zip(*weights, gradients[0], strict=True):
+        clear = np.abs(gradient) > 1e-5
+        assert clear.mean() > 0.9
+        moved = (before - after)[clear] * np.sign(gradient[clear])
+        np.testing.assert_allclose(moved, moved.mean(), rtol=0.02)
+        assert 1e-4 < moved.mean() < 3e-3
+
+
+@pytest.mark.parametrize("task", ["delayed_match", "perceptual_decision"])
 @pytest.mark.parametrize("shared", [True, False], ids=["shared", "own"])
 def test_epochs_are_recovered_from_activity(task, shared, home):
     more = {**SMALL, "n_trials_per_condition": 6}
@@ -47,7 +127,9 @@ def test_epochs_are_recovered_from_activity(task, shared, home):
         groups = data.network[rows] if shared else None
         return {"X": [data.X_epochs[i] for i in rows], "conditions": groups}
 
-    jedi = JEDIEstimator(20, 4, max_epochs=0).fit(**given(train))
+    jedi = JEDIEstimator(
+        20, 4, embedding="condition" if shared else "trial", dt=0.01, max_epochs=0
+    ).fit(**given(train))
     assert jedi.score(**given(test)) > 0.995
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from zipfile import BadZipFile
@@ -139,11 +140,10 @@ def train(
 ) -> Weights:
     """Train a network on trials of all conditions.
 
-    Adam under a one-cycle schedule, gradients clipped at norm 1; the squared error of
-    the output plus small penalties on states and weights, which keep the network where
-    `tanh` is not saturated. A batch has its own durations, the same for its trials:
-    training begins with short delays and responses, because a gradient through a long
-    delay vanishes before the network has learned to hold anything.
+    Adam under a one-cycle schedule, gradients clipped at norm 1. A batch has its own
+    durations, the same for its trials: training begins with short delays and responses,
+    because a gradient through a long delay vanishes before the network has learned to
+    hold anything.
     """
     import torch
 
@@ -165,18 +165,35 @@ def train(
             durations = _durations(rng, progress=min(1.0, 1.5 * i / n_iterations))
             batch = conditions.take(rows).trials(durations)
             inputs, targets = (torch.from_numpy(a).float() for a in batch)
-            R = _run(J, inputs @ B.T + b)
-            error = (torch.tanh(R) @ W.T - targets) ** 2
-            go = R.shape[1] - durations[-1]
-            wrong = error[:, :go].sum() + error[:, go + _REACTION :].sum()
-            size = ((J**2).sum() + (B**2).sum()) / n_neurons
-            loss = wrong / error.numel() + _RATE_PENALTY * (R**2).mean()
             optimizer.zero_grad()
-            (loss + _WEIGHT_PENALTY * size).backward()
+            torch.autograd.backward(loss(parameters, inputs, targets, durations[-1]))
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             optimizer.step()
             schedule.step()
     return Weights(*(weight.detach().double().numpy() for weight in parameters))
+
+
+def loss(
+    parameters: Sequence[torch.Tensor],
+    inputs: torch.Tensor,
+    targets: torch.Tensor,
+    n_response: int,
+) -> torch.Tensor:
+    """Mean squared error of the output, plus small penalties on states and weights.
+
+    The penalties keep the network where `tanh` is not saturated. The beginning of the
+    response, `_REACTION` time points of `n_response`, may be wrong.
+    """
+    import torch
+
+    J, B, b, W = parameters
+    R = _run(J, inputs @ B.T + b)
+    error = (EQUATION.transfer.value(torch, R) @ W.T - targets) ** 2
+    go = R.shape[1] - n_response
+    wrong = error[:, :go].sum() + error[:, go + _REACTION :].sum()
+    size = ((J**2).sum() + (B**2).sum()) / len(J)
+    of_states = wrong / error.numel() + _RATE_PENALTY * (R**2).mean()
+    return of_states + _WEIGHT_PENALTY * size
 
 
 def _run(J: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
@@ -188,12 +205,12 @@ def _run(J: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
     import torch
 
     driven = EQUATION.step(0.0, inputs)
-    driven = driven + _NOISE * torch.randn(driven.shape)
+    driven = driven + _NOISE * torch.randn(driven.shape, dtype=driven.dtype)
     recurrent = EQUATION.step(0.0, J.T)
     r, states = torch.zeros_like(driven[:, 0]), []
     for now in driven.unbind(1):
         left = torch.add(now, r, alpha=EQUATION.kept)
-        r = torch.addmm(left, torch.tanh(r), recurrent)
+        r = torch.addmm(left, EQUATION.transfer.value(torch, r), recurrent)
         states.append(r)
     return torch.stack(states, 1)
 
