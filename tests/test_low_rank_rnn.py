@@ -7,7 +7,7 @@ from sklearn.model_selection import KFold, cross_val_score, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from sklearn_jedi import LowRankRNN, Nonlinearity
+from sklearn_jedi import LatentDynamics, LowRankRNN, Nonlinearity
 from sklearn_jedi._networks._nonlinearities import get_nonlinearity
 
 NONLINEARITIES = {
@@ -287,8 +287,16 @@ def test_networks_are_the_x_of_a_pipeline():
     np.testing.assert_array_equal(scores, np.ones(4))
 
 
-def test_repr_names_the_sizes():
-    assert "n_networks=3, n_neurons=5, rank=2" in repr(random_networks())
+def test_repr_tells_sizes_times_and_the_transfer_function():
+    assert repr(random_networks("relu")[1:]) == (
+        "LowRankRNN(n_networks=2, n_neurons=5, rank=2, tau=0.08, dt=0.02, "
+        "nonlinearity='relu')"
+    )
+    latent = LatentDynamics(np.eye(4, 3), np.ones((6, 4, 3)), tau=0.2)
+    assert repr(latent) == (
+        "LatentDynamics(n_networks=6, n_units=4, n_latents=3, tau=0.2, dt=0.01, "
+        "nonlinearity='tanh')"
+    )
 
 
 # ---------------------------------------------------------------------------- refusals
