@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, TypeGuard
 
 import numpy as np
@@ -20,16 +20,26 @@ class SetOfTrials(Protocol):
     """What `sklearn_jedi.io` returns: a `TrialSet`."""
 
     @property
-    def X(self) -> Any: ...
+    def X(self) -> object: ...
 
     @property
     def dt(self) -> float: ...
 
     @property
-    def table(self) -> Any: ...
+    def table(self) -> object: ...
 
     @property
-    def units(self) -> Any: ...
+    def units(self) -> object: ...
+
+
+class SequenceOfTrials(Protocol):
+    """An array or a list: what is left of X without tables and labels."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[ArrayLike]: ...
+
+    def __getitem__(self, number: int, /) -> ArrayLike: ...
 
 
 # What the gate takes as X; its docstring says what each of them means.
@@ -38,7 +48,7 @@ TrialsLike = ArrayLike | Sequence[ArrayLike] | SetOfTrials
 Activity = np.ndarray | list[np.ndarray]
 
 
-def unwrap(X: TrialsLike) -> Any:
+def unwrap(X: TrialsLike) -> SequenceOfTrials:
     """The array or list of a `TrialSet`; anything else as it is.
 
     Raises
@@ -46,33 +56,35 @@ def unwrap(X: TrialsLike) -> Any:
     TypeError
         If X is a single object of pynapple, which is not cut into trials.
     """
-    if is_trial_set(X):
-        return X.X
-    if hasattr(X, "time_support"):
+    inner: Any = X.X if is_trial_set(X) else X
+    if hasattr(inner, "time_support"):
         raise TypeError(
             f"X is one {type(X).__name__} of pynapple, and not cut into trials: pass a "
             "list with a TsdFrame for each trial, or let "
             "sklearn_jedi.io.trials_from_pynapple cut it"
         )
-    return X
+    array: SequenceOfTrials = inner
+    return array
 
 
 def is_trial_set(X: object) -> TypeGuard[SetOfTrials]:
     return all(hasattr(X, name) for name in ("X", "dt", "table", "units"))
 
 
-def names_of(X: TrialsLike) -> list[Any] | None:
+def names_of(X: TrialsLike) -> list[object] | None:
     """Names of the neurons that X has as a whole; those of numbered neurons do not."""
     if not is_trial_set(X):
         return neuron_names(X)
-    names = list(X.units.index)
+    units: Any = X.units
+    names = list(units.index)
     return names if all(isinstance(name, str) for name in names) else None
 
 
 def trial_ids(X: TrialsLike) -> np.ndarray | None:
     """The ids (n_trials,) that X gives its trials, if it does."""
     if is_trial_set(X):
-        return np.asarray(X.table.index)
+        table: Any = X.table
+        return np.asarray(table.index)
     if is_labelled(X) and "trial" in X.coords:
         return np.asarray(X.coords["trial"].values)
     return None
@@ -80,10 +92,10 @@ def trial_ids(X: TrialsLike) -> np.ndarray | None:
 
 def is_2d(X: TrialsLike) -> bool:
     """Whether X was read as trials of one neuron."""
-    X = unwrap(X)
-    if isinstance(X, (list, tuple)):
-        return np.ndim(X[0]) == 1
-    return len(X.shape if hasattr(X, "shape") else np.asarray(X).shape) == 2
+    array: Any = unwrap(X)
+    if isinstance(array, (list, tuple)):
+        return np.ndim(array[0]) == 1
+    return len(array.shape if hasattr(array, "shape") else np.asarray(array).shape) == 2
 
 
 def is_list(X: object) -> bool:
@@ -99,19 +111,16 @@ def in_form_of(X: TrialsLike, trials: Activity) -> Activity:
     """Values of trials (n_timepoints_i, n_neurons_i), in the form of X."""
     if is_2d(X):
         return np.stack(list(trials))[..., 0]
-    X = unwrap(X)
-    if is_list(X) or len({trial.shape for trial in trials}) > 1:
+    if is_list(unwrap(X)) or len({trial.shape for trial in trials}) > 1:
         return list(trials)
-    whole = trials if isinstance(trials, np.ndarray) else np.stack(trials)
-    labelled: np.ndarray = like(X, whole)
-    return labelled
+    return like(X, trials if isinstance(trials, np.ndarray) else np.stack(trials))
 
 
 def recorded_trials(X: TrialsLike) -> list[np.ndarray]:
     """Trials (n_timepoints_i, n_neurons) of X, each up to its last value."""
-    trials = []
-    for given in in_order(unwrap(X)):
-        trial = np.ma.filled(np.asanyarray(given, dtype=float), np.nan)
+    trials, ordered = [], in_order(unwrap(X))
+    for row in range(len(ordered)):
+        trial = np.ma.filled(np.asanyarray(ordered[row], dtype=float), np.nan)
         if trial.ndim == 1:
             trial = trial[:, np.newaxis]
         recorded = np.flatnonzero(~np.isnan(trial).all(axis=1))

@@ -62,7 +62,7 @@ def check_trials(
     *,
     reset: bool,
     name: str | None = None,
-    names: list[Any] | None = None,
+    names: list[object] | None = None,
 ) -> tuple[Trials, Summary]:
     """Validate trials, reading them once in pieces.
 
@@ -217,7 +217,7 @@ def _check_columns(estimator: Any, X: Sequence[Any], reset: bool) -> None:
         _check_names(estimator, named, reset)
 
 
-def _check_names(estimator: Any, named: dict[str, list[Any]], reset: bool) -> None:
+def _check_names(estimator: Any, named: dict[str, list[object]], reset: bool) -> None:
     """Hold the names of units against each other in `fit`, later against fit's."""
     expected, since = next(iter(named.values())), "the first trial"
     if not reset:
@@ -323,5 +323,5 @@ def check_labels(name: str, labels: ArrayLike, n_trials: int) -> np.ndarray:
             f"{name} contain None or NaN (trial {missing.index(True)}); give each "
             "trial a label"
         )
-    numbers: dict[Any, int] = {}
+    numbers: dict[object, int] = {}
     return np.array([numbers.setdefault(k, len(numbers)) for k in array.tolist()])

@@ -55,7 +55,7 @@ def in_order(X: AnyTrials) -> AnyTrials:
     return X
 
 
-def neuron_names(X: object) -> list[Any] | None:
+def neuron_names(X: object) -> list[object] | None:
     """Labels of the neurons, where the array has them."""
     if not is_labelled(X):
         return None

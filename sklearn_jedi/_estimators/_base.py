@@ -18,6 +18,7 @@ from sklearn_jedi._data._forms import (
     in_form_of,
     is_2d,
     is_list,
+    labels_given,
     trial_ids,
     unwrap,
 )
@@ -139,9 +140,8 @@ class TrialTransformer(
         array of shape (n_trials, embedding_dim)
             `embeddings_`.
         """
-        given = {"conditions": conditions, "sessions": sessions}
-        params = {name: value for name, value in given.items() if value is not None}
-        return self._with_ids(self.fit(X, y, **params).embeddings_, X)
+        labels = labels_given(conditions=conditions, sessions=sessions)
+        return self._with_ids(self.fit(X, y, **labels).embeddings_, X)
 
     def transform(
         self,
@@ -354,10 +354,12 @@ class TrialTransformer(
 
         Parameters
         ----------
-        X, conditions, sessions
+        X : array-like or list of arrays
             As in `transform`.
         y : None
             Ignored.
+        conditions, sessions : array-like of shape (n_trials,), default=None
+            As in `transform`.
 
         Returns
         -------

@@ -90,8 +90,7 @@ class SessionMethods(TrialTransformer):
         """
         parts = self._read(X, conditions, sessions)
         found = written(_latents, parts, self.n_latents_)
-        X = unwrap(X)
-        if isinstance(X, (list, tuple)) and not is_2d(X):
+        if isinstance(unwrap(X), (list, tuple)) and not is_2d(X):
             return list(found)
         return found if isinstance(found, np.ndarray) else np.stack(found)
 

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_jedi._models import _files
 from sklearn_jedi._models._files import Arrays
+from sklearn_jedi._utils._types import RandomState
 
 
 class SavedEstimator(ABC, BaseEstimator):
@@ -25,8 +26,8 @@ class SavedEstimator(ABC, BaseEstimator):
     """
 
     _LEARNED: ClassVar[tuple[str, ...]]
-    random_state: Any
-    net_: Any
+    random_state: RandomState
+    net_: object | None
     history_: list[dict[str, Any]]
 
     @abstractmethod
