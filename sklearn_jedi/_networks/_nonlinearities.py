@@ -129,11 +129,3 @@ def get_nonlinearity(name: str) -> Nonlinearity:
             "LowRankRNN also takes a Nonlinearity of your own"
         )
     return NONLINEARITIES[name]
-
-
-def scaled_nonlinearity(
-    name: str, x: np.ndarray, gain: float | np.ndarray
-) -> np.ndarray:
-    """`phi(gain x) / gain`: saturates at `1 / gain`, with unit slope at zero."""
-    phi: np.ndarray = get_nonlinearity(name).value(np, gain * x) / gain
-    return phi
