@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ClassVar, Literal, NamedTuple, overload
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,16 +16,12 @@ from sklearn_jedi._data._forms import (
     Activity,
     TrialsLike,
     in_form_of,
-    is_2d,
-    is_list,
     labels_given,
     trial_ids,
-    unwrap,
 )
-from sklearn_jedi._data._gate_of_sessions import UNNAMED, Label
-from sklearn_jedi._data._labelled_arrays import ahead_of
 from sklearn_jedi._data._time_step import choose_dt, choose_tau, warn_of_other_dt
-from sklearn_jedi._data._trials import Block, Trials
+from sklearn_jedi._data._trials import Trials
+from sklearn_jedi._estimators._parts import Part, Pieces, in_form_ahead, written
 from sklearn_jedi._estimators._saved import SavedEstimator
 from sklearn_jedi._models import _predictions
 from sklearn_jedi._models._model import Model
@@ -35,31 +31,6 @@ from sklearn_jedi._utils._progress import show_progress
 from sklearn_jedi._utils._streaming import R2Sums, pooled_r2
 from sklearn_jedi._utils._threads import few_threads
 from sklearn_jedi._utils._warnings import warn_user
-
-Pieces = Iterator[tuple[Block, np.ndarray]]
-
-
-class Part(NamedTuple):
-    """Trials of the same neurons, and what they are understood with.
-
-    Attributes
-    ----------
-    label : int, float, str or None
-        The session; `UNNAMED` where all trials are of the same neurons.
-    rows : int array of shape (n_trials,)
-        Which trials of X these are.
-    given : Trials
-        As they were handed over.
-    trials : Trials
-        As the model takes them.
-    model : Model
-    """
-
-    label: Label
-    rows: np.ndarray
-    given: Trials
-    trials: Trials
-    model: Model
 
 
 class TrialTransformer(
@@ -332,8 +303,8 @@ class TrialTransformer(
             if ahead.std is not None:
                 std.append(ahead.std.astype(part.given.dtype, copy=False))
         if not return_std:
-            return _in_form_ahead(X, parts, expected)
-        return _in_form_ahead(X, parts, expected), _in_form_ahead(X, parts, std)
+            return in_form_ahead(X, parts, expected)
+        return in_form_ahead(X, parts, expected), in_form_ahead(X, parts, std)
 
     def score(
         self,
@@ -448,63 +419,3 @@ class TrialTransformer(
                 f"(EM round {self.n_iter_}, epoch {len(self.history_)} of "
                 f"{self.max_epochs})"
             )
-
-
-def written(
-    pieces: Callable[[Model, Trials], Pieces],
-    parts: Sequence[Part],
-    n_columns: int | None = None,
-) -> Activity:
-    """What is predicted of the trials of all parts, in the order of X; NaN elsewhere.
-
-    Parameters
-    ----------
-    pieces : callable
-        From a model and trials to blocks and their values.
-    n_columns : int, default=None
-        Of the values; None: one for each neuron.
-    """
-    out: dict[int, np.ndarray] = {}
-    for part in parts:
-        own = part.given.blank(n_columns)
-        with few_threads(part.trials.n_neurons):
-            _predictions.write(pieces(part.model, part.trials), part.trials, own)
-        if len(parts) == 1:
-            return own
-        out.update(zip(part.rows.tolist(), own, strict=True))
-    return [out[row] for row in range(len(out))]
-
-
-def _in_form_ahead(
-    X: TrialsLike, parts: Sequence[Part], ahead: list[np.ndarray]
-) -> Activity:
-    """Forecasts of the trials of each part, in the order and form of X."""
-    if parts[0].label is UNNAMED:
-        whole = ahead[0]
-    else:
-        rows = np.concatenate([part.rows for part in parts])
-        trials = [trial for of_part in ahead for trial in of_part]
-        in_order = [trials[k] for k in np.argsort(rows)]
-        if is_list(unwrap(X)) or len({trial.shape for trial in in_order}) > 1:
-            return in_order
-        whole = np.stack(in_order)
-    return whole[..., 0] if is_2d(X) else ahead_of(X, whole)
-
-
-def check_embeddings(Z: ArrayLike, n_axes: int) -> np.ndarray:
-    """Embeddings as a finite array of shape (n_networks, n_axes)."""
-    try:
-        embeddings = np.asarray(Z, dtype=np.float64)
-    except ValueError as error:
-        raise ValueError(
-            f"Z must have shape (n_networks, {n_axes}), as transform returns it: "
-            f"{error}"
-        ) from None
-    if embeddings.ndim != 2 or embeddings.shape[1] != n_axes:
-        raise ValueError(
-            f"Z must have shape (n_networks, {n_axes}), as transform returns it; "
-            f"got {embeddings.shape}"
-        )
-    if not np.isfinite(embeddings).all():
-        raise ValueError("Z contains NaN or infinity")
-    return embeddings

@@ -14,7 +14,8 @@ from sklearn_jedi._data._gate import check_labels, check_trials
 from sklearn_jedi._data._gate_of_sessions import UNNAMED
 from sklearn_jedi._data._trials import Trials
 from sklearn_jedi._engine._likelihoods import LIKELIHOODS
-from sklearn_jedi._estimators._base import Part, TrialTransformer, check_embeddings
+from sklearn_jedi._estimators._base import TrialTransformer
+from sklearn_jedi._estimators._parts import Part, check_embeddings
 from sklearn_jedi._models import _files, _predictions
 from sklearn_jedi._models._model import Model
 from sklearn_jedi._networks._low_rank_rnn import LowRankRNN

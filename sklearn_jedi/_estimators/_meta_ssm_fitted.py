@@ -20,12 +20,8 @@ from sklearn_jedi._data._gate_of_sessions import (
 )
 from sklearn_jedi._data._trials import Block, Trials
 from sklearn_jedi._engine._likelihoods import LIKELIHOODS
-from sklearn_jedi._estimators._base import (
-    Part,
-    TrialTransformer,
-    check_embeddings,
-    written,
-)
+from sklearn_jedi._estimators._base import TrialTransformer
+from sklearn_jedi._estimators._parts import Part, check_embeddings, written
 from sklearn_jedi._models import _files, _predictions
 from sklearn_jedi._models._inferred import LatentModel
 from sklearn_jedi._models._model import Model
