@@ -78,7 +78,7 @@ class States(NamedTuple):
     covs: np.ndarray
 
 
-class Recording:
+class GappedTrials:
     """Trials of one length, and the patterns of what was recorded.
 
     Parameters
@@ -140,7 +140,7 @@ class Recording:
         return np.asarray(sums).reshape(-1, k, k)
 
 
-def start(recording: Recording, n_states: int, sd: float) -> System:
+def start(recording: GappedTrials, n_states: int, sd: float) -> System:
     """Where EM starts: principal components of smoothed trials, and their regression.
 
     Parameters
@@ -171,7 +171,7 @@ def start(recording: Recording, n_states: int, sd: float) -> System:
     )
 
 
-def filtered(system: System, recording: Recording) -> tuple[States, States]:
+def filtered(system: System, recording: GappedTrials) -> tuple[States, States]:
     """States given the bins up to each, and given the bins before each."""
     n_trials, n_timepoints, _ = recording.values.shape
     k = len(system.b)
@@ -194,7 +194,7 @@ def filtered(system: System, recording: Recording) -> tuple[States, States]:
     return now, before
 
 
-def smoothed(system: System, recording: Recording) -> tuple[States, np.ndarray]:
+def smoothed(system: System, recording: GappedTrials) -> tuple[States, np.ndarray]:
     """States given whole trials, and covariances of each with the one before it."""
     (means, covs), before = filtered(system, recording)
     across = np.empty_like(covs[:, 1:])
@@ -207,7 +207,7 @@ def smoothed(system: System, recording: Recording) -> tuple[States, np.ndarray]:
     return States(means, covs), across
 
 
-def log_likelihood(system: System, recording: Recording) -> float:
+def log_likelihood(system: System, recording: GappedTrials) -> float:
     """Log density of the recording, from the errors of predicting each bin [1]_.
 
     With `P` and `V` the covariances of the state before and after the bin is seen,
@@ -228,7 +228,7 @@ def log_likelihood(system: System, recording: Recording) -> float:
     return float(-terms / 2)
 
 
-def maximised(recording: Recording, states: States, across: np.ndarray) -> System:
+def maximised(recording: GappedTrials, states: States, across: np.ndarray) -> System:
     """The system of largest expected log likelihood, from smoothed states [1]_."""
     means = states.means
     n_trials, n_timepoints, k = means.shape
@@ -253,7 +253,7 @@ def maximised(recording: Recording, states: States, across: np.ndarray) -> Syste
 
 
 def _readout(
-    recording: Recording, states: States
+    recording: GappedTrials, states: States
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """`C`, `d` and `R` of each neuron, from the bins in which it was recorded."""
     n_neurons, k = recording.values.shape[2], states.means.shape[2]

@@ -18,7 +18,7 @@ from sklearn_jedi._utils._progress import show_progress
 from sklearn_jedi._utils._streaming import R2Sums
 from sklearn_jedi._utils._threads import few_threads
 from sklearn_jedi.baselines import _kalman
-from sklearn_jedi.baselines._kalman import Recording, System
+from sklearn_jedi.baselines._kalman import GappedTrials, System
 
 # "auto": time points of the kernel, and its share of the shortest trial.
 _START_SD = 4.0
@@ -158,7 +158,7 @@ class LinearStateSpace(BaseEstimator):
             if isinstance(self.start_sd, str)
             else self.start_sd
         )
-        recording = _recording(_read(trials))
+        recording = _gapped(_read(trials))
         with few_threads(trials.n_neurons):
             n_states = min(self.n_states, trials.n_neurons)
             system = _kalman.start(recording, n_states, start_sd)
@@ -194,7 +194,7 @@ class LinearStateSpace(BaseEstimator):
         """
         trials, system = self._trials(X), self._system
         with few_threads(trials.n_neurons):
-            states = _kalman.smoothed(system, _recording(_read(trials)))[0]
+            states = _kalman.smoothed(system, _gapped(_read(trials)))[0]
             return _like(X, trials, system.activity(states.means))
 
     def reconstruct(self, X: TrialsLike) -> Activity:
@@ -258,7 +258,7 @@ class LinearStateSpace(BaseEstimator):
         trials, system = self._trials(X), self._system
         check_integer("n_steps", n_steps, 1)
         with few_threads(trials.n_neurons):
-            recording = _recording(_read(trials))
+            recording = _gapped(_read(trials))
             states = _kalman.filtered(system, recording)[0]
             last = trials.lengths - 1
             z = states.means[np.arange(len(trials)), last]
@@ -316,7 +316,7 @@ class LinearStateSpace(BaseEstimator):
         """
         trials = self._trials(X)
         with few_threads(trials.n_neurons):
-            return _kalman.log_likelihood(self._system, _recording(_read(trials)))
+            return _kalman.log_likelihood(self._system, _gapped(_read(trials)))
 
     # ------------------------------------------------------------------------- helpers
 
@@ -339,7 +339,7 @@ class LinearStateSpace(BaseEstimator):
 
     def _free_runs(self, block: Block) -> np.ndarray:
         """Expected recordings of runs from the smoothed first state."""
-        states = _kalman.smoothed(self._system, _recording(block))[0]
+        states = _kalman.smoothed(self._system, _gapped(block))[0]
         run = self._system.run(states.means[:, 0], block.values.shape[1])
         return self._system.activity(run)
 
@@ -349,8 +349,8 @@ def _read(trials: Trials) -> Block:
     return trials.read(np.arange(len(trials)))
 
 
-def _recording(block: Block) -> Recording:
-    return Recording(block.values, block.recorded)
+def _gapped(block: Block) -> GappedTrials:
+    return GappedTrials(block.values, block.recorded)
 
 
 def _like(X: TrialsLike, trials: Trials, activity: np.ndarray) -> Activity:
