@@ -141,11 +141,11 @@ def make_report(
     >>> from sklearn_jedi.datasets import make_rotation_family
     >>> from sklearn_jedi.report import make_report
     >>> X, y, _ = make_rotation_family(
-    ...     5, n_timepoints=30, n_neurons=6, random_state=0
+    ...     2, n_timepoints=20, n_neurons=4, random_state=0
     ... )
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     report = make_report(X, dt=0.01, labels=y, out=folder, rank=2,
-    ...                          embedding_dim=2, quiet=True, n_jobs=1)
+    ...                          embedding_dim=1, quiet=True, n_jobs=1)
     >>> report.path.name, report.model.rank
     ('report.html', 2)
     """
