@@ -28,16 +28,17 @@ class LatentDynamics(Dynamics):
 
     integrated by Euler steps of `dt`, with `phi(u) = f(gain u) / gain` and `f` named by
     `nonlinearity`. `P` and `d`, by which units read the latents, are shared by the
-    networks; `W` and `b` are each network's own. This is the dynamics of a rate network
-    of the units, with `J = P W^T` of low rank (`networks`), within its invariant
-    subspace [1]_. Analyzers work in latents throughout, and know of no other
-    directions.
+    networks; `W` and `b` are each network's own. The units then behave like a rate
+    network with the low-rank weights `J = P W^T`, as long as its state lies in the
+    subspace that the latents span [1]_; `networks` returns that rate network. Given
+    latent dynamics, analyzers take and return states, directions and distances in
+    latents.
 
     Parameters
     ----------
     readin : array-like of shape (n_units, n_latents)
-        How the units read the latents, `P`; of full column rank, and otherwise any:
-        distances are those of latents.
+        How the units read the latents, `P`, of full column rank. Its columns need not
+        be orthonormal.
     weights : array-like of shape ([n_networks,] n_units, n_latents)
         How the units drive the latents, `W`. A 2-D array is one network.
     bias : array-like of shape (n_networks, n_latents) or (n_latents,), default=None
@@ -195,7 +196,7 @@ class LatentDynamics(Dynamics):
 
     @property
     def networks(self) -> LowRankRNN:
-        """The rate networks that the units follow, in the states `P z + d`."""
+        """The rate networks of the units, whose states are `P z + d`."""
         return LowRankRNN(
             np.broadcast_to(self.readin, self.weights.shape),
             self.weights,

@@ -29,8 +29,9 @@ class LowRankRNN(Dynamics):
     integrated by Euler steps of `dt`, so that the map is
     `r[t+1] = r[t] + (dt / tau) (-r[t] + J phi(r[t]) + b)`. The transfer function
     acts in each neuron's own units: `phi(r) = f(gain (r - offset)) / gain` with
-    `f` named by `nonlinearity`. Its slope at `offset` is that of `f` at zero,
-    whatever the gain, so the eigenvalues of `J` mean the same in any units.
+    `f` named by `nonlinearity`. Its slope where `r = offset` is that of `f` at zero,
+    whatever the gain: the eigenvalues of `J` are those of the linear dynamics there,
+    whichever units the rates have.
 
     Parameters
     ----------

@@ -47,8 +47,8 @@ class FixedPointAnalyzer(BaseEstimator):
     ----------
     n_starts : int, default=64
         Points from which to search, in each network: half of them from `states`, where
-        given, the others random. Where the index sum shows that a point is missing,
-        more are tried.
+        given, the others random. If the index sum (see `index_sum_`) shows that a fixed
+        point is missing, the search goes on from more random points.
     tol : float, default=1e-10
         Largest residual of a fixed point, as a share of the size of the states. Points
         are refined down to rounding afterwards.
@@ -63,10 +63,11 @@ class FixedPointAnalyzer(BaseEstimator):
     max_cells : int, default=1000000
         Cells of the box that the exhaustive search may look at, in each network.
     slow : float, default=0.05
-        Where the state drifts by less than this share of its size within `tau`, points
-        can belong to a continuous attractor (`manifolds_`).
+        How slow a continuous attractor has to be (see `manifolds_`): within a time of
+        `tau`, the state drifts by at most this share of its typical size.
     limit_cycles : bool, default=True
-        Whether to follow trajectories, and look for cycles where they end.
+        Whether to follow trajectories until they settle, and look for limit cycles
+        there.
     random_state : int, RandomState instance or None, default=None
         Draws the starts.
     verbose : int, default=0
@@ -95,19 +96,23 @@ class FixedPointAnalyzer(BaseEstimator):
         There is no other within this distance, in the invariant subspace `b + U kappa`
         that holds them all; NaN where that is not proven.
     index_sum_ : array of shape (n_networks,)
-        +1 if no point is missing (or if missing ones cancel); NaN where `phi` is
-        unbounded or a point is not certified (not simple, as on a ring).
+        Sum of the indices of the fixed points found. It is +1 for a complete set, so
+        any other value shows that points are missing (missing points whose indices
+        cancel do not show). NaN where the test does not apply: `phi` is unbounded, or a
+        point is not certified, such as one of a ring of fixed points.
     is_complete_ : bool array of shape (n_networks,)
         Whether it is proven that no fixed point is missing.
     slow_points_ : list of arrays of shape (n_points, n_neurons)
-        Local minima of the speed that are not fixed points, however fast they are.
+        States where the speed has a local minimum that is not zero. The minimum need
+        not be small: see `slow_speeds_`.
     slow_speeds_ : list of arrays of shape (n_points,)
         `|dr/dt|` there, in rate units per second.
     manifolds_ : list of lists of Manifold
-        Curves of fixed or nearly fixed points; continuous attractors if they attract:
-        `kind`, `states`, `drift_speed`, `length`, `is_attracting`. A ring that drifts
-        faster than `slow` in places shows as arcs, of kind "line". Points that are no
-        certified fixed points are not listed elsewhere.
+        Lines, rings and surfaces of fixed or nearly fixed points, with their `kind`,
+        `states`, `drift_speed` and `length`. Where `is_attracting`, such a continuum is
+        a continuous attractor. If the drift along a ring is faster than `slow` in
+        places, its slow arcs are listed, each of the kind "line". Points of a manifold
+        that are certified fixed points are also listed among `fixed_points_`.
     limit_cycles_ : list of lists of LimitCycle
         Cycles that trajectories reached: `period`, `states`, `multipliers`,
         `is_stable`, `residual`.
@@ -116,8 +121,8 @@ class FixedPointAnalyzer(BaseEstimator):
     n_unconverged_ : array of shape (n_networks,)
         Starts that ended neither at a fixed point nor at a slow point.
     n_unsettled_ : array of shape (n_networks,)
-        Trajectories that reached no fixed point, manifold or cycle: chaos, growth, or a
-        period of more than about 600 tau.
+        Trajectories that reached no fixed point, manifold or cycle: they are chaotic,
+        grow without bound, or have a period of more than about 600 `tau`.
 
     Raises
     ------

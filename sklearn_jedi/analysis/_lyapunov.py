@@ -28,11 +28,11 @@ _MAX_BATCH = 500_000  # networks x states x units that run together
 class LyapunovAnalyzer(BaseEstimator):
     r"""Lyapunov exponents of the map that a network is.
 
-    How fast nearby states separate (positive) or approach each other (negative). They
-    are computed within the `rank` dimensions that hold the dynamics, exactly; the other
-    `n_neurons - rank` exponents are `log(1 - dt/tau) / dt`. Latent dynamics have one
-    for each latent and no others. They are those of the map at the network's own `dt`;
-    the flow's differ.
+    How fast nearby states separate (positive) or approach each other (negative). The
+    dynamics of a network of rank `rank` takes place in as many dimensions, and the
+    exponents are computed there; the other `n_neurons - rank` are known,
+    `log(1 - dt/tau) / dt` each. Latent dynamics have one exponent for each latent. All
+    are those of the map, at the network's own `dt`; those of the flow differ.
 
     Parameters
     ----------
@@ -67,14 +67,22 @@ class LyapunovAnalyzer(BaseEstimator):
         Dimension of the attractor by Kaplan and Yorke's formula [1]_; exponents within
         their error of 0 count as 0. NaN where `n_exponents` are too few to tell.
     verdict_ : array of str of shape (n_networks,)
-        "stable" (leading exponent below 0), "limit cycle" (0, the next below 0, and
-        moving), "torus" (two are 0), "marginal" (0, and going nowhere: a continuous
-        attractor, a bifurcation, or too slow for the run), "chaotic" (above 0),
-        "unstable" (above 0 and going nowhere: a start on an unstable point),
-        "diverging" (the state itself grows), or "undecided" (errors too large: run
-        longer); "mixed" where runs
-        disagree. Below or above means by three standard errors, and by the resolution
-        of the run, one over its duration.
+        What the exponents say of each network:
+
+        - "stable": the largest is below 0;
+        - "limit cycle": the largest is 0, the next below 0, and the state moves;
+        - "torus": two are 0, and the state moves;
+        - "marginal": the largest is 0, but the state hardly moves: a continuous
+          attractor, a bifurcation, or dynamics too slow for the length of the run;
+        - "chaotic": the largest is above 0, and the state moves;
+        - "unstable": the largest is above 0, but the state hardly moves: the run began
+          on an unstable fixed point;
+        - "diverging": the state itself grows without bound;
+        - "undecided": the errors are too large to tell; take more `n_steps`;
+        - "mixed": the runs of the network do not agree, see `verdict_per_state_`.
+
+        Below and above 0 means by more than three standard errors plus the resolution
+        of a run, one over its duration.
     verdict_per_state_ : array of str of shape (n_networks, n_states)
 
     Raises

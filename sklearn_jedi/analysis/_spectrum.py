@@ -92,9 +92,9 @@ class SpectrumAnalyzer(TransformerMixin, BaseEstimator):
     `rank` x `rank` matrix `V^T D U`. One step of the map multiplies their modes by
     `mu = 1 + (dt/tau) (lambda - 1)`: growth rate `log|mu| / dt`, frequency
     `angle(mu) / (2 pi dt)`, stable if `|mu| < 1`. The flow has `(lambda - 1) / tau`.
-    The other `n_neurons - rank` modes have `lambda = 0`, and count in what follows.
-    Latent dynamics have no others: there `rank`, and the size of all matrices, is the
-    number of latents.
+    The other `n_neurons - rank` modes have `lambda = 0`; they are not listed, but are
+    taken into account in abscissas, radii and the distance to the edge. Latent dynamics
+    have no such modes: their `rank` below is the number of latents.
 
     Parameters
     ----------

@@ -43,8 +43,10 @@ def make_driven_teachers(
     `V`, so that an entry has variance `gain^2 / n_neurons` as in random networks of
     full rank [1]_. Two inputs a quarter of a period apart, `sin(2 pi f t + p)` and
     `cos(2 pi f t + p)`, reach every neuron with standard normal weights; the phase
-    `p` is drawn anew for each trial. The input is part of the simulation only: an
-    autonomous model has to absorb it. One second of transient is discarded.
+    `p` is drawn anew for each trial. `X` is the activity under these inputs, but the
+    networks returned do not contain them: an autonomous model fitted to `X` has to
+    produce by its own dynamics what the inputs caused. One second of transient is
+    discarded.
 
     Parameters
     ----------

@@ -114,9 +114,9 @@ def power_spectrum_distance(
     Returns
     -------
     float
-        From 0 to 1. Neurons that do not vary in both X and Y count as 0, those in one
-        of them only as 1, and so do neurons of Y that are not finite, of runs that
-        diverged.
+        From 0 to 1. The distance of a neuron that is constant in X and in Y is 0; that
+        of a neuron that is constant in one of them alone is 1, and so is that of a
+        neuron with values in Y that are not finite, because the run diverged.
 
     References
     ----------

@@ -27,10 +27,11 @@ class FixedPointDisplay:
     """What a network does, in the plane of the first principal components.
 
     Fixed points are filled where stable and open where unstable, with lines along the
-    directions that grow. Of a network of rank two the plane is its invariant plane, and
-    arrows of one length show where the state goes; two latents are drawn as
-    they are. Of others it is the plane in which the trajectories (or, without any, what
-    was found) vary most.
+    directions in which perturbations grow. The dynamics of a network of rank two takes
+    place in a plane: that plane is drawn, with arrows (all of one length) that show
+    where the state moves. Latent dynamics of two latents are drawn over these two. Of
+    any other network the plane is the one in which the trajectories vary most, or,
+    without trajectories, what the analyzer found.
 
     Parameters
     ----------

@@ -23,7 +23,10 @@ class Trained(Protocol):
 
 
 class TrainingDisplay:
-    """Losses of every epoch, the horizons that they are of, and the epoch kept.
+    """Training and validation loss of every epoch, and the epoch that was kept.
+
+    Vertical lines mark the epochs from which on free runs were compared with the
+    recordings over more time points.
 
     Parameters
     ----------
