@@ -141,7 +141,7 @@ def make_report(
     >>> from sklearn_jedi.datasets import make_rotation_family
     >>> from sklearn_jedi.report import make_report
     >>> X, y, _ = make_rotation_family(
-    ...     2, n_timepoints=20, n_neurons=4, random_state=0
+    ...     2, n_timepoints=20, n_neurons=4, observation_noise=0.5, random_state=0
     ... )
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     report = make_report(X, dt=0.01, labels=y, out=folder, rank=2,
