@@ -1,4 +1,4 @@
-"""Odd input, a thousand times: refused in words, or embedded with finite numbers."""
+"""Odd input, hundreds of times: refused in words, or embedded with finite numbers."""
 
 import warnings
 
@@ -213,7 +213,7 @@ def models():
 METHODS = ["transform", "reconstruct", "smooth", "score", "forecast", "initial_states"]
 
 
-@settings(max_examples=900, **many)
+@settings(max_examples=600, **many)
 @given(
     X=containers(),
     observation=st.sampled_from(OBSERVATIONS[1:]),

@@ -239,3 +239,14 @@ def test_sessions_of_a_trial_set_know_its_neurons(X):
     assert meta.smooth(trials, sessions=sessions).shape == X.shape
     assert meta.forecast(trials, 2, sessions=sessions).shape == (6, 2, 3)
     assert meta.latents(trials, sessions=sessions).shape == (6, 8, 2)
+
+
+def test_ids_of_a_labelled_array_become_the_index(X, either):
+    xr = pytest.importorskip("xarray", reason="needs xarray (extra io)")
+    coords = {"trial": list("pqrstu"), "time": 0.005 + 0.01 * np.arange(8)}
+    array = xr.DataArray(X, coords, ("trial", "time", "neuron"))
+    Z = either.set_output(transform="pandas").fit_transform(array)
+    assert Z.index.tolist() == list("pqrstu")
+    np.testing.assert_array_equal(either.transform(array[1:3]).index, ["q", "r"])
+    assert either.dt_ == pytest.approx(0.01)
+    assert either.transform(X).index.tolist() == list(range(6))
