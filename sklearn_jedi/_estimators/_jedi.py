@@ -47,12 +47,12 @@ class JEDIEstimator(FittedMethods):
     recorded neurons and whose activity is that of the trial. The networks of all trials
     have a common form, and differ by a few numbers: the embedding `c_i` of trial `i`,
     from which a hypernetwork makes the recurrent weights [1]_. They are rate networks
-    of low rank,
+    of low rank:
 
-    .. math:: \tau \dot r = -r + U V(c_i)^T \phi(r) + b(c_i),
+    .. math:: \tau \dot r = -r + U V(c_i)^T \phi(r) + b(c_i).
 
-    with an embedding for each trial that is inferred together with the weights, and for
-    new trials alone.
+    The embeddings of the training trials are found together with the weights; those of
+    new trials are inferred with the weights as they are.
 
     The fit starts in closed form: where `r` is known, one time step is linear in the
     weights, and an EM algorithm for weights that are affine in the embedding takes a

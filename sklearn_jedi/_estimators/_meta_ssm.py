@@ -72,10 +72,10 @@ class MetaDynamicalSSM(SessionMethods):
         stiffness of an oscillator, and then fix the axes of the latents; a change of
         speed or frequency takes all directions.
     embedding : {"session", "condition", "trial"}, default="session"
-        Who shares an embedding: the trials of a session ("session"), those of a session
-        that have the same label in ``conditions=`` ("condition", which `fit` then
-        needs), or nobody ("trial"). Without ``sessions=`` or, in other methods than
-        `fit`, ``conditions=`` each trial has its own.
+        Who shares an embedding: the trials of a session ("session"; each trial has its
+        own where `fit` was given no sessions), those of a session that have the same
+        label in ``conditions=`` ("condition"; `fit` needs these labels, and where other
+        methods get none, each trial has its own), or nobody ("trial").
     observation : {"auto", "gaussian", "poisson", "negative_binomial"}, default="auto"
         What recordings are. "gaussian" (which "auto" means): any activity with noise
         on it, of each neuron its own size (also square roots of spike counts).
