@@ -10,7 +10,8 @@ from sklearn_jedi.datasets._task_training import loss, train
 from sklearn_jedi.datasets._tasks import _conditions
 
 TASKS = ("memory_pro", "memory_anti", "delayed_match", "perceptual_decision")
-SMALL = {"n_neurons": 64, "n_iterations": 60, "n_trials_per_condition": 2}
+SMALL = {"n_neurons": 64, "n_iterations": 80, "n_trials_per_condition": 2}
+LEARNED = ("delayed_match", "perceptual_decision")  # in so few iterations
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def recorded(request, home):
     return request.param, make_task_network(request.param, data_home=home, **few)
 
 
-@pytest.mark.parametrize("task", ["delayed_match", "perceptual_decision"])
+@pytest.mark.parametrize("task", LEARNED)
 def test_the_task_is_learned(task, home):
     """What takes few batches; benchmarks/task_networks.py trains on all tasks."""
     data = make_task_network(task, data_home=home, **SMALL)
@@ -33,9 +34,9 @@ def test_the_task_is_learned(task, home):
     response = data.epochs["response"]
     late = slice(response.start + 20, response.stop)
     error = np.sqrt(((data.outputs - data.targets)[:, late] ** 2).mean())
-    assert error < 0.5 * np.sqrt((data.targets[:, late] ** 2).mean()), task
+    assert error < 0.4 * np.sqrt((data.targets[:, late] ** 2).mean()), task
     before = slice(10, response.start)
-    assert np.sqrt((data.outputs[:, before] ** 2).mean()) < 0.5
+    assert np.sqrt((data.outputs[:, before] ** 2).mean()) < 0.4
 
 
 @pytest.fixture
@@ -115,7 +116,7 @@ def test_a_batch_moves_every_weight_against_its_gradient(monkeypatch):
         assert 1e-4 < moved.mean() < 3e-3
 
 
-@pytest.mark.parametrize("task", ["delayed_match", "perceptual_decision"])
+@pytest.mark.parametrize("task", LEARNED)
 @pytest.mark.parametrize("shared", [True, False], ids=["shared", "own"])
 def test_epochs_are_recovered_from_activity(task, shared, home):
     more = {**SMALL, "n_trials_per_condition": 6}
