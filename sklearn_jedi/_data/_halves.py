@@ -30,7 +30,19 @@ def second_halves(
         Of no time points where a trial has no more than were given.
     """
     given = [max(2, len(trial) // 2) if n_given is None else n_given for trial in X]
-    first = [trial[:n] for trial, n in zip(X, given, strict=True)]
     later = [trial[n:] for trial, n in zip(X, given, strict=True)]
-    runs = forecast(first, max(1, *(len(part) for part in later), 1))
-    return later, [run[: len(part)] for run, part in zip(runs, later, strict=True)]
+    # a forecast goes on from the last bin that was recorded
+    first = [_recorded_part(trial[:n]) for trial, n in zip(X, given, strict=True)]
+    gaps = [n - len(part) for n, part in zip(given, first, strict=True)]
+    n_steps = [gap + len(part) for gap, part in zip(gaps, later, strict=True)]
+    runs = forecast(first, max(1, *n_steps))
+    return later, [
+        run[gap : gap + len(part)]
+        for run, gap, part in zip(runs, gaps, later, strict=True)
+    ]
+
+
+def _recorded_part(trial: np.ndarray) -> np.ndarray:
+    """Without the bins after the last recorded one; at least 2 of them."""
+    recorded = np.flatnonzero(~np.isnan(trial).all(1))
+    return trial[: max(2, recorded[-1] + 1)] if len(recorded) else trial
