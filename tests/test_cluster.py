@@ -99,13 +99,14 @@ def test_a_killed_worker_changes_nothing(recording, client, tmp_path):
 def test_conditions_reach_the_workers(recording, client):
     X, y, groups = recording
     with config_context(enable_metadata_routing=True):
-        jedi = JEDIEstimator(rank=2, embedding_dim=2, max_epochs=0)
+        jedi = JEDIEstimator(2, 2, embedding="condition", dt=0.01, max_epochs=0)
         jedi.set_fit_request(conditions=True).set_score_request(conditions=True)
         cv = GroupKFold(N_SPLITS)
         params = {"conditions": y, "groups": groups}
         with parallel_config(backend="dask", scatter=[X]):
             spread = cross_val_score(jedi, X, cv=cv, params=params)
         alone = cross_val_score(jedi, X, cv=cv, params=params)
+        jedi.set_params(embedding="trial")
         jedi.set_fit_request(conditions=None).set_score_request(conditions=None)
         params = {"groups": groups}
         without = cross_val_score(jedi, X, cv=cv, params=params)
