@@ -449,3 +449,15 @@ def test_90_percent_intervals_hold_nine_of_ten_embeddings(seed):
 @pytest.mark.parametrize("seed", range(5))
 def test_90_percent_intervals_from_counts(seed):
     assert 0.86 < coverage(seed, poisson=True) < 0.94
+
+
+def test_a_trial_beyond_the_range_of_numbers_is_named():
+    model = make_model(poisson=True)
+    X = [np.ones((9, 6)), np.ones((9, 6))]
+    start = np.zeros((2, 9, 2))
+    start[1] = 1e4  # rates of exp(1e4)
+    with (
+        np.errstate(over="ignore", invalid="ignore"),
+        pytest.raises(ValueError, match="the states of trial 1 cannot be inferred"),
+    ):
+        smooth(model, in_block(X), start)

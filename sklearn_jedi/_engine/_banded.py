@@ -11,7 +11,21 @@ _ROUNDING = (0.0, 1e-12, 1e-9)
 
 
 class NotPositiveDefiniteError(np.linalg.LinAlgError):
-    """A matrix that has to be positive definite is not, beyond rounding."""
+    """A matrix that has to be positive definite is not, beyond rounding.
+
+    Parameters
+    ----------
+    number : int
+        Which of the matrices.
+    what : str
+        How it shows.
+    """
+
+    def __init__(self, number: int, what: str) -> None:
+        super().__init__(
+            f"block tridiagonal matrix {number} is not positive definite: {what}"
+        )
+        self.number, self.what = number, what
 
 
 class BlockTridiagonal:
@@ -87,6 +101,4 @@ def _cholesky(columns: np.ndarray, number: int) -> np.ndarray:
         what = f"its leading minor of order {info} is not positive"
     else:
         what = "it contains NaN or infinity"
-    raise NotPositiveDefiniteError(
-        f"block tridiagonal matrix {number} is not positive definite: {what}"
-    )
+    raise NotPositiveDefiniteError(number, what)

@@ -28,7 +28,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sklearn_jedi._data._trials import Block
-from sklearn_jedi._engine._banded import BlockTridiagonal
+from sklearn_jedi._engine._banded import BlockTridiagonal, NotPositiveDefiniteError
 from sklearn_jedi._engine._likelihoods import Terms
 from sklearn_jedi._engine._reduction import Rows
 from sklearn_jedi._engine._state_space import StateSpace
@@ -361,8 +361,20 @@ class _Problem:
     def _log_det(self, at: _Point) -> np.ndarray:
         """Log determinant (n_groups,) of the Hessian with respect to the states."""
         blocks = self._blocks(at)
-        hessian = BlockTridiagonal(blocks.diagonal, blocks.below)
+        hessian = self._factored(blocks.diagonal, blocks.below)
         return self.block.sum_groups(hessian.log_det())
+
+    def _factored(self, diagonal: np.ndarray, below: np.ndarray) -> BlockTridiagonal:
+        try:
+            return BlockTridiagonal(diagonal, below)
+        except NotPositiveDefiniteError as error:
+            trial = self.block.numbers[error.number]
+            raise ValueError(
+                f"the states of trial {trial} cannot be inferred: its recording is too "
+                "far from what the model can produce, or too large for the numbers of "
+                f"the computer (the Hessian of its posterior: {error.what}); check the "
+                "unit of X, or leave the trial out"
+            ) from error
 
     def _blocks(self, at: _Point) -> _Blocks:
         """Of the Hessian of the states alone."""
@@ -411,7 +423,7 @@ class _Problem:
         flat_t = np.swapaxes(flat, 1, 2)
         toward_c = (flat_t @ error.reshape(n, -1, 1))[..., 0]
 
-        hessian = BlockTridiagonal(diagonal, below)
+        hessian = self._factored(diagonal, below)
         solved = hessian.solve(np.concatenate([toward[..., None], side], 2))
         alone, response = solved[..., 0], solved[..., 1:]
         side_t = np.swapaxes(side, 1, 2)
