@@ -293,4 +293,4 @@ def test_a_whole_fit_was_not_interrupted(noisy, counts):
         assert not jedi.interrupted_
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        small(observation="gaussian").fit(noisy[0])
+        small(observation="gaussian", dt=0.01).fit(noisy[0])
