@@ -19,6 +19,15 @@ distributed = pytest.importorskip(
     "distributed", reason="needs the extra tune: pip install 'sklearn-jedi[tune]'"
 )
 N_SPLITS = 3
+# Nothing is left to be chosen within a fit.
+QUICK = {
+    "observation": "state",
+    "window": 5,
+    "ridge": 0.01,
+    "gain": 1.0,
+    "dt": 0.01,
+    "max_epochs": 0,
+}
 GRID = {"jediestimator__rank": [2, 3], "jediestimator__embedding_dim": [1, 2]}
 
 
@@ -68,7 +77,7 @@ def test_a_killed_worker_changes_nothing(recording, client, tmp_path):
     X, y, groups = recording
     folds = list(GroupKFold(N_SPLITS).split(X, y, groups))
     search = GridSearchCV(
-        make_pipeline(JEDIEstimator(max_epochs=0), LogisticRegression()),
+        make_pipeline(JEDIEstimator(**QUICK), LogisticRegression()),
         GRID,
         cv=folds,
         scoring=dies_once(tmp_path / "calls"),
@@ -99,7 +108,7 @@ def test_a_killed_worker_changes_nothing(recording, client, tmp_path):
 def test_conditions_reach_the_workers(recording, client):
     X, y, groups = recording
     with config_context(enable_metadata_routing=True):
-        jedi = JEDIEstimator(2, 2, embedding="condition", dt=0.01, max_epochs=0)
+        jedi = JEDIEstimator(2, 2, embedding="condition", **QUICK)
         jedi.set_fit_request(conditions=True).set_score_request(conditions=True)
         cv = GroupKFold(N_SPLITS)
         params = {"conditions": y, "groups": groups}

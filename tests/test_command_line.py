@@ -68,6 +68,7 @@ def test_a_report_of_arrays(npz, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(_choice, "_STATES", (4,))  # which takes less time
     out = tmp_path / "out"
     argv = arguments(npz, out, "--window", "-0.1", "0.4", "--group", "block")
+    argv += ["--embedding-dim", "2"]
     assert main(argv) == 0
     assert capsys.readouterr().out == ""  # --quiet
     page = (out / "report.html").read_text(encoding="utf-8")

@@ -295,9 +295,7 @@ def test_counts_that_scatter_more_than_poisson(overdispersed):
 
 
 def test_sessions_of_counts_that_scatter_more_than_poisson():
-    data = make_oscillator_sessions(
-        2, 10, n_timepoints=40, noise=0.0, random_state=0
-    )
+    data = make_oscillator_sessions(2, 10, n_timepoints=40, noise=0.0, random_state=0)
     rng = np.random.default_rng(0)
     sessions = np.asarray(data.sessions)
     rates = [np.exp(np.log(2.0) + 0.6 * x) for x in standardised(data.X, sessions)]

@@ -40,7 +40,6 @@ def test_reaches_are_reproduced(reaches, jedi):
 def test_preparation_and_movement_of_a_left_out_direction(reaches, jedi):
     X, epoch, direction = reaches
     pipe = make_pipeline(jedi, StandardScaler(), LogisticRegression())
-    scores = cross_val_score(
-        pipe, X, epoch, groups=direction, cv=LeaveOneGroupOut(), error_score="raise"
-    )
-    np.testing.assert_array_equal(scores, np.ones(8))
+    every_second = list(LeaveOneGroupOut().split(X, epoch, direction))[::2]
+    scores = cross_val_score(pipe, X, epoch, cv=every_second, error_score="raise")
+    np.testing.assert_array_equal(scores, np.ones(4))

@@ -46,13 +46,17 @@ class Settings(NamedTuple):
     gain : float
         Argument scale of the transfer function, in 1 / network units.
     window : int
-        Steps over which the equation is averaged before regressing.
+        Steps over which the equation is averaged before regressing; 0 where states are
+        inferred.
     n_directions : int
         Feature directions (M).
     ridge : float
         Prior precision of the weights, in units of the mean square of a feature.
     score : float
         Free-run R^2 on the held-out windows; NaN where nothing was chosen.
+    start_smoothing : int
+        Where states are inferred: standard deviation, in time points, of the kernel
+        that EM starts from; 0 is still to be chosen.
     """
 
     gain: float
@@ -60,13 +64,15 @@ class Settings(NamedTuple):
     n_directions: int
     ridge: float
     score: float = np.nan
+    start_smoothing: int = 0
 
     def describe(self) -> str:
         """One line about what was chosen."""
-        window = self.window or "auto"
+        smoothing = f"start_smoothing={self.start_smoothing or 'auto'}"
+        averaging = f"window={self.window}" if self.window else smoothing
         ridge = "by evidence" if np.isnan(self.ridge) else f"{self.ridge:g}"
         text = (
-            f"gain={self.gain:g}, window={window}, ridge={ridge}, "
+            f"gain={self.gain:g}, {averaging}, ridge={ridge}, "
             f"{self.n_directions} feature directions"
         )
         if np.isnan(self.score):
@@ -79,15 +85,16 @@ def default_settings(
     n_neurons: int,
     *,
     gain: float | str,
-    window: float | str,
+    start_smoothing: float | str,
     ridge: float | str,
 ) -> Settings:
-    """Settings of EM for noisy recordings; a window of 0 is still to be chosen."""
+    """Settings of EM for noisy recordings."""
     return Settings(
         gain=1.0 if gain == "auto" else float(gain),
-        window=0 if window == "auto" else int(window),
+        window=0,
         n_directions=min(n_neurons, max(2 * rank, rank + 4)),
         ridge=np.nan if ridge == "auto" else float(ridge),
+        start_smoothing=0 if start_smoothing == "auto" else int(start_smoothing),
     )
 
 

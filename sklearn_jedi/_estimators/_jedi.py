@@ -413,7 +413,7 @@ class JEDIEstimator(FittedMethods):
             self.rank_,
             trials.n_neurons,
             gain=self.gain,
-            window=self.start_smoothing,
+            start_smoothing=self.start_smoothing,
             ridge=self.ridge,
         )
         self._report(trials, scaling, settings)
@@ -444,14 +444,12 @@ class JEDIEstimator(FittedMethods):
         if self.observation_ == "state":
             self.window_ = settings.window
         else:
-            self.start_smoothing_ = settings.window
+            self.start_smoothing_ = settings.start_smoothing
 
     def _report(self, trials: Trials, scaling: Scaling, settings: Settings) -> None:
         if self.verbose:
             left = scaling.is_identity
             chosen = settings.describe()
-            if self.observation_ != "state":
-                chosen = chosen.replace("window=", "start_smoothing=")
             print(
                 f"JEDIEstimator: {len(trials)} trials x {trials.n_timepoints} time "
                 f"points x {trials.n_neurons} neurons, "

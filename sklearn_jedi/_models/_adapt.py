@@ -73,7 +73,7 @@ def adapt_session(recording: Recording, model: LatentModel) -> LatentModel:
     return replace(
         model,
         scaling=scaling,
-        settings=model.settings._replace(window=width),
+        settings=model.settings._replace(start_smoothing=width),
         loading=best.loading,
         likelihood=best.likelihood,
     )

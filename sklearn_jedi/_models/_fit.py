@@ -95,8 +95,8 @@ def fit_inferred(
         A single one, unless there are `units`.
     observation : subclass of Likelihood
     settings : Settings
-        With a `window` of 0 where the width of the first kernel is to be chosen, and a
-        `ridge` of NaN where it is to be found by evidence.
+        With a `start_smoothing` of 0 where it is to be chosen, and a `ridge` of NaN
+        where it is to be found by evidence.
     n_states : int
         Rank of the weights, or number of latents.
     units : Basis, default=None
@@ -122,7 +122,10 @@ def fit_inferred(
         ).run(rounds)
 
     stage, *later_stages = observation.stages()
-    starts = [first_states(stage, one, n_states, settings.window) for one in recordings]
+    starts = [
+        first_states(stage, one, n_states, settings.start_smoothing)
+        for one in recordings
+    ]
     first = [start for start, _ in starts]
     if units is not None:
         first = _aligned(
@@ -152,7 +155,7 @@ def fit_inferred(
     for model, scaling, (_, width) in zip(fit.models, scalings, starts, strict=True):
         fields: dict[str, Any] = {
             "scaling": scaling,
-            "settings": settings._replace(window=width),
+            "settings": settings._replace(start_smoothing=width),
             "basis": fit.basis,
             "bilinear": fit.bilinear,
             "nonlinearity": nonlinearity,

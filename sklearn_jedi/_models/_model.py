@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from sklearn_jedi._engine._settings import Settings
 from sklearn_jedi._engine._state_space import WeightMap
 from sklearn_jedi._networks._equation import Equation
 from sklearn_jedi._networks._low_rank_rnn import LowRankRNN
+from sklearn_jedi._utils._warnings import warn_user
 
 if TYPE_CHECKING:
     from sklearn_jedi._training._hypernetwork import Hypernetwork
@@ -185,10 +185,9 @@ class Model(ABC):
 def warn_of_failures(failed: int, n_groups: int) -> None:
     """Say how many embeddings did not converge."""
     if failed:
-        warnings.warn(
+        warn_user(
             f"{failed} of {n_groups} embeddings (of a trial, or trials that share it) "
             "did not converge; the best found are returned. Activity that the model "
             "explains poorly, or chaotic dynamics, can cause this",
             ConvergenceWarning,
-            stacklevel=4,
         )

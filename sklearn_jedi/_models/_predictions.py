@@ -10,7 +10,6 @@ import numpy as np
 from sklearn_jedi._data._trials import Block, Trials
 from sklearn_jedi._engine._reduction import free_run
 from sklearn_jedi._models._model import Model, Posterior, warn_of_failures
-from sklearn_jedi._utils._streaming import R2Sums
 
 # Antithetic pairs of draws behind the standard deviations of forecasts.
 _PAIRS = 32
@@ -34,7 +33,7 @@ def posteriors(model: Model, trials: Trials) -> Iterator[tuple[Block, Posterior]
 
 
 def embeddings(model: Model, trials: Trials) -> tuple[np.ndarray, np.ndarray]:
-    """Posterior means (n_trials, d) and covariances (n_trials, d, d)."""
+    """Posterior modes (n_trials, d) and covariances (n_trials, d, d)."""
     d = model.bilinear.n_axes
     mean, cov = np.empty((len(trials), d)), np.empty((len(trials), d, d))
     for block, found in posteriors(model, trials):
@@ -80,16 +79,6 @@ def write(pieces: Iterator[tuple[Block, np.ndarray]], trials: Trials, out: Any) 
         for number, run, length in zip(block.numbers, runs, block.lengths, strict=True):
             begin = begins[number]
             out[number][begin : begin + length] = run[:length]
-
-
-def score(model: Model, trials: Trials, n_copied: int) -> float:
-    """R^2 of free runs over all recorded bins but the first `n_copied` of a trial."""
-    sums = R2Sums(trials.n_neurons)
-    for block, runs in free_runs(model, trials):
-        where = None if block.recorded is None else block.recorded[:, n_copied:]
-        true = trials.in_data_units(block.values)
-        sums.add(true[:, n_copied:], runs[:, n_copied:], where)
-    return sums.r2()
 
 
 def forecast(model: Model, trials: Trials, n_steps: int, *, with_std: bool) -> Forecast:
