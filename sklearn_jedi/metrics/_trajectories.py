@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, ClassVar, TypeVar
 
@@ -12,7 +12,6 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.metadata_routing import UNUSED
 
 from sklearn_jedi._data._forms import (
-    Activity,
     TrialsLike,
     labels_given,
     recorded_trials,
@@ -189,7 +188,7 @@ class ForecastScorer(BaseEstimator):
                 f"points of the shortest trial; got {self.n_given}"
             )
         given: Any = labels_given(sessions=sessions, conditions=conditions)
-        forecast = partial(_continued, partial(estimator.forecast, **given))
+        forecast = partial(estimator.forecast, **given)
         later, ahead = second_halves(forecast, trials, self.n_given)
         numbers = None
         if sessions is not None:
@@ -199,21 +198,3 @@ class ForecastScorer(BaseEstimator):
         return pooled_r2(summed(R2Sums, later, ahead, numbers))
 
     __call__ = score
-
-
-def _continued(
-    forecast: Callable[[list[np.ndarray], int], Activity],
-    first: list[np.ndarray],
-    n_steps: int,
-) -> list[np.ndarray]:
-    """Forecasts that begin after the beginnings of trials, as they were cut.
-
-    Estimators go on from the last value of a trial; where a beginning ends in bins that
-    were not recorded, these are forecast, too, and left out here.
-    """
-    missing = [
-        len(cut) - len(recorded)
-        for cut, recorded in zip(first, recorded_trials(first), strict=True)
-    ]
-    runs = forecast(first, n_steps + max(missing))
-    return [np.asarray(run)[n:] for run, n in zip(runs, missing, strict=True)]
