@@ -95,7 +95,7 @@ def trial_moments(
     return Moments(f_t @ f, f_t @ y, np.swapaxes(y, 1, 2) @ y, count)
 
 
-def block_moments(block: Block, red: Reduction, window: int) -> Moments:
+def block_moments(block: Block, red: Reduction[np.ndarray], window: int) -> Moments:
     """Moments of each group of a block."""
     drives, features = red.project(block.values)
     window = min(window, drives.shape[1])

@@ -8,14 +8,19 @@ Everything here takes numpy arrays and torch tensors alike.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, NamedTuple
 
 import numpy as np
 
 from sklearn_jedi._networks._equation import Equation, library_of
+from sklearn_jedi._networks._nonlinearities import Array
+
+if TYPE_CHECKING:
+    import torch
 
 
-class Rows(NamedTuple):
+class Rows(NamedTuple, Generic[Array]):
     """Reduced weights, or arrays of their shape, by what each row multiplies.
 
     The one place that knows the order of the rows: first those of the features, then
@@ -27,11 +32,11 @@ class Rows(NamedTuple):
     constant : array of shape (..., rank)
     """
 
-    features: Any
-    constant: Any
+    features: Array
+    constant: Array
 
     @classmethod
-    def of(cls, weights: Any) -> Self:
+    def of(cls, weights: Array) -> Rows[Array]:
         """Views of weights (..., K, rank), where K = n_directions + 1."""
         return cls(weights[..., :-1, :], weights[..., -1, :])
 
@@ -72,7 +77,7 @@ class Basis(NamedTuple):
     feature_mean: np.ndarray
 
     @classmethod
-    def of_units(cls, loading: np.ndarray) -> Self:
+    def of_units(cls, loading: np.ndarray) -> Basis:
         """Units with the activity `loading [z, 1]`; features are still to be found."""
         P, offset = loading[:, :-1], loading[:, -1]
         return cls(P, np.empty((len(P), 0)), offset, np.zeros(len(P)))
@@ -82,7 +87,8 @@ class Basis(NamedTuple):
         return self._replace(Q=self.Q[:, :n_directions].copy())
 
 
-class Reduction(NamedTuple):
+@dataclass(frozen=True)
+class Reduction(Generic[Array]):
     """What a free run needs besides weights and states; arrays of one library.
 
     Attributes
@@ -98,18 +104,18 @@ class Reduction(NamedTuple):
     equation : Equation
     """
 
-    P: Any
-    Q: Any
-    mean_in: Any
-    mean_out: Any
-    feature_mean: Any
+    P: Array
+    Q: Array
+    mean_in: Array
+    mean_out: Array
+    feature_mean: Array
     equation: Equation
 
     @classmethod
-    def of(cls, basis: Basis, equation: Equation) -> Self:
+    def of(cls, basis: Basis, equation: Equation) -> Reduction[np.ndarray]:
         """The numpy reduction of a basis."""
         mean_in = basis.drive_mean @ basis.P
-        return cls(
+        return Reduction(
             basis.P,
             basis.Q,
             mean_in,
@@ -118,34 +124,47 @@ class Reduction(NamedTuple):
             equation,
         )
 
-    def to_torch(self, dtype: Any, device: Any = "cpu") -> Self:
+    def to_torch(
+        self, dtype: torch.dtype, device: torch.device | str = "cpu"
+    ) -> Reduction[torch.Tensor]:
         """The same in torch."""
         import torch
 
         P, Q, mean_in, mean_out, feature_mean = (
-            torch.as_tensor(array, dtype=dtype, device=device) for array in self[:5]
+            torch.as_tensor(array, dtype=dtype, device=device)
+            for array in (
+                self.P,
+                self.Q,
+                self.mean_in,
+                self.mean_out,
+                self.feature_mean,
+            )
         )
-        return type(self)(P, Q, mean_in, mean_out, feature_mean, self.equation)
+        return Reduction(P, Q, mean_in, mean_out, feature_mean, self.equation)
 
-    def split(self, states: Any) -> tuple[Any, Any]:
+    def split(self, states: Array) -> tuple[Array, Array]:
         """`kappa` of shape (..., rank) and the rest of shape (..., n_neurons)."""
         kappa = states @ self.P
         return kappa, states - kappa @ self.P.T
 
-    def features(self, states: Any) -> tuple[Any, Callable[[], Any]]:
+    def features(self, states: Array) -> tuple[Array, Callable[[], Array]]:
         """Features (..., n_directions) of states (..., n_neurons).
 
         And a function that returns the slopes of all units' transfer functions, of the
         shape of the states: the features' derivative is `diag(slopes) Q`.
         """
         activity, slope = self.equation.activity(states)
-        return activity @ self.Q / self.equation.gain - self.feature_mean, slope
+        # one gain for all units, here
+        features: Array = activity @ self.Q / float(self.equation.gain)
+        return features - self.feature_mean, slope
 
-    def design(self, states: np.ndarray) -> np.ndarray:
+    def design(self: Reduction[np.ndarray], states: np.ndarray) -> np.ndarray:
         """Features and the constant (..., K) of states (..., n_neurons)."""
         return Rows.design(self.features(states)[0])
 
-    def project(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def project(
+        self: Reduction[np.ndarray], X: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Reduced drives and features of X (n_trials, n_timepoints, n_neurons).
 
         Returns
@@ -159,7 +178,7 @@ class Reduction(NamedTuple):
         drives -= self.mean_in
         return drives, self.design(X[:, :-1])
 
-    def unreduced(self, weights: Any) -> Rows:
+    def unreduced(self, weights: Array) -> Rows[Array]:
         """What the weights (n, K, rank) are, for the activity `phi` of the units.
 
         Returns
@@ -171,15 +190,19 @@ class Reduction(NamedTuple):
         rows = Rows.of(weights)
         return Rows(self.Q @ rows.features, self.centred(rows))
 
-    def centred(self, rows: Rows) -> Any:
+    def centred(self, rows: Rows[Array]) -> Array:
         """The constant (n, rank) of features whose mean is not taken off."""
-        shift = self.feature_mean @ rows.features
-        return rows.constant - shift
+        constant: Array = rows.constant - self.feature_mean @ rows.features
+        return constant
 
 
 def free_run(
-    red: Reduction, weights: Any, states: Any, n_steps: int, noise: Any = None
-) -> Any:
+    red: Reduction[Array],
+    weights: Array,
+    states: Array,
+    n_steps: int,
+    noise: Array | None = None,
+) -> Array:
     """Coordinates `kappa` of a free run.
 
     Parameters
@@ -211,11 +234,12 @@ def free_run(
             kappa = kappa + noise[:, t]
         rest = step(rest, red.mean_out)
         path.append(kappa)
-    return library_of(kappa).stack(path, 1)
+    run: Array = library_of(kappa).stack(path, 1)
+    return run
 
 
 def run_with_sensitivity(
-    red: Reduction,
+    red: Reduction[np.ndarray],
     weights: np.ndarray,
     slopes: np.ndarray,
     states: np.ndarray,
@@ -258,7 +282,9 @@ def run_with_sensitivity(
     return path, sensitivity
 
 
-def rest_path(red: Reduction, states: np.ndarray, n_steps: int) -> np.ndarray:
+def rest_path(
+    red: Reduction[np.ndarray], states: np.ndarray, n_steps: int
+) -> np.ndarray:
     """What a free run leaves outside the span of `P`: (n, n_steps, n_neurons)."""
     rest = red.split(states)[1]
     decay = red.equation.decay(n_steps)[:, None]

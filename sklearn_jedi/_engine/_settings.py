@@ -278,7 +278,7 @@ class _Search:
             score = 1 - error / self.total if self.total > 0 else 0.0
         return settings._replace(score=score if np.isfinite(score) else -np.inf)
 
-    def _split_targets(self, red: Reduction) -> tuple[np.ndarray, float]:
+    def _split_targets(self, red: Reduction[np.ndarray]) -> tuple[np.ndarray, float]:
         """Held-out states within the span of `P`, and the error outside of it.
 
         Outside, a free run decays in the same way whatever the weights.

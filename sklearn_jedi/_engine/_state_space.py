@@ -36,7 +36,7 @@ class StateSpace(NamedTuple):
 
     Attributes
     ----------
-    red : Reduction
+    red : Reduction[np.ndarray]
         `P`, `Q`, and in `mean_out` the offset `d`.
     map : WeightMap
         From embeddings to reduced weights.
@@ -50,7 +50,7 @@ class StateSpace(NamedTuple):
         How recordings scatter about that activity.
     """
 
-    red: Reduction
+    red: Reduction[np.ndarray]
     map: WeightMap
     step_cov: np.ndarray
     first_mean: np.ndarray

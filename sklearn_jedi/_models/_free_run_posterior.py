@@ -43,7 +43,9 @@ class Runs(NamedTuple):
     start: np.ndarray
     scored: np.ndarray
 
-    def data(self, red: Reduction, block: Block) -> tuple[np.ndarray, np.ndarray]:
+    def data(
+        self, red: Reduction[np.ndarray], block: Block
+    ) -> tuple[np.ndarray, np.ndarray]:
         """First states (n_windows, n_neurons), coordinates (n_windows, n_steps, R)."""
         kappa, _ = red.split(block.values)
         bins = self.start[:, None] + 1 + np.arange(self.scored.shape[1])
@@ -85,9 +87,12 @@ def cover(block: Block, horizon: int) -> Runs:
 
 
 def path_noise(
-    red: Reduction, hypernetwork: Hypernetwork, block: Block, embeddings: np.ndarray,
+    red: Reduction[np.ndarray],
+    hypernetwork: Hypernetwork,
+    block: Block,
+    embeddings: np.ndarray,
     horizon: int,
-) -> PathNoise:  # fmt: skip
+) -> PathNoise:
     """Noise of free runs under given embeddings (n_groups, d), on training trials."""
     windows = cover(block, horizon)
     states, targets = windows.data(red, block)
@@ -101,7 +106,7 @@ def path_noise(
 
 
 def infer_embeddings(
-    red: Reduction,
+    red: Reduction[np.ndarray],
     hypernetwork: Hypernetwork,
     noise: PathNoise,
     block: Block,
@@ -114,7 +119,7 @@ def infer_embeddings(
 
     Parameters
     ----------
-    red : Reduction
+    red : Reduction[np.ndarray]
     hypernetwork : Hypernetwork
         In float64.
     noise : PathNoise
@@ -142,7 +147,7 @@ class _Objective:
 
     def __init__(
         self,
-        red: Reduction,
+        red: Reduction[np.ndarray],
         hypernetwork: Hypernetwork,
         noise: PathNoise,
         block: Block,

@@ -91,7 +91,7 @@ class Model(ABC):
         return Equation.of(self.tau, self.dt, self.nonlinearity, self.settings.gain)
 
     @property
-    def reduction(self) -> Reduction:
+    def reduction(self) -> Reduction[np.ndarray]:
         return Reduction.of(self.basis, self.equation)
 
     @property

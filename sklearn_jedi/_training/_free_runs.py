@@ -42,12 +42,15 @@ class EmbeddedNetwork(nn.Module):
     hypernetwork : Hypernetwork
     embeddings : array of shape (n_groups, embedding_dim)
         First embeddings.
-    red : Reduction
+    red : Reduction[np.ndarray]
         The basis, in numpy.
     """
 
     def __init__(
-        self, hypernetwork: Hypernetwork, embeddings: np.ndarray, red: Reduction
+        self,
+        hypernetwork: Hypernetwork,
+        embeddings: np.ndarray,
+        red: Reduction[np.ndarray],
     ) -> None:
         super().__init__()
         self.hypernetwork = hypernetwork
@@ -55,7 +58,9 @@ class EmbeddedNetwork(nn.Module):
             torch.tensor(embeddings, dtype=torch.get_default_dtype())
         )
         self._red = red
-        self._reductions: dict[Any, Reduction] = {}
+        self._reductions: dict[
+            tuple[torch.device, torch.dtype], Reduction[torch.Tensor]
+        ] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_reductions": {}}
@@ -79,7 +84,7 @@ class TrainingTrials(Dataset[Any]):
     ----------
     trials : Trials
         In network units, the first bin of each recorded as a whole.
-    red : Reduction
+    red : Reduction[np.ndarray]
         In numpy.
 
     Attributes
@@ -88,7 +93,7 @@ class TrainingTrials(Dataset[Any]):
         Steps of a training window; set by `Horizons`.
     """
 
-    def __init__(self, trials: Trials, red: Reduction) -> None:
+    def __init__(self, trials: Trials, red: Reduction[np.ndarray]) -> None:
         self.trials = trials
         self.red = red
         self.n_steps = self.horizon = trials.n_timepoints - 1
@@ -247,7 +252,7 @@ class Training(NamedTuple):
 
 def train_free_runs(
     trials: Trials,
-    red: Reduction,
+    red: Reduction[np.ndarray],
     A: np.ndarray,
     embeddings: np.ndarray,
     *,
@@ -265,7 +270,7 @@ def train_free_runs(
     ----------
     trials : Trials
         Training trials in network units, the first bin of each recorded as a whole.
-    red : Reduction
+    red : Reduction[np.ndarray]
         In numpy.
     A, embeddings : arrays
         EM's affine map, and posterior means of shape (n_groups, embedding_dim).
