@@ -9,9 +9,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 demo: $(VENV)/demo.installed
 	$(BIN)/sklearn-jedi demo --out demo
 
-# On all cores, each with one thread.
+# On all cores, each with one thread; tests of a file share their fits.
 test: $(VENV)/test.installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 # Every test on the oldest and on the newest versions supported. NEWEST can hold a
 # library back: make NEWEST='torch==2.13.0' test-newest
