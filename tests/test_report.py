@@ -13,7 +13,7 @@ from sklearn_jedi import JEDIEstimator
 from sklearn_jedi.datasets import make_attractor_family, make_rotation_family
 from sklearn_jedi.io import TrialSet
 from sklearn_jedi.metrics import trajectory_r2
-from sklearn_jedi.report import _choice, make_report
+from sklearn_jedi.report import _choice, _fit, _folder, make_report
 from sklearn_jedi.report._choice import Candidate, ChoiceSection
 from sklearn_jedi.report._conditions import visited_states
 from sklearn_jedi.report._embeddings import EmbeddingSection
@@ -55,15 +55,18 @@ def fitted(X, n_states=2, **settings):
 @pytest.fixture(scope="module")
 def attractors():
     X, y, truth = make_attractor_family(
-        16, n_neurons=40, n_timepoints=60, observation_noise=0.5, random_state=0
+        8, n_neurons=40, n_timepoints=60, observation_noise=0.5, random_state=0
     )
     return X, KINDS[y], truth
 
 
 def quick_report(X, **settings):
-    """A report that tries one linear model, which takes less time."""
+    """A report of one linear model in few rounds, and of coarser pictures."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_choice, "_STATES", (8,))
+        for module in (_choice, _fit):
+            patch.setattr(module, "LINEAR_ROUNDS", 20)
+        patch.setattr(_folder, "_DPI", 100)
         return make_report(X, **QUICK | settings)
 
 
@@ -88,9 +91,9 @@ def noise(report, tmp_path_factory):
     shutil.copytree(report.path.parent, out)
     (out / ".DS_Store").touch()
     rng = np.random.default_rng(0)
-    X = [rng.standard_normal((20 + k % 3, 6)) for k in range(20)]
+    X = [rng.standard_normal((20 + k % 3, 6)) for k in range(12)]
     X[0][5:9, 3] = np.nan
-    labels = {"labels": np.arange(20) // 4, "groups": np.arange(20) // 4}
+    labels = {"labels": np.arange(12) // 3, "groups": np.arange(12) // 3}
     return quick_report(X, rank=1, observation="gaussian", out=out, **labels)
 
 
@@ -238,7 +241,7 @@ def test_labels_without_meaning_are_called_so():
         labels = np.random.default_rng(seed).permutation(y)
         one, _ = study(X, labels=labels)
         section = EmbeddingSection()
-        section.read(one, model.embeddings_, n_permutations=60)
+        section.read(one, model.embeddings_, n_permutations=30)
         said = any("no better than chance" in note for note in section.notes())
         assert said == (section.p_value >= 0.05)
         assert abs(section.chance - 0.25) < 0.08
@@ -259,10 +262,10 @@ def test_labels_of_held_out_trials_alone_are_called_so(noise):
 
 def test_a_report_is_made_again_in_its_place(noise):
     page = noise.path.read_text(encoding="utf-8")
-    assert "20 trials (12 to fit, 8 held out) x 20 to 22 time points" in page
+    assert "12 trials (9 to fit, 3 held out) x 20 to 22 time points" in page
     assert JEDIEstimator.load(noise.path.parent / "model.safetensors").rank == 1
     with np.load(noise.path.parent / "results.npz") as results:
-        assert len(results["embeddings_embeddings"]) == 20
+        assert len(results["embeddings_embeddings"]) == 12
 
 
 def test_forecasts_behind_the_linear_model_are_called_so():
@@ -299,9 +302,10 @@ def test_attractors_that_depend_on_the_fit_are_called_so(report):
 # ------------------------------------------------------------------------- its parts
 
 
-def test_rank_and_embedding_are_chosen_by_forecasts():
+def test_rank_and_embedding_are_chosen_by_forecasts(monkeypatch):
+    monkeypatch.setattr(_choice, "_STATES", (2,))
     X, y, _ = make_rotation_family(
-        6, n_timepoints=40, n_neurons=7, observation_noise=0.6, random_state=0
+        5, n_timepoints=30, n_neurons=7, observation_noise=0.6, random_state=0
     )
     one, _ = study(X, labels=y)
     choice = ChoiceSection()
@@ -369,27 +373,27 @@ def test_what_is_not_predicted_does_not_count():
 @pytest.mark.parametrize("constant", [True, False])
 def test_p_values_hold_where_trials_of_a_group_are_alike(constant):
     """Embeddings drift from group to group, and labels mean nothing."""
-    groups = np.repeat(np.arange(16), 20)
+    groups = np.repeat(np.arange(16), 8)
     found = []
-    for seed in range(20):
+    for seed in range(12):
         rng = np.random.default_rng(seed)
         labels = np.where(rng.permutation(16) < 8, "a", "b")[groups]
         if not constant:
             labels = rng.permutation(labels)
-        one, _ = study(rng.standard_normal((320, 8, 2)), labels=labels, groups=groups)
+        one, _ = study(rng.standard_normal((128, 8, 2)), labels=labels, groups=groups)
         drift = 5 * rng.standard_normal((16, 2))
-        z = drift[groups] + rng.standard_normal((320, 2))
+        z = drift[groups] + rng.standard_normal((128, 2))
         section = EmbeddingSection()
         section.read(one, z, n_permutations=19)
-        units = one.units_of(np.arange(320))
+        units = one.units_of(np.arange(128))
         found.append(
             (
                 section.p_value,
                 _differ(z[:, 0], np.unique(labels, return_inverse=True)[1], units),
             )
         )
-    # of 20 at a level of 0.05, 5 or more have a probability of 0.3 %
-    assert (np.array(found) <= 0.05).sum(0).max() < 5
+    # of 12 at a level of 0.05, 4 or more have a probability of 0.2 %
+    assert (np.array(found) <= 0.05).sum(0).max() < 4
 
 
 def test_the_choice_is_the_smallest_rank_and_the_largest_embedding_as_good():
