@@ -7,7 +7,7 @@ from scipy.linalg import lapack
 
 # What rounding can take from the diagonal of a matrix that is positive definite, as a
 # share of its largest entry. More is another matrix.
-_ROUNDING = (0.0, 1e-12, 1e-9)
+_ROUNDING = (1e-12, 1e-9)
 
 
 class NotPositiveDefiniteError(np.linalg.LinAlgError):
@@ -54,6 +54,10 @@ class BlockTridiagonal:
         for q in range(rank):
             band[:, :, q, : rank - q] = diagonal[:, :, q:, q]
             band[:, :-1, q, rank - q : 2 * rank - q] = below[:, :, :, q]
+        finite = np.isfinite(band).all((1, 2, 3))
+        if not finite.all():
+            number = int(finite.argmin())
+            raise NotPositiveDefiniteError(number, "it contains NaN or infinity")
         matrices = band.reshape(n, T * rank, 2 * rank)
         self._factors = [_cholesky(matrix, i) for i, matrix in enumerate(matrices)]
 
@@ -89,16 +93,15 @@ class BlockTridiagonal:
 
 def _cholesky(columns: np.ndarray, number: int) -> np.ndarray:
     """Banded Cholesky factor; the diagonal is raised where rounding has spoilt it."""
-    largest = np.abs(columns[:, 0]).max()
-    if np.isfinite(columns).all():
-        for share in _ROUNDING:
-            band = columns.copy()
-            band[:, 0] += share * largest
-            factor: np.ndarray
-            factor, info = lapack.dpbtrf(band.T, lower=1, overwrite_ab=1)
-            if not info:
-                return factor
+    factor: np.ndarray
+    factor, info = lapack.dpbtrf(columns.T, lower=1)
+    for share in _ROUNDING:
+        if not info:
+            break
+        raised = columns.copy()
+        raised[:, 0] += share * np.abs(columns[:, 0]).max()
+        factor, info = lapack.dpbtrf(raised.T, lower=1, overwrite_ab=1)
+    if info:
         what = f"its leading minor of order {info} is not positive"
-    else:
-        what = "it contains NaN or infinity"
-    raise NotPositiveDefiniteError(number, what)
+        raise NotPositiveDefiniteError(number, what)
+    return factor
