@@ -80,12 +80,12 @@ class JEDIEstimator(FittedMethods):
     observation : {"auto", "state", "gaussian", "poisson", "negative_binomial"}
         What recordings are. "state": the activity of the network itself, as in the
         publication (smoothed rates, calcium of many neurons, simulations). "gaussian":
-        that activity and noise on it, of each neuron its own size (raw single trials;
-        square roots of spike counts). "poisson": spike counts per time point, whose
-        expectation is the exponential of the activity. "negative_binomial": such
-        counts that vary more than Poisson's, of each neuron by its own factor. "auto"
-        (default) is "gaussian" where white noise makes up more than a tenth of the
-        variance, or where some neurons are missing in bins that others have, and
+        that activity plus noise, whose size is learned for each neuron (raw single
+        trials; square roots of spike counts). "poisson": spike counts per time point,
+        whose expectation is the exponential of the activity. "negative_binomial": such
+        counts that vary more than Poisson's, by a factor learned for each neuron.
+        "auto" (default) is "gaussian" where white noise makes up more than a tenth of
+        the variance, or where some neurons are missing in bins that others have, and
         otherwise "state".
     dt : float or "auto", default="auto"
         Duration of a time point in seconds. "auto" takes it from X where X says it

@@ -48,12 +48,11 @@ class MetaDynamicalSSM(SessionMethods):
        y_t &= C z_t + c + noise \quad \text{or} \quad
        y_t \sim \text{Poisson}(\exp(C z_t + c)),
 
-    with `alpha = dt / tau`, random units `P`, `d` that all share, and `W(e)`, `b(e)`
-    affine in the embedding, which changes them in `change_rank` directions of the
-    latents.
+    with `alpha = dt / tau` and random units `P`, `d` that all share. `W(e)` and `b(e)`
+    change in proportion to the embedding, in `change_rank` directions of the latents.
 
-    This is the model of `JEDIEstimator` for noisy recordings, but for the units, which
-    are not recorded, and it is fitted in the same way: principal components of each
+    This is the model of `JEDIEstimator` for noisy recordings, except that nobody
+    records the units. It is fitted in the same way: principal components of each
     session are brought to common axes, and EM with a smoother over latents and
     embeddings finds everything else, in seconds and without a random number. The
     published variational training can follow (`max_epochs`).

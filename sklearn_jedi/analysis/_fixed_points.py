@@ -40,8 +40,8 @@ class FixedPointAnalyzer(BaseEstimator):
     bounded `phi` the signs of `det(I - V^T D U)`, `D = diag(phi')`, over all
     fixed points sum to +1, because `kappa - V^T phi(U kappa + b)` has degree +1 [2]_.
 
-    Of `LatentDynamics`, `rank` is the number of latents, and every state, distance and
-    speed below is one of latents instead of rates.
+    For `LatentDynamics`, states, distances and speeds are in latents, and `rank` is the
+    number of latents.
 
     Parameters
     ----------

@@ -26,13 +26,14 @@ _MAX_BATCH = 500_000  # networks x states x units that run together
 
 
 class LyapunovAnalyzer(BaseEstimator):
-    r"""Lyapunov exponents of the map that a network is.
+    r"""Lyapunov exponents of networks: how fast nearby states separate.
 
-    How fast nearby states separate (positive) or approach each other (negative). The
+    Positive exponents: nearby states separate; negative: they approach each other. The
     dynamics of a network of rank `rank` takes place in as many dimensions, and the
     exponents are computed there; the other `n_neurons - rank` are known,
     `log(1 - dt/tau) / dt` each. Latent dynamics have one exponent for each latent. All
-    are those of the map, at the network's own `dt`; those of the flow differ.
+    are those of the map, at the network's own `dt`; the exponents of the differential
+    equation differ from them.
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ _SHORTEST = 0.5  # length of a curve, as a share of the size of the states
 
 
 class Manifold(NamedTuple):
-    """A continuum of states in which a network all but stands still.
+    """A curve or surface of states at which a network hardly moves.
 
     Attributes
     ----------

@@ -75,7 +75,7 @@ class SpectrumIntervals(NamedTuple):
     ----------
     eigenvalues : complex array of shape (n_trials, n_draws, rank)
         Eigenvalues of networks drawn from the posterior of each trial, in the order of
-        those of its mean, to which they are matched. With ``kind="jacobian"`` those at
+        those at its most probable embedding. With ``kind="jacobian"`` those at
         the first state.
     features : array of shape (n_trials, n_features, 2)
         Lower and upper ends of the credible intervals of what `transform` returns.
@@ -86,15 +86,15 @@ class SpectrumIntervals(NamedTuple):
 
 
 class SpectrumAnalyzer(TransformerMixin, BaseEstimator):
-    r"""Eigenvalues of networks, in the units that experiments have.
+    r"""Eigenvalues of networks as growth rates (1/s) and frequencies (Hz).
 
     The nonzero eigenvalues `lambda` of `J D`, `D = diag(phi'(r))`, are those of the
     `rank` x `rank` matrix `V^T D U`. One step of the map multiplies their modes by
     `mu = 1 + (dt/tau) (lambda - 1)`: growth rate `log|mu| / dt`, frequency
     `angle(mu) / (2 pi dt)`, stable if `|mu| < 1`. The flow has `(lambda - 1) / tau`.
-    The other `n_neurons - rank` modes have `lambda = 0`; they are not listed, but are
-    taken into account in abscissas, radii and the distance to the edge. Latent dynamics
-    have no such modes: their `rank` below is the number of latents.
+    The other `n_neurons - rank` modes have `lambda = 0`. They are not listed, but
+    abscissas, radii and the distance to the edge include them. For latent dynamics read
+    "number of latents" for rank; there are no other modes.
 
     Parameters
     ----------

@@ -42,7 +42,7 @@ def make_task_network(
     data_home: str | os.PathLike[str] | None = None,
     random_state: RandomState = 0,
 ) -> Bunch:
-    r"""A rate network trained on a delayed task, and its activity in trials of it.
+    r"""A rate network trained on a delayed task, and its activity while it does it.
 
     The network
 

@@ -11,7 +11,7 @@ __all__ = ["bits_per_spike"]
 
 
 def bits_per_spike(X: ArrayLike, rates: ArrayLike) -> float:
-    r"""What predicted rates tell about spike counts, beyond each neuron's mean.
+    r"""How much better predicted rates explain spike counts than mean rates do.
 
     .. math:: \frac{1}{n_{spikes} \log 2} \sum \left[x \log \frac{\lambda}{\bar x} -
        (\lambda - \bar x)\right],

@@ -31,7 +31,8 @@ __all__ = [
 def spectral_distance(a: ArrayLike, b: ArrayLike) -> float | np.ndarray:
     """Mean distance between two sets of eigenvalues, optimally matched.
 
-    The shorter spectrum is padded with zeros, which a low-rank `J` has besides.
+    The shorter spectrum is filled up with zeros: a low-rank `J` has zero as all its
+    other eigenvalues.
 
     Parameters
     ----------
@@ -43,8 +44,8 @@ def spectral_distance(a: ArrayLike, b: ArrayLike) -> float | np.ndarray:
     Returns
     -------
     float or array of shape (n_networks,)
-        Mean of `|a_i - b_j|` over the max(n, m) pairs of the one-to-one matching that
-        makes it least, in the unit of the eigenvalues.
+        Mean of `|a_i - b_j|` over the max(n, m) pairs of the one-to-one matching with
+        the smallest sum, in the unit of the eigenvalues.
 
     Examples
     --------
@@ -243,7 +244,7 @@ def compare_dynamics(
     scale: float | None = None,
     analyzer: FixedPointFinder | None = None,
 ) -> dict[str, np.ndarray]:
-    """Inferred networks held against the true ones: every score in one call.
+    """Compare inferred networks with the true ones: all scores in one call.
 
     Free runs of both networks start from `states`. Fixed points are compared where the
     trajectories were: the visited region is all that lies within ``region * scale`` of

@@ -16,7 +16,7 @@ __all__ = ["SoftNormalizer"]
 
 
 class SoftNormalizer(TrialStep):
-    """Bring neurons to a similar range, weak ones less so.
+    """Bring neurons to a similar range, without blowing up those that hardly fire.
 
     Each neuron becomes `(x - mean) / (range + constant)`, with its mean and range over
     trials and time [1]_. Strong neurons come to a range near 1. The constant keeps the
