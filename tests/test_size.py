@@ -37,7 +37,7 @@ class OnDisk:
 @pytest.fixture(scope="module")
 def noisy():
     return make_rotation_family(
-        6, n_timepoints=30, n_neurons=12, observation_noise=0.5, random_state=0
+        4, n_timepoints=20, n_neurons=8, observation_noise=0.5, random_state=0
     )[0].astype(np.float32)
 
 
@@ -49,7 +49,13 @@ def jedi(**params):
 
 FITS = {
     "em": {"observation": "state", "max_epochs": 0},
-    "trained": {"observation": "state", "max_epochs": 2, "ridge": 1.0},
+    "trained": {
+        "observation": "state",
+        "max_epochs": 2,
+        "window": 5,
+        "ridge": 1.0,
+        "gain": 1.0,
+    },
     "gaussian": {"observation": "gaussian"},
 }
 
@@ -110,9 +116,9 @@ def test_counts_on_disk_need_no_float_copy(tmp_path):
 def test_em_over_more_trials_than_it_starts_on(noisy, params, monkeypatch):
     """With less room EM starts on a part; the end is close to EM on all trials."""
     whole = jedi(**params).fit(noisy)
-    monkeypatch.setattr(_observed, "_MOMENT_BYTES", 16 * 8 * 9**2)
-    monkeypatch.setattr(_first_states, "_START_TRIALS", 16)
-    monkeypatch.setattr(_observed, "_LEAST_AT_ONCE", 16)
+    monkeypatch.setattr(_observed, "_MOMENT_BYTES", 8 * 8 * 9**2)
+    monkeypatch.setattr(_first_states, "_START_TRIALS", 8)
+    monkeypatch.setattr(_observed, "_LEAST_AT_ONCE", 8)
     part = jedi(**params).fit(noisy)
     assert part.n_iter_ >= 3
     assert part.score(noisy) > whole.score(noisy) - 0.02
