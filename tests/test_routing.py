@@ -80,9 +80,11 @@ def data(rotations):
     return X, y > 1, labels
 
 
-def make(**params):
+def make(observation="state", **params):
     params = {"rank": 2, "embedding_dim": 2, "max_epochs": 0, **params}
-    return Recording(**params)
+    if observation == "state":
+        params |= {"window": 5, "ridge": 0.01, "gain": 1.0}
+    return Recording(observation=observation, **params)
 
 
 def shared(**params):
@@ -345,7 +347,7 @@ def test_ragged_lists_in_cross_val_score(ragged, calls):
 @pytest.mark.usefixtures("routed")
 def test_ragged_lists_with_routing(ragged, calls):
     trials, y, labels = ragged
-    jedi = shared(observation="gaussian").set_fit_request(conditions=True)
+    jedi = shared().set_fit_request(conditions=True)
     jedi.set_transform_request(conditions=True)
     pipe = make_pipeline(jedi, LogisticRegression())
     cv = StratifiedKFold(3)
