@@ -15,7 +15,7 @@ from nwb_files import write_nwb
 from sklearn_jedi import __version__
 from sklearn_jedi.datasets import make_rotation_family
 from sklearn_jedi.io import TrialSet
-from sklearn_jedi.report import Report, _choice, _command_line
+from sklearn_jedi.report import Report, _choice, _command_line, _fit, _folder
 from sklearn_jedi.report._command_line import main
 from sklearn_jedi.report._embeddings import EmbeddingSection
 
@@ -43,6 +43,15 @@ def npz(tmp_path_factory):
     return path
 
 
+@pytest.fixture
+def quick(monkeypatch):
+    """One linear model in few rounds, and coarser pictures, which take less time."""
+    monkeypatch.setattr(_choice, "_STATES", (4,))
+    for module in (_choice, _fit):
+        monkeypatch.setattr(module, "LINEAR_ROUNDS", 10)
+    monkeypatch.setattr(_folder, "_DPI", 72)
+
+
 def arguments(npz, out, *more):
     return [
         *("report", str(npz), "--key", "spikes", "--time", "time_ms"),
@@ -64,8 +73,8 @@ def asked(tmp_path, monkeypatch):
     return arguments
 
 
-def test_a_report_of_arrays(npz, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(_choice, "_STATES", (4,))  # which takes less time
+@pytest.mark.usefixtures("quick")
+def test_a_report_of_arrays(npz, tmp_path, capsys):
     out = tmp_path / "out"
     argv = arguments(npz, out, "--window", "-0.1", "0.4", "--group", "block")
     argv += ["--embedding-dim", "2"]
@@ -248,13 +257,13 @@ def test_workers_end_with_the_command(npz, tmp_path):
     assert "Missing: Rank and embedding dimension, Fit" in page
 
 
+@pytest.mark.usefixtures("quick")
 def test_ctrl_c_leaves_what_is_finished(npz, tmp_path, monkeypatch, capsys):
     def interrupt(self, study):
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(60)
 
     monkeypatch.setattr(EmbeddingSection, "compute", interrupt)
-    monkeypatch.setattr(_choice, "_STATES", (4,))
     out = tmp_path / "out"
     assert main(arguments(npz, out)) == 130
     assert "Traceback" not in capsys.readouterr().err
