@@ -139,7 +139,12 @@ def test_without_labels_fit_refuses_and_others_embed_each_trial(X, embedding):
 # ----------------------------------------------------------------------- time steps
 
 
-@pytest.fixture(params=[jedi(max_epochs=0), MetaDynamicalSSM(gain=1.2)], ids=str)
+CLOSED_FORM = jedi(observation="state", window=2, ridge=0.01, gain=1.0, max_epochs=0)
+
+
+@pytest.fixture(
+    params=[CLOSED_FORM, MetaDynamicalSSM(gain=1.2)], ids=["JEDI", "MetaDynamicalSSM"]
+)
 def either(request):
     return copy.copy(request.param)
 
