@@ -59,9 +59,13 @@ class ThreeChannels(JEDIEstimator):
     "estimator",
     [
         JEDIEstimator(max_epochs=0),
-        JEDIEstimator(observation="state", max_epochs=2),
+        JEDIEstimator(
+            observation="state", window=1, ridge=0.01, gain=1.0, max_epochs=2
+        ),
         ThreeChannels(max_epochs=0),
-        ThreeChannels(observation="state", max_epochs=2),
+        ThreeChannels(
+            observation="state", window=1, ridge=0.01, gain=1.0, max_epochs=2
+        ),
     ],
     ids=["em", "trained", "three-em", "three-trained"],
 )
@@ -76,8 +80,12 @@ def test_all_of_scikit_learns_checks_run_and_pass(estimator):
     assert len(results) >= N_CHECKS
 
 
+SETTINGS = {"observation": "state", "window": 5, "ridge": 0.01, "gain": 1.0}
+
+
 def small(**params):
-    return JEDIEstimator(**{"rank": 2, "embedding_dim": 2, "max_epochs": 0, **params})
+    given = {"rank": 2, "embedding_dim": 2, "max_epochs": 0, **SETTINGS}
+    return JEDIEstimator(**given | params)
 
 
 @pytest.fixture(params=[0, 2], ids=["em", "trained"])
@@ -158,7 +166,9 @@ def test_global_random_states_stay_untouched(rotations, jedi):
 @pytest.mark.parametrize("max_epochs", [0, 8], ids=["em", "trained"])
 def test_a_trial_is_embedded_alone_as_in_a_batch_of_100(max_epochs):
     X = make_rotation_family(25, n_timepoints=60, n_neurons=60, random_state=0)[0]
-    jedi = small(embedding_dim=3, max_epochs=max_epochs, random_state=0).fit(X)
+    jedi = small(embedding_dim=3, ridge=1.0, max_epochs=max_epochs, random_state=0).fit(
+        X
+    )
     assert (jedi.best_epoch_ > 0) == (max_epochs > 0)
     together = jedi.transform(X)
     assert len(together) == 100
@@ -299,7 +309,7 @@ def test_pipeline_and_classifier():
 def test_grid_search_over_rank_and_embedding_dim(rotations):
     X, y, _ = rotations
     search = GridSearchCV(
-        make_pipeline(small(), LogisticRegression(C=100)),
+        make_pipeline(JEDIEstimator(max_epochs=0), LogisticRegression(C=100)),
         {"jediestimator__rank": [1, 2], "jediestimator__embedding_dim": [1, 2]},
         cv=StratifiedKFold(2),
         n_jobs=2,
