@@ -191,7 +191,9 @@ def test_times_that_disagree_draw_one_warning_with_both(X, either):
 
 
 def test_times_come_back_from_a_file(X, either, tmp_path):
-    either.fit(trial_set(X, 0.05)).save(tmp_path / "model.safetensors")
+    either.set_params(observation="auto").fit(trial_set(X, 0.05)).save(
+        tmp_path / "model.safetensors"
+    )
     again = type(either).load(tmp_path / "model.safetensors")
     assert (again.dt_, again.tau_, again.dt) == (0.05, 0.25, "auto")
     assert again.observation_ == either.observation_

@@ -55,7 +55,7 @@ def fitted(X, n_states=2, **settings):
 @pytest.fixture(scope="module")
 def attractors():
     X, y, truth = make_attractor_family(
-        8, n_neurons=40, n_timepoints=60, observation_noise=0.5, random_state=0
+        16, n_neurons=40, n_timepoints=60, observation_noise=0.5, random_state=0
     )
     return X, KINDS[y], truth
 

@@ -68,9 +68,14 @@ def short(request, noisy, counts):
 # ------------------------------------------------------------------------------ truth
 
 
-def test_noise_free_activity_is_recovered(noisy):
-    X, truth, jedi = noisy
-    y, networks = family()[1:]
+@pytest.mark.parametrize("seed", range(2))
+def test_noise_free_activity_is_recovered(noisy, seed):
+    y, networks = family(1.0, seed)[1:]
+    if seed:
+        X, truth = family(1.0, seed)[0], family(0.0, seed)[0]
+        jedi = small(observation="gaussian").fit(X)
+    else:
+        X, truth, jedi = noisy
     assert 0.8 < truth.std() / (X - truth).std() < 1.25
     as_state = small(observation="state").fit(X)
     run = r2(jedi.reconstruct(X), truth)

@@ -103,10 +103,13 @@ def choose_dt(dt: float | str, X: object) -> float:
         return own
     given = float(dt)
     if own is not None and abs(own - given) > _SAME * given:
+        remedy = 'Leave dt="auto" to take it from X'
+        if abs(own - 1000 * given) <= _SAME * 1000 * given:
+            remedy = "If the times of X are in ms, that is right"
         warn_user(
             f"dt={given:g} s was given, but the times of X are {own:g} s apart; "
-            f"{given:g} s is used, and all rates and frequencies scale with it. Leave "
-            'dt="auto" to take it from X'
+            f"{given:g} s is used, and all rates and frequencies scale with it. "
+            f"{remedy}"
         )
     return given
 

@@ -311,7 +311,8 @@ class JEDIEstimator(FittedMethods):
             if summary.counts and summary.mean.any():
                 warn_user(
                     "X looks like spike counts (whole numbers, none negative): pass "
-                    'np.sqrt(X), whose noise is more even, or observation="poisson"'
+                    'np.sqrt(X), whose noise is more even, or observation="poisson" '
+                    'or "negative_binomial"'
                 )
         else:
             self.observation_ = self.observation

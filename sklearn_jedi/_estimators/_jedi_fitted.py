@@ -142,8 +142,8 @@ class FittedMethods(TrialTransformer):
         if needed and self.embedding != "trial":
             raise ValueError(
                 f'with embedding="{self.embedding}" fit needs {self.embedding}s=, the '
-                f'{self.embedding} of each trial; with embedding="trial" each trial '
-                "has its own embedding"
+                f"{self.embedding} of each trial (y is not read); with "
+                'embedding="trial" each trial has its own embedding'
             )
         return trials
 

@@ -274,7 +274,8 @@ class MetaDynamicalSSM(SessionMethods):
         ):
             warn_user(
                 "X looks like spike counts (whole numbers, none negative): pass their "
-                'square roots, whose noise is more even, or observation="poisson"'
+                'square roots, whose noise is more even, or observation="poisson" '
+                'or "negative_binomial"'
             )
         warn_of_unused_training(self)
         if conditions is not None:

@@ -63,12 +63,13 @@ def check_meta_parameters(estimator: MetaDynamicalSSM) -> None:
     check_integer("n_latents", estimator.n_latents, 1)
     check_integer("change_rank", estimator.change_rank, 1, none=True)
     check_integer("n_units", estimator.n_units, estimator.n_latents, none=True)
-    _check_common(estimator)
     if estimator.observation == "state":
         raise ValueError(
             'observation="state" needs a network whose own state is recorded, but the '
             f"latents of MetaDynamicalSSM never are: use one of {list(LIKELIHOODS)}"
         )
+    check_choice("observation", estimator.observation, ("auto", *LIKELIHOODS))
+    _check_common(estimator)
 
 
 def warn_of_unused(estimator: JEDIEstimator) -> None:

@@ -111,8 +111,8 @@ class ForecastScorer(BaseEstimator):
     trials, time and neurons; of several sessions, over the neurons of all of them.
 
     Pass it as ``scoring=`` to scikit-learn, or call it. Where the estimator needs
-    labels of trials, set ``set_score_request(sessions=True)`` (or ``conditions=True``)
-    with metadata routing enabled.
+    labels of trials, enable metadata routing and pass
+    ``ForecastScorer().set_score_request(sessions=True)`` (or ``conditions=True``).
 
     Parameters
     ----------
