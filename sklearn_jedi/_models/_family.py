@@ -13,13 +13,18 @@ from sklearn_jedi._data._halves import second_halves
 from sklearn_jedi._data._trials import Trials
 from sklearn_jedi._engine._likelihoods import Likelihood
 from sklearn_jedi._engine._settings import Settings
-from sklearn_jedi._models._fit import Fitted, Recording, RoundReport, fit_inferred
+from sklearn_jedi._models._fit import (
+    MAX_ROUNDS,
+    Fitted,
+    Recording,
+    RoundReport,
+    fit_inferred,
+)
 from sklearn_jedi._models._inferred import LatentModel
 from sklearn_jedi._models._predictions import forecast
 from sklearn_jedi._models._random_units import random_units
 
 NONLINEARITY = "tanh"
-_MAX_ROUNDS = 40
 _MOST_DIRECTIONS = 60
 # Gains that are tried: units saturate within the range of the latents, or hardly.
 _GAINS = (1.2, 0.4, 0.1)
@@ -63,7 +68,7 @@ class FamilyFit(NamedTuple):
         recordings: Sequence[Recording],
         gain: float,
         *,
-        n_rounds: int = _MAX_ROUNDS,
+        n_rounds: int = MAX_ROUNDS,
         report: RoundReport = lambda done, total, text: None,
     ) -> Fitted:
         """Alignment of the sessions, then EM."""

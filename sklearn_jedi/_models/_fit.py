@@ -29,7 +29,7 @@ from sklearn_jedi._models._inferred import InferredModel, LatentModel
 from sklearn_jedi._models._random_units import features_of_units
 from sklearn_jedi._networks._equation import Equation
 
-_MAX_ROUNDS = 40
+MAX_ROUNDS = 40
 
 RoundReport = Callable[[int, int, str], None]
 
@@ -84,7 +84,7 @@ def fit_inferred(
     *,
     units: Basis | None = None,
     change_rank: int | None = None,
-    n_rounds: int = _MAX_ROUNDS,
+    n_rounds: int = MAX_ROUNDS,
     report: RoundReport = lambda done, total, text: None,
 ) -> Fitted:
     """EM from smoothed recordings, once for each stage of the likelihood.

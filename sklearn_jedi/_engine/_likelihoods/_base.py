@@ -96,8 +96,6 @@ class Likelihood(ABC):
         The `observation` of the estimators.
     in_words : str
         What recordings are, after "are taken as".
-    stages : tuple of Likelihood classes
-        What is fitted in turn, each from the states that the last one found.
     padding : tuple of float
         Values of the parameters for neurons that a session does not have.
     least_ridge : float
@@ -122,6 +120,7 @@ class Likelihood(ABC):
 
     @classmethod
     def stages(cls) -> tuple[type[Likelihood], ...]:
+        """What is fitted in turn, each from the states that the last one found."""
         return (cls,)
 
     @classmethod
