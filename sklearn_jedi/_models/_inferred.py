@@ -11,7 +11,8 @@ from sklearn_jedi._data._trials import Block, Trials
 from sklearn_jedi._engine._likelihoods import Likelihood
 from sklearn_jedi._engine._smoother import smooth_from
 from sklearn_jedi._engine._state_space import StateSpace
-from sklearn_jedi._models._model import Model, Posterior
+from sklearn_jedi._models._draws import activity_variance
+from sklearn_jedi._models._model import Forecast, Model, Posterior
 from sklearn_jedi._networks._latent_dynamics import LatentDynamics
 
 # Centres of the training embeddings that inference starts from.
@@ -69,6 +70,16 @@ class InferredModel(Model):
             lambda: model.activity(found.z),
             lambda: found.state_cov(last),
         )
+
+    def ahead(
+        self, block: Block, found: Posterior, n_steps: int, *, with_std: bool
+    ) -> Forecast:
+        c = found.mean[block.group]
+        mean = self.expected(self.run(c, found.last, n_steps))
+        if not with_std:
+            return Forecast(mean, None)
+        variance = activity_variance(self, found, c, n_steps)
+        return Forecast(mean, self.recording_std(mean, variance))
 
     def expected(self, x: np.ndarray) -> np.ndarray:
         return self.likelihood.expected(self.scaling.to_data(x))

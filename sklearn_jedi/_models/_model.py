@@ -53,6 +53,13 @@ class Posterior(NamedTuple):
     last_cov: Callable[[], np.ndarray]
 
 
+class Forecast(NamedTuple):
+    """New time points, and the standard deviations of recordings there; data units."""
+
+    mean: np.ndarray
+    std: np.ndarray | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Model(ABC):
     """The part of a fitted model that does not depend on how it is observed; immutable.
@@ -110,6 +117,15 @@ class Model(ABC):
     @abstractmethod
     def prepare(self, trials: Trials, first_whole: np.ndarray) -> Trials:
         """Trials as `infer` takes them."""
+
+    @abstractmethod
+    def ahead(
+        self, block: Block, found: Posterior, n_steps: int, *, with_std: bool
+    ) -> Forecast:
+        """What follows the last known state of each trial of a block.
+
+        Arrays of shape (n_trials, n_steps, n_neurons).
+        """
 
     def expected(self, x: np.ndarray) -> np.ndarray:
         """Expected recording, in data units, of activity in network units."""

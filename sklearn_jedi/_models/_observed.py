@@ -14,12 +14,13 @@ from sklearn_jedi._data._units import Scaling
 from sklearn_jedi._engine import _bilinear_em, _moments
 from sklearn_jedi._engine._reduction import Basis, Reduction, Rows
 from sklearn_jedi._engine._settings import Settings
+from sklearn_jedi._models._draws import activity_variance
 from sklearn_jedi._models._free_run_posterior import (
     PathNoise,
     infer_embeddings,
     path_noise,
 )
-from sklearn_jedi._models._model import Model, Posterior
+from sklearn_jedi._models._model import Forecast, Model, Posterior
 from sklearn_jedi._networks._equation import Equation
 
 if TYPE_CHECKING:
@@ -104,6 +105,16 @@ class ObservedModel(Model):
             activity,
             last_cov,
         )
+
+    def ahead(
+        self, block: Block, found: Posterior, n_steps: int, *, with_std: bool
+    ) -> Forecast:
+        c = found.mean[block.group]
+        mean = self.expected(self.run(c, found.last, n_steps))
+        if not with_std:
+            return Forecast(mean, None)
+        variance = activity_variance(self, found, c, n_steps)
+        return Forecast(mean, self.recording_std(mean, variance))
 
 
 def state_trials(trials: Trials, scaling: Scaling, first_whole: np.ndarray) -> Trials:

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from sklearn_jedi._data._trials import Block, Trials
-from sklearn_jedi._engine._reduction import free_run
-from sklearn_jedi._models._model import Model, Posterior, warn_of_failures
-
-# Antithetic pairs of draws behind the standard deviations of forecasts.
-_PAIRS = 32
-
-
-class Forecast(NamedTuple):
-    """New time points, and the standard deviations of recordings there; data units."""
-
-    mean: np.ndarray
-    std: np.ndarray | None
+from sklearn_jedi._models._model import (
+    Forecast,
+    Model,
+    Posterior,
+    warn_of_failures,
+)
 
 
 def posteriors(model: Model, trials: Trials) -> Iterator[tuple[Block, Posterior]]:
@@ -90,53 +84,8 @@ def forecast(model: Model, trials: Trials, n_steps: int, *, with_std: bool) -> F
         n_run = int(found.since.max()) + n_steps
         steps = found.since[:, None] + np.arange(n_steps)
         rows = np.arange(len(steps))[:, None]
-        c = found.mean[block.group]
-        expected = model.expected(model.run(c, found.last, n_run)[rows, steps])
-        mean[block.numbers] = expected
-        if std is not None:
-            variance = _activity_variance(model, found, c, n_run)[rows, steps]
-            std[block.numbers] = model.recording_std(expected, variance)
+        ahead = model.ahead(block, found, n_run, with_std=with_std)
+        mean[block.numbers] = ahead.mean[rows, steps]
+        if std is not None and ahead.std is not None:
+            std[block.numbers] = ahead.std[rows, steps]
     return Forecast(mean, std)
-
-
-def _activity_variance(
-    model: Model, found: Posterior, c: np.ndarray, n_steps: int
-) -> np.ndarray:
-    """Variance (n, n_steps, n_neurons) of the activity ahead, in network units.
-
-    From runs with noise, started from draws of the last state and the embedding. All
-    trials get the same random numbers, so that none depends on the others.
-    """
-    red, rank = model.reduction, len(model.step_cov)
-    joint = found.last_cov()
-    n, size = joint.shape[:2]
-    rng = np.random.RandomState(0)
-    unit = rng.standard_normal((_PAIRS, size))
-    step = rng.standard_normal((_PAIRS, n_steps, rank)) @ _root(model.step_cov).T
-    unit, step = np.concatenate([unit, -unit]), np.concatenate([step, -step])
-    moved = np.einsum("nij,sj->nsi", _root(joint), unit)
-    n_draws = len(unit)
-    states = found.last[:, None] + moved[..., :rank] @ red.P.T
-    weights = model.weights((c[:, None] + moved[..., rank:]).reshape(n * n_draws, -1))
-    with np.errstate(over="ignore", invalid="ignore"):
-        path = free_run(
-            red,
-            weights,
-            states.reshape(n * n_draws, -1),
-            n_steps,
-            np.tile(step, (n, 1, 1)),
-        ).reshape(n, n_draws, n_steps, rank)
-    path = path - path.mean(1, keepdims=True)
-    cov = np.einsum("nstq,nstr->ntqr", path, path) / n_draws
-    out = model.output
-    within = np.einsum("iq,ntqr,ir->nti", out, cov, out, optimize=True)
-    kept = red.equation.kept ** (2 * np.arange(n_steps))
-    result: np.ndarray = within + np.cumsum(kept)[:, None] * model.rest_variance
-    return result
-
-
-def _root(cov: np.ndarray) -> np.ndarray:
-    """A square root of covariance matrices that may be singular."""
-    values, vectors = np.linalg.eigh(cov)
-    result: np.ndarray = vectors * np.sqrt(np.maximum(values, 0.0))[..., None, :]
-    return result
