@@ -89,19 +89,51 @@ def test_other_units_are_refused_by_name(values, fitted):
         fitted.transform(X)
 
 
-def test_arrays_without_coordinates_or_with_other_dims(values, fitted):
+def test_arrays_without_coordinates(values, fitted):
     bare = xr.DataArray(values, dims=("trial", "time", "neuron"))
     assert set(fitted.forecast(bare, 3).coords) == set()
-    other = xr.DataArray(values, dims=("epoch", "sample", "channel"))
-    out = fitted.reconstruct(other)  # read in order
-    assert out.dims == ("epoch", "sample", "channel")
-    assert np.array_equal(out, fitted.reconstruct(values))
 
 
-def test_axes_that_are_named_and_elsewhere_are_refused(values, fitted):
-    X = xr.DataArray(values, dims=("trials", "neuron", "time"))
-    with pytest.raises(ValueError, match="'time' is not where it is read"):
-        fitted.transform(X)
+@pytest.mark.parametrize(
+    "dims",
+    [
+        ("epoch", "sample", "channel"),
+        ("Trials", "time_bin", "unit_id"),
+        ("presentation", "t (ms)", "neuroid"),
+        ("direction", "time", "neuron"),  # one is left
+        ("dim_0", "dim_1", "dim_2"),  # xarray's own, where nobody names them
+    ],
+)
+def test_other_names_of_axes_are_understood_in_any_order(values, fitted, dims):
+    turned = xr.DataArray(values, dims=dims).transpose(dims[2], dims[0], dims[1])
+    out = fitted.reconstruct(turned)
+    assert out.dims == turned.dims
+    assert np.array_equal(out.transpose(*dims), fitted.reconstruct(values))
+    one_by_one = [trial.transpose() for trial in turned.transpose(*dims)]
+    assert np.array_equal(fitted.transform(one_by_one), fitted.transform(values))
+
+
+@pytest.mark.parametrize(
+    ("dims", "text"),
+    [
+        (
+            ("x", "time", "y"),
+            r"do not tell .* X\.rename\({'x': 'trial', 'y': 'neuron'}",
+        ),
+        (("trial", "epoch", "neuron"), r"do not tell .*rename\({'epoch': 'time'}"),
+    ],
+)
+def test_axes_of_which_nobody_knows_are_refused(values, fitted, dims, text):
+    with pytest.raises(ValueError, match=text):
+        fitted.transform(xr.DataArray(values, dims=dims))
+
+
+def test_one_trial_alone_is_refused(values, fitted):
+    with pytest.raises(ValueError, match="pass a list with such an array for each"):
+        fitted.transform(xr.DataArray(values[0], dims=("time", "neuron")))
+    dataset = xr.Dataset({"rates": label(values)})
+    with pytest.raises(TypeError, match=r"choose one of its variables, .*X\['rates'\]"):
+        fitted.transform(dataset)
 
 
 def test_sessions(values):

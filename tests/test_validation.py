@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy.sparse import csr_array
 from sklearn.exceptions import NotFittedError
 from skorch.callbacks import Callback
 
@@ -68,7 +69,25 @@ BAD_TRIALS = {
     "four dimensions": (trials(2, 4, 12, 3), ValueError, "4 dimensions"),
     "a number": (3.0, ValueError, "scalar array"),
     "None": (None, ValueError, "scalar array"),
-    "text": (np.full((4, 12, 3), "a"), ValueError, "could not convert|string"),
+    "text": (np.full((4, 12, 3), "1.0"), ValueError, "X holds text and no numbers"),
+    "text among objects": (
+        [trials(12, 3).tolist(), [["1.0", 2, 3]] * 12],
+        ValueError,
+        "holds text",
+    ),
+    "dates": (np.zeros((4, 12, 3), "M8[s]"), ValueError, "X holds dates"),
+    "time differences in a list": (
+        [trials(12, 3), np.zeros((9, 3), "m8[s]")],
+        ValueError,
+        "trial 1 holds time differences",
+    ),
+    "a dict": (dict(enumerate(trials())), TypeError, r"list\(X.values\(\)\)"),
+    "sparse trials": ([csr_array(trials(12, 3))] * 2, TypeError, "sparse array"),
+    "one long frame": (
+        pd.concat(dict(enumerate(map(pd.DataFrame, trials())))),
+        ValueError,
+        r"several labels, .*X\.groupby\(level=0",
+    ),
     "objects": (
         np.full((4, 12, 3), object()),
         TypeError,
@@ -92,10 +111,10 @@ BAD_TRIALS = {
         r"trial 1 has shape \(12,\)",
     ),
     "infinite in a list": (list(with_value(np.inf)), ValueError, "infinity"),
-    "ragged nested lists": (
-        [trials(12, 3).tolist(), trials(9, 3).tolist()],
+    "trials of one neuron of different lengths": (
+        [trials(12), trials(9)],
         ValueError,
-        "inhomogeneous|different shapes",
+        r"one neuron of different lengths, \[9, 12\]: pass each as time points x 1",
     ),
     "array of trials and None": (
         np.array([trials(12, 3), trials(9, 3), None], dtype=object),

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from sklearn_jedi._data._labelled_arrays import (
+    axis_named,
     in_order,
     is_labelled,
     like,
-    neuron_names,
 )
+from sklearn_jedi._data._neuron_names import Name, neuron_names, plain_name
+from sklearn_jedi._data._numbers import as_numbers, has_masks, stacked
 
 
 class SetOfTrials(Protocol):
@@ -49,59 +51,148 @@ Activity = np.ndarray | list[np.ndarray]
 
 
 def unwrap(X: TrialsLike) -> SequenceOfTrials:
-    """The array or list of a `TrialSet`; anything else as it is.
+    """The array or list that X is of, with axes in the order in which they are read.
+
+    A `TrialSet` is its activity, a labelled array in the order of its names, a column
+    of a table (a pandas or polars Series) or an array of arrays the list of its
+    entries. Anything else is returned as it is.
 
     Raises
     ------
-    TypeError
-        If X is a single object of pynapple, which is not cut into trials.
+    TypeError, ValueError
+        If X is a single object that is not cut into trials, or holds several arrays.
     """
     inner: Any = X.X if is_trial_set(X) else X
-    if hasattr(inner, "time_support"):
+    _refuse_uncut(inner)
+    inner = in_order(inner)
+    entries = _entries(inner)
+    if entries is not None:
+        inner = entries
+    if isinstance(inner, (list, tuple)):
+        inner = [in_order(trial, one_trial=True) for trial in inner]
+        inner = _flat(inner)
+    elif has_masks(inner) or _needs_numbers(inner):
+        inner = as_numbers(inner, "X")
+    elif _is_table(inner) and not all(str(d).startswith("float") for d in inner.dtypes):
+        values = as_numbers(inner, "X")
+        inner = type(inner)(values, index=inner.index, columns=inner.columns)
+    array: SequenceOfTrials = inner
+    return array
+
+
+def _refuse_uncut(X: Any) -> None:
+    """Say how objects that are no trials become trials."""
+    kind = type(X).__name__
+    if hasattr(X, "time_support"):
         raise TypeError(
-            f"X is one {type(X).__name__} of pynapple, and not cut into trials: pass a "
+            f"X is one {kind} of pynapple, and not cut into trials: pass a "
             "list with a TsdFrame for each trial, or let "
             "sklearn_jedi.io.trials_from_pynapple cut it"
         )
-    array: SequenceOfTrials = inner
-    return array
+    if hasattr(X, "data_vars"):
+        raise TypeError(
+            f"X is a {kind} of xarray: choose one of its variables, such as "
+            f"X[{next(iter(X.data_vars), 'name')!r}]"
+        )
+    if isinstance(X, Mapping) and not hasattr(X, "toarray"):
+        raise TypeError(f"X is a {kind}: pass its trials, list(X.values())")
+    if getattr(getattr(X, "index", None), "nlevels", 1) > 1 and hasattr(X, "columns"):
+        raise ValueError(
+            "X is one data frame whose rows have several labels, such as trial and "
+            "time: pass a frame for each trial, such as "
+            "[trial for _, trial in X.groupby(level=0, sort=False)]"
+        )
+
+
+def _is_table(X: Any) -> bool:
+    """A data frame of pandas."""
+    return hasattr(X, "iloc") and hasattr(X, "columns")
+
+
+def _needs_numbers(X: Any) -> bool:
+    """An array of trials of what may be numbers, or certainly is none."""
+    kind = getattr(getattr(X, "dtype", None), "kind", "f")
+    return kind not in "biuf" and len(X.shape) in (2, 3)
+
+
+def _entries(X: Any) -> list[Any] | None:
+    """Entries of a column, or of an array of arrays: one for each trial."""
+    if _is_table(X) and X.shape[1] == 1:
+        X = X.iloc[:, 0]  # a table of one column
+    if hasattr(X, "to_list") and not hasattr(X, "columns"):  # a Series
+        entries = X.to_list()
+    elif isinstance(X, np.ndarray) and X.dtype == object and X.size in X.shape:
+        entries = X.ravel().tolist()  # also cells of MATLAB, (n_trials, 1)
+    else:
+        return None
+    return entries if any(_ndim(entry) for entry in entries) else None
+
+
+def _flat(trials: list[Any]) -> Any:
+    """An array of trials of one neuron, or with masks; a list of arrays of others."""
+    dims = {_ndim(trial) for trial in trials}
+    if dims == {1}:
+        lengths = {len(trial) for trial in trials}
+        if len(lengths) == 1:
+            return stacked(trials, "trial")
+        raise ValueError(
+            f"X lists trials of one neuron of different lengths, {sorted(lengths)[:5]}:"
+            " pass each as time points x 1, [np.reshape(x, (-1, 1)) for x in X]"
+        )
+    if dims == {2} and not is_list(trials):  # nested lists
+        arrays = [as_numbers(trial, f"trial {k}") for k, trial in enumerate(trials)]
+        return np.stack(arrays) if len({x.shape for x in arrays}) == 1 else arrays
+    return trials
+
+
+def _ndim(value: Any) -> int:
+    """Axes of an array, a frame, or lists in lists; 0 of a number."""
+    if hasattr(value, "shape"):
+        n_axes = len(value.shape)
+        if isinstance(value, np.ndarray) and value.dtype == object and n_axes == 1:
+            return 1 + (_ndim(value[0]) if value.size else 0)  # an array of arrays
+        return n_axes
+    if isinstance(value, (list, tuple)):
+        return 1 + (_ndim(value[0]) if value else 0)
+    return 0
 
 
 def is_trial_set(X: object) -> TypeGuard[SetOfTrials]:
     return all(hasattr(X, name) for name in ("X", "dt", "table", "units"))
 
 
-def names_of(X: TrialsLike) -> list[object] | None:
-    """Names of the neurons that X has as a whole; those of numbered neurons do not."""
+def names_of(X: TrialsLike) -> list[Name] | None:
+    """Names of the neurons that X has as a whole."""
     if not is_trial_set(X):
-        return neuron_names(X)
+        return neuron_names(X) if is_labelled(X) and X.ndim == 3 else None
     units: Any = X.units
-    names = list(units.index)
-    return names if all(isinstance(name, str) for name in names) else None
+    return [plain_name(name) for name in units.index]
 
 
-def trial_ids(X: TrialsLike) -> np.ndarray | None:
-    """The ids (n_trials,) that X gives its trials, if it does."""
+def trial_ids(X: TrialsLike) -> Any | None:
+    """The ids (n_trials,) that X gives its trials, if it does: an index of pandas."""
     if is_trial_set(X):
         table: Any = X.table
-        return np.asarray(table.index)
-    if is_labelled(X) and "trial" in X.coords:
-        return np.asarray(X.coords["trial"].values)
-    return None
+        return table.index
+    if is_labelled(X):
+        return X.indexes.get(axis_named(X, "trial"))
+    if isinstance(X, (list, tuple)):
+        labels: Any = [x.coords.get("trial") for x in X if is_labelled(x)]
+        ids = [label.item() for label in labels if label is not None and not label.ndim]
+        return ids if ids and len(ids) == len(X) else None
+    return getattr(X, "index", None) if hasattr(X, "iloc") else None
 
 
 def is_2d(X: TrialsLike) -> bool:
     """Whether X was read as trials of one neuron."""
     array: Any = unwrap(X)
     if isinstance(array, (list, tuple)):
-        return np.ndim(array[0]) == 1
+        return _ndim(array[0]) == 1
     return len(array.shape if hasattr(array, "shape") else np.asarray(array).shape) == 2
 
 
 def is_list(X: object) -> bool:
     """Whether X lists arrays or frames (time x neurons), which may differ in length."""
-    if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1:
-        X = list(X)
     return isinstance(X, (list, tuple)) and any(
         hasattr(trial, "shape") and len(trial.shape) == 2 for trial in X
     )
@@ -110,21 +201,43 @@ def is_list(X: object) -> bool:
 def in_form_of(X: TrialsLike, trials: Activity) -> Activity:
     """Values of trials (n_timepoints_i, n_neurons_i), in the form of X."""
     if is_2d(X):
-        return np.stack(list(trials))[..., 0]
+        return like(X, np.stack(list(trials))[..., 0])
     if is_list(unwrap(X)) or len({trial.shape for trial in trials}) > 1:
         return list(trials)
     return like(X, trials if isinstance(trials, np.ndarray) else np.stack(trials))
 
 
+class NamedTrial(np.ndarray):
+    """A trial (n_timepoints, n_neurons) that knows the names of its neurons.
+
+    Its time points can be sliced; the gate then tells its neurons as those of a frame.
+    """
+
+    columns: list[Name] | None
+
+    @classmethod
+    def of(cls, trial: np.ndarray, columns: list[Name]) -> NamedTrial:
+        """A trial with names."""
+        named = trial.view(cls)
+        named.columns = columns
+        return named
+
+    def __array_finalize__(self, other: Any) -> None:
+        self.columns = getattr(other, "columns", None)
+
+
 def recorded_trials(X: TrialsLike) -> list[np.ndarray]:
     """Trials (n_timepoints_i, n_neurons) of X, each up to its last value."""
-    trials, ordered = [], in_order(unwrap(X))
-    for row in range(len(ordered)):
-        trial = np.ma.filled(np.asanyarray(ordered[row], dtype=float), np.nan)
+    trials, array, names = [], unwrap(X), names_of(X)
+    for row in range(len(array)):
+        own: Any = array[row]
+        trial = np.asarray(as_numbers(own, f"trial {row}"), dtype=float)
         if trial.ndim == 1:
             trial = trial[:, np.newaxis]
         recorded = np.flatnonzero(~np.isnan(trial).all(axis=1))
-        trials.append(trial[: recorded[-1] + 1 if len(recorded) else 0])
+        trial = trial[: recorded[-1] + 1 if len(recorded) else 0]
+        columns = neuron_names(own) if names is None else names
+        trials.append(trial if columns is None else NamedTrial.of(trial, columns))
     return trials
 
 

@@ -11,7 +11,8 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
 from sklearn_jedi._data._forms import TrialsLike, is_2d, is_list, names_of, unwrap
-from sklearn_jedi._data._labelled_arrays import in_order
+from sklearn_jedi._data._neuron_names import Name, as_names, check_names, neuron_names
+from sklearn_jedi._data._numbers import as_numbers, is_missing
 from sklearn_jedi._data._trials import Source, Trials
 from sklearn_jedi._utils._streaming import RunningMoments
 from sklearn_jedi._utils._warnings import warn_user
@@ -62,7 +63,7 @@ def check_trials(
     *,
     reset: bool,
     name: str | None = None,
-    names: list[object] | None = None,
+    names: list[Name] | None = None,
 ) -> tuple[Trials, Summary]:
     """Validate trials, reading them once in pieces.
 
@@ -75,10 +76,10 @@ def check_trials(
             (n_trials, n_timepoints), list of arrays (n_timepoints_i, n_neurons), or \
             TrialSet
         NaN where nothing was recorded; a trial ends with its last value. Float32 and
-        float64 are kept, other numbers become float64. A 2-D array is one neuron, with
-        a warning. Arrays on disk are read in pieces. Neurons are told by name in
-        labelled arrays, in lists of data frames or of pynapple's TsdFrames, and in a
-        TrialSet, where their names are text.
+        float64 are kept, other numbers become float64; masked and missing values become
+        NaN. A 2-D array is one neuron, with a warning. Arrays on disk are read in
+        pieces. Neurons are told by name in labelled arrays, in lists of data frames or
+        of pynapple's TsdFrames, and in a TrialSet.
     reset : bool
         True in `fit`.
     name : str, default=None
@@ -95,14 +96,14 @@ def check_trials(
     if reset and hasattr(estimator, "neuron_names_in_"):
         del estimator.neuron_names_in_
     names = names_of(X) if names is None else names
-    source, width = _source(estimator, unwrap(X), reset, name)
-    if names is not None:
-        _check_names(estimator, {"X": names}, reset)
+    array = unwrap(X)
+    source, width = _source(estimator, array, reset, name)
     n_neurons = np.shape(source[0])[-1]
     if n_neurons < 1:
         raise ValueError("X has no neurons: its last axis has length 0")
     if not reset and n_neurons != estimator.n_neurons_in_:
         raise ValueError(_other_neurons(name, source, estimator.n_neurons_in_))
+    _check_names(estimator, array, names, n_neurons, reset)
     longest = max(len(x) for x in source) if isinstance(source, list) else width
     if longest < 2:
         raise ValueError(
@@ -130,10 +131,6 @@ def check_trials(
 
 def _source(estimator: Any, X: Any, reset: bool, name: str) -> tuple[Source, int]:
     """Trials as a 3-D array-like or a list of 2-D arrays, and the time points."""
-    if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1:
-        X = list(X)
-    if isinstance(X, np.ma.MaskedArray):
-        X = np.ma.filled(X.astype(np.result_type(X.dtype, np.float32)), np.nan)
     if isinstance(X, (list, tuple)) and len(X) == 0:
         raise ValueError("X has 0 sample(s): there are no trials in it")
     if is_list(X):
@@ -141,7 +138,6 @@ def _source(estimator: Any, X: Any, reset: bool, name: str) -> tuple[Source, int
     if _is_sliced_by_trial(X):
         if X.shape[0] < 1:
             raise ValueError(f"X has 0 sample(s) (trials): its shape is {X.shape}")
-        X = in_order(X)
         if reset:
             validate_data(estimator, X, skip_check_array=True)
         return X, X.shape[1]
@@ -173,7 +169,6 @@ def _listed(
     estimator: Any, X: Sequence[Any], reset: bool
 ) -> tuple[list[np.ndarray], int]:
     """Trials of a list as arrays, and the time points of the longest."""
-    _check_columns(estimator, X, reset)
     source = [_trial(trial, i) for i, trial in enumerate(X)]
     widths = sorted({trial.shape[1] for trial in source})
     if len(widths) > 1:
@@ -206,49 +201,32 @@ def _is_sliced_by_trial(X: Any) -> bool:
     )
 
 
-def _check_columns(estimator: Any, X: Sequence[Any], reset: bool) -> None:
-    """Units of data frames are told by name: all trials need the same, in one order."""
-    named = {}
-    for number, trial in enumerate(X):
-        columns = list(getattr(trial, "columns", []))
-        if columns and all(isinstance(name, str) for name in columns):
-            named[f"trial {number}"] = columns
-    if named:
-        _check_names(estimator, named, reset)
-
-
-def _check_names(estimator: Any, named: dict[str, list[object]], reset: bool) -> None:
-    """Hold the names of units against each other in `fit`, later against fit's."""
-    expected, since = next(iter(named.values())), "the first trial"
-    if not reset:
-        known = getattr(estimator, "neuron_names_in_", None)
-        if known is None:
-            return
-        expected, since = list(known), "fit"
-    for what, names in named.items():
-        if names != expected and len(names) == len(expected):
-            other = next(a for a, b in zip(names, expected, strict=True) if a != b)
-            raise ValueError(
-                f"the units of {what} are not those of {since}, or in another order "
-                f"(the first that differs: {other!r}); select the same units in the "
-                "same order"
-            )
-    if reset:
-        estimator.neuron_names_in_ = np.array(expected, dtype=object)
+def _check_names(
+    estimator: Any, X: Any, names: list[Name] | None, n_neurons: int, reset: bool
+) -> None:
+    """Units are told by name: all trials need the same, in one order, as in `fit`."""
+    of_trials = {"X": names}
+    if names is None and isinstance(X, list):
+        of_trials = {f"trial {k}": neuron_names(trial) for k, trial in enumerate(X)}
+    named = {
+        what: of_one
+        for what, of_one in of_trials.items()
+        if of_one is not None and len(of_one) == n_neurons
+    }
+    known = None if reset else getattr(estimator, "neuron_names_in_", None)
+    held = check_names(known, named, None if reset else n_neurons)
+    if reset and held is not None:
+        estimator.neuron_names_in_ = as_names(held)
 
 
 def _trial(trial: Any, number: int) -> np.ndarray:
-    array = np.asarray(trial)
+    array = as_numbers(trial, f"trial {number}")
     if array.ndim != 2:
         raise ValueError(
             f"trial {number} has shape {array.shape}; trials of a list must be (time "
             "points x neurons) arrays"
         )
-    if array.dtype.kind == "c":
-        raise ValueError(f"Complex data not supported: trial {number}")
-    if array.dtype == np.float32:
-        return array
-    return array if array.dtype.kind in "fiu" else array.astype(np.float64)
+    return array
 
 
 def _other_neurons(name: str, source: Source, expected: int) -> str:
@@ -311,17 +289,36 @@ def _scan(trials: Trials, name: str, reset: bool) -> tuple[np.ndarray, Summary]:
 
 def check_labels(name: str, labels: ArrayLike, n_trials: int) -> np.ndarray:
     """Numbers (n_trials,) of the groups that labels make, in order of appearance."""
-    array = np.asarray(labels, dtype=object)
+    array = as_labels(labels)
     if array.shape != (n_trials,):
         raise ValueError(
             f"{name} must have one label per trial, shape ({n_trials},); got "
             f"{array.shape}"
         )
-    missing = [label is None or label != label for label in array.tolist()]
+    refuse_missing(name, array)
+    numbers: dict[object, int] = {}
+    try:
+        return np.array([numbers.setdefault(k, len(numbers)) for k in array.tolist()])
+    except TypeError:
+        kinds = sorted({type(label).__name__ for label in array.tolist()})
+        raise TypeError(
+            f"{name} must be text, numbers or tuples of these; got {kinds}"
+        ) from None
+
+
+def as_labels(labels: ArrayLike) -> np.ndarray:
+    """Labels as an array of objects; None where they are masked."""
+    array: np.ndarray = np.asanyarray(labels, dtype=object)
+    if isinstance(array, np.ma.MaskedArray):
+        array = np.ma.filled(array, None)
+    return np.asarray(array)
+
+
+def refuse_missing(name: str, labels: np.ndarray) -> None:
+    """Raise where a label (n_trials,) is missing, and say of which trial."""
+    missing = [is_missing(label) for label in labels.tolist()]
     if any(missing):
         raise ValueError(
             f"{name} contain None or NaN (trial {missing.index(True)}); give each "
             "trial a label"
         )
-    numbers: dict[object, int] = {}
-    return np.array([numbers.setdefault(k, len(numbers)) for k in array.tolist()])

@@ -9,8 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sklearn_jedi._data._forms import TrialsLike, names_of, unwrap
-from sklearn_jedi._data._gate import Sizes, Summary, check_labels, check_trials
-from sklearn_jedi._data._labelled_arrays import in_order
+from sklearn_jedi._data._gate import (
+    Sizes,
+    Summary,
+    as_labels,
+    check_labels,
+    check_trials,
+)
 from sklearn_jedi._data._trials import Trials
 
 Label = str | int | float | None
@@ -109,7 +114,7 @@ def check_sessions(
         return [part], {UNNAMED: Neurons(trials.batch_size)}
     if reset and hasattr(estimator, "neuron_names_in_"):
         del estimator.neuron_names_in_
-    items, names = _items(in_order(unwrap(X))), names_of(X)
+    items, names = _items(unwrap(X)), names_of(X)
     numbers = check_labels("sessions", sessions, len(items))
     labels = _plain_labels(sessions, numbers)
     if known is not None:
@@ -169,7 +174,7 @@ def _refuse_different_neurons(X: Any) -> None:
 
 def _plain_labels(sessions: ArrayLike, numbers: np.ndarray) -> list[Label]:
     """The label of each number, as Python's own."""
-    array = np.asarray(sessions, dtype=object)
+    array = as_labels(sessions)
     firsts = [int(np.argmax(numbers == k)) for k in range(numbers.max() + 1)]
     labels = [array[row] for row in firsts]
     labels = [x.item() if isinstance(x, np.generic) else x for x in labels]

@@ -6,11 +6,24 @@ the declared type is that of plain arrays, which a `DataArray` stands in for.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Protocol, TypeGuard, TypeVar
 
 import numpy as np
 
 DIMS = ("trial", "time", "neuron")
+# Other names of the axes: the first word of a dimension, in the singular.
+_ALSO = {
+    "trial": (
+        *("condition", "epoch", "presentation", "repeat"),
+        *("repetition", "segment", "stimulus", "sweep"),
+    ),
+    "time": ("bin", "frame", "sample", "t", "timebin", "timepoint", "timestep"),
+    "neuron": (
+        *("cell", "channel", "electrode", "feature"),
+        *("neuroid", "node", "region", "roi", "unit"),
+    ),
+}
 
 AnyTrials = TypeVar("AnyTrials")
 
@@ -20,6 +33,8 @@ class Labelled(Protocol):
 
     dims: tuple[str, ...]
     coords: Any
+    indexes: Any
+    attrs: Any
     ndim: int
 
     def transpose(self, *dims: str) -> Any: ...
@@ -28,40 +43,77 @@ class Labelled(Protocol):
 
 
 def is_labelled(X: object) -> TypeGuard[Labelled]:
-    """Whether X is an `xarray.DataArray` of trials."""
+    """Whether X is an `xarray.DataArray`: of trials, or one trial."""
     return (
         hasattr(X, "dims")
         and hasattr(X, "coords")
         and hasattr(X, "ndim")
-        and X.ndim == 3
+        and not hasattr(X, "data_vars")
     )
 
 
-def in_order(X: AnyTrials) -> AnyTrials:
-    """Trials by time by neurons, where axes have these names; others stay in order."""
+def axis_named(X: Labelled, role: str) -> str | None:
+    """The dimension of trials, time or neurons; None where no name tells which."""
+    if X.ndim == 2 and role != "trial":
+        return _roles(X.dims, DIMS[1:]).get(role)
+    return _roles(X.dims, DIMS if X.ndim == 3 else DIMS[:2]).get(role)
+
+
+def in_order(X: AnyTrials, *, one_trial: bool = False) -> AnyTrials:
+    """Trials by time by neurons; of two axes, trials by time, or those of one trial.
+
+    Raises
+    ------
+    ValueError
+        If the names of the axes do not tell which is which.
+    """
     array: object = X
-    if not is_labelled(array):
+    if not is_labelled(array) or array.ndim not in (2, 3):
         return X
     dims = array.dims
-    if set(dims) == set(DIMS):
-        ordered: AnyTrials = array.transpose(*DIMS)
-        return ordered
-    misplaced = [d for d in DIMS if d in dims and dims.index(d) != DIMS.index(d)]
-    if misplaced:
+    needed = DIMS if array.ndim == 3 else DIMS[1:] if one_trial else DIMS[:2]
+    if array.ndim == 2 and not one_trial and "neuron" in map(_role, dims):
         raise ValueError(
-            f"X has the dimensions {dims}; {misplaced[0]!r} is not where it is read: "
-            "rename them to trial, time and neuron (any order), or transpose"
+            f"X has the dimensions {dims}: pass a list with such an array for each "
+            "trial, or one array with the dimensions trial, time and neuron"
         )
-    return X
+    roles = _roles(dims, needed)
+    missing = [role for role in needed if role not in roles]
+    if missing:
+        left = [dim for dim in dims if dim not in roles.values()]
+        example = dict(zip(left, missing, strict=False))
+        raise ValueError(
+            f"X has the dimensions {dims}, which do not tell {', '.join(needed)} "
+            f"apart: rename them, such as X.rename({example}); their order is free"
+        )
+    ordered: AnyTrials = array.transpose(*(roles[role] for role in needed))
+    return ordered
 
 
-def neuron_names(X: object) -> list[object] | None:
-    """Labels of the neurons, where the array has them."""
-    if not is_labelled(X):
-        return None
-    name = in_order(X).dims[2]
-    # of a dimension without coordinates xarray would make up 0, 1, ...
-    return list(X.coords[name].values.tolist()) if name in X.coords else None
+def _roles(dims: tuple[str, ...], needed: tuple[str, ...]) -> dict[str, str]:
+    """Which dimension has what is needed; exact names go first."""
+    if all(re.fullmatch(r"dim_\d", str(dim)) for dim in dims):
+        # nobody gave names: xarray numbered the axes as they were
+        return dict(zip(needed, sorted(dims), strict=False))
+    roles = {dim: dim for dim in needed if dim in dims}
+    for dim in dims:
+        role = _role(dim)
+        if role in needed and role is not None:
+            roles.setdefault(role, dim)
+    missing = [role for role in needed if role not in roles]
+    left = [dim for dim in dims if dim not in roles.values()]
+    if len(missing) == len(left) == 1 and _role(left[0]) is None:
+        roles[missing[0]] = left[0]  # one axis is left, and one name
+    return roles
+
+
+def _role(dim: object) -> str | None:
+    """trial, time or neuron, if the first word of a name says so."""
+    word = re.split("[^a-z]", str(dim).strip().lower().removeprefix("n_"))[0]
+    for role, names in _ALSO.items():
+        if {word, word.removesuffix("s")} & {role, *names}:
+            return role
+    return None
 
 
 def like(X: object, values: np.ndarray) -> np.ndarray:
