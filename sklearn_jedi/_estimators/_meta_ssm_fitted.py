@@ -26,6 +26,7 @@ from sklearn_jedi._models import _files, _predictions
 from sklearn_jedi._models._inferred import LatentModel
 from sklearn_jedi._models._model import Model
 from sklearn_jedi._networks._latent_dynamics import LatentDynamics
+from sklearn_jedi._utils._plain import from_plain, to_plain
 
 
 class SessionMethods(TrialTransformer):
@@ -156,12 +157,12 @@ class SessionMethods(TrialTransformer):
 
     def _pack_fitted(self, arrays: _files.Arrays) -> Any:
         names = {
-            number: list(neurons.neuron_names_in_)
+            str(number): _files.pack(neurons.neuron_names_in_, "names", arrays)
             for number, neurons in enumerate(self._neurons.values())
             if hasattr(neurons, "neuron_names_in_")
         }
         return {
-            "sessions": list(self._models),
+            "sessions": to_plain(list(self._models)),
             "names": names,
             "models": _files.pack_family(list(self._models.values()), arrays),
         }
@@ -169,15 +170,14 @@ class SessionMethods(TrialTransformer):
     def _unpack_fitted(self, tree: Mapping[str, Any], arrays: _files.Arrays) -> None:
         models = _files.unpack_family(tree["models"], arrays)
         known: dict[Label, Neurons] = {}
-        for number, (label, model) in enumerate(
-            zip(tree["sessions"], models, strict=True)
-        ):
+        labels = from_plain(tree["sessions"])
+        for number, (label, model) in enumerate(zip(labels, models, strict=True)):
             neurons = known[label] = Neurons(self.batch_size)
             neurons.n_neurons_in_ = len(model.loading)
             names = tree["names"].get(str(number))
             if names is not None:
-                neurons.neuron_names_in_ = np.array(names, dtype=object)
-        self._set_sessions(dict(zip(tree["sessions"], models, strict=True)), known)
+                neurons.neuron_names_in_ = _files.unpack(names, "names", arrays)
+        self._set_sessions(dict(zip(labels, models, strict=True)), known)
 
 
 def _grouped(part: SessionTrials, groups: np.ndarray) -> SessionTrials:

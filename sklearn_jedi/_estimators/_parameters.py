@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
 from sklearn.utils import check_random_state
 
 from sklearn_jedi._engine._likelihoods import LIKELIHOODS
@@ -119,7 +120,9 @@ def _warn_of_set(
 
 
 def _is(value: object, default: object) -> bool:
-    return (tuple(value) if isinstance(value, list) else value) == default
+    if isinstance(value, (list, np.ndarray)):
+        value = tuple(value)
+    return value == default
 
 
 def _check_common(estimator: JEDIEstimator | MetaDynamicalSSM) -> None:
@@ -140,7 +143,10 @@ def _check_common(estimator: JEDIEstimator | MetaDynamicalSSM) -> None:
 def _check_training(estimator: JEDIEstimator | MetaDynamicalSSM) -> None:
     check_integer("max_epochs", estimator.max_epochs, 0)
     check_integer("batch_size", estimator.batch_size, 1)
-    check_sequence("hidden_layer_sizes", estimator.hidden_layer_sizes, "(64, 64)")
+    sizes: object = estimator.hidden_layer_sizes
+    if isinstance(sizes, np.ndarray):
+        sizes = sizes.tolist()
+    check_sequence("hidden_layer_sizes", sizes, "(64, 64)")
     for size in estimator.hidden_layer_sizes:
         check_integer("hidden_layer_sizes", size, 1)
     if estimator.callbacks is not None:

@@ -5,15 +5,21 @@ from __future__ import annotations
 import numbers
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Self
 
+import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_jedi._models import _files
 from sklearn_jedi._models._files import Arrays
+from sklearn_jedi._utils._plain import from_plain, to_plain
 from sklearn_jedi._utils._types import RandomState
+from sklearn_jedi._utils._warnings import warn_user
+
+# Where scikit-learn keeps what `set_output` was told.
+_OUTPUT = "_sklearn_output_config"
 
 
 class SavedEstimator(ABC, BaseEstimator):
@@ -41,36 +47,18 @@ class SavedEstimator(ABC, BaseEstimator):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted estimator to a file that holds numbers and text only.
 
-        Arrays are in the safetensors format, everything else is JSON in its header.
-        `callbacks`, a `random_state` that is no integer, and `net_` are not kept.
+        Arrays are in the safetensors format, everything else is JSON in its header,
+        with a checksum of the whole file, which `load` verifies. Numbers of numpy and
+        torch come back as Python's own. `callbacks`, a `random_state` that is no
+        integer, and `net_` are not kept.
 
         Parameters
         ----------
         path : str or path
             Where to write, such as "model.safetensors"; replaced where it exists.
         """
-        check_is_fitted(self)
-        params = self.get_params()
-        params.pop("callbacks", None)
-        if not isinstance(self.random_state, numbers.Integral):
-            params["random_state"] = None
         arrays: Arrays = {}
-        learned = {
-            name: _files.pack(getattr(self, name), name, arrays)
-            for name in self._LEARNED
-            if hasattr(self, name)
-        }
-        content = {
-            "estimator": type(self).__name__,
-            "params": {k: _files.pack(v, k, arrays) for k, v in params.items()},
-            "learned": learned,
-            "history": [
-                {key: value for key, value in epoch.items() if key != "batches"}
-                for epoch in self.history_
-            ],
-            "model": self._pack_fitted(arrays),
-        }
-        _files.write(path, content, arrays)
+        _files.write(path, self._packed(arrays), arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -88,29 +76,93 @@ class SavedEstimator(ABC, BaseEstimator):
         Raises
         ------
         ValueError
-            If the file is damaged, not from `save`, of another estimator, or of an
-            older or newer format.
+            If a byte of the file has changed, or if it is not from `save`, of another
+            estimator, or of an older or newer format.
         FileNotFoundError
             If there is none.
         """
         content, arrays = _files.read(path)
-        try:
-            if content["estimator"] != cls.__name__:
-                raise ValueError(
-                    f"{str(path)!r} holds a {content['estimator']}, not a "
-                    f"{cls.__name__}"
-                )
-            params, learned = content["params"], content["learned"]
-            params["hidden_layer_sizes"] = tuple(params["hidden_layer_sizes"])
-            estimator = cls(**params)
-            for name in cls._LEARNED:
-                if name in learned:
-                    value = _files.unpack(learned[name], name, arrays)
-                    setattr(estimator, name, value)
-            estimator._unpack_fitted(content["model"], arrays)
-        except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+        if content.get("estimator") != cls.__name__:
             raise ValueError(
-                f"{str(path)!r} is damaged: {type(error).__name__}: {error}"
-            ) from error
-        estimator.net_, estimator.history_ = None, content["history"]
+                f"{str(path)!r} holds a {content.get('estimator')}, not a "
+                f"{cls.__name__}"
+            )
+        try:
+            return cls._unpacked(content, arrays)
+        except (
+            *(KeyError, TypeError, ValueError),
+            *(AttributeError, RuntimeError),
+        ) as error:
+            raise _files.damaged(path, f"{type(error).__name__}: {error}") from error
+
+    # ------------------------------------------------------------------------- helpers
+
+    def _packed(self, arrays: Arrays) -> dict[str, Any]:
+        """The fitted estimator as JSON, its arrays added to `arrays`."""
+        check_is_fitted(self)
+        params = self.get_params()
+        params.pop("callbacks", None)
+        if not isinstance(self.random_state, numbers.Integral):
+            params["random_state"] = None
+        learned = {
+            name: _files.pack(getattr(self, name), name, arrays)
+            for name in self._LEARNED
+            if hasattr(self, name)
+        }
+        return {
+            "estimator": type(self).__name__,
+            "params": {name: _parameter(name, of) for name, of in params.items()},
+            "output": to_plain(getattr(self, _OUTPUT, None)),
+            "learned": learned,
+            "history": _history(self.history_),
+            "model": self._pack_fitted(arrays),
+        }
+
+    @classmethod
+    def _unpacked(cls, content: Mapping[str, Any], arrays: Arrays) -> Self:
+        """The fitted estimator again."""
+        params, learned = content["params"], content["learned"]
+        estimator = cls(**{name: from_plain(of) for name, of in params.items()})
+        for name in cls._LEARNED:
+            if name in learned:
+                setattr(estimator, name, _files.unpack(learned[name], name, arrays))
+        estimator._unpack_fitted(content["model"], arrays)
+        estimator.net_ = None
+        estimator.history_ = [
+            {name: from_plain(of) for name, of in epoch.items()}
+            for epoch in content["history"]
+        ]
+        if content["output"] is not None:
+            setattr(estimator, _OUTPUT, from_plain(content["output"]))
         return estimator
+
+
+def _parameter(name: str, value: Any) -> Any:
+    """A parameter as JSON: numbers of numpy as Python's, arrays as tuples."""
+    if isinstance(value, np.ndarray):
+        value = tuple(value.tolist()) if value.ndim else value.item()
+    try:
+        return to_plain(str(value) if name == "device" else value)
+    except TypeError as error:
+        raise TypeError(
+            f"{name}={value!r} cannot be kept in a file of numbers and text: {error}"
+        ) from None
+
+
+def _history(epochs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What was recorded of each epoch, but for batches and what is not plain."""
+    kept: list[dict[str, Any]] = []
+    left_out: dict[str, TypeError] = {}
+    for epoch in epochs:
+        kept.append({})
+        for name, value in epoch.items():
+            if name == "batches":
+                continue
+            try:
+                kept[-1][str(name)] = to_plain(value)
+            except TypeError as error:
+                left_out[str(name)] = error
+    if left_out:
+        why = "; ".join(f"{name}: {error}" for name, error in left_out.items())
+        warn_user(f"left out of the history that is saved: {why}")
+    return kept

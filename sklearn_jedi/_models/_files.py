@@ -1,12 +1,14 @@
 """Fitted estimators in files that hold numbers and text, and nothing that runs.
 
 A file is in the safetensors format: arrays, and in its header one JSON document with
-the parameters, the scalars and the version of this layout.
+the parameters, the scalars, the version of this layout, and the SHA-256 of the whole
+file. As no sum can be over itself, the file is taken with zeros in its place.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -14,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.numpy import load as from_bytes
 from safetensors.numpy import save as to_bytes
 
 from sklearn_jedi._data._units import Scaling
@@ -26,9 +29,17 @@ from sklearn_jedi._models._free_run_posterior import PathNoise
 from sklearn_jedi._models._inferred import InferredModel, LatentModel
 from sklearn_jedi._models._model import Model
 from sklearn_jedi._models._observed import ObservedModel
+from sklearn_jedi._utils._plain import as_objects, from_plain, is_tagged, to_plain
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 _KEY = "sklearn_jedi"
+# How the header has the checksum, which stands first in the document.
+_SEAL = rb"{\"sha256\": \""
+_ZEROS = "0" * 64
+_UNREADABLE = (
+    *(SafetensorError, ValueError, KeyError, TypeError, AttributeError),
+    RecursionError,
+)
 _ARRAY = "array"
 _NAMES = "names"
 _PARTS: dict[str, Any] = {
@@ -55,11 +66,11 @@ def write(
     path: str | os.PathLike[str], content: dict[str, Any], arrays: Arrays
 ) -> None:
     """Write a file; one that was there before stays whole until the new one is."""
-    document = json.dumps({"format_version": FORMAT_VERSION, **content})
-    data = to_bytes(arrays, metadata={_KEY: document})
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {str(path.parent)!r}")
+    document = {"sha256": _ZEROS, "format_version": FORMAT_VERSION, **content}
+    data = _sealed(to_bytes(arrays, metadata={_KEY: json.dumps(document)}))
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.write_bytes(data)
@@ -74,39 +85,62 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Arrays]:
     Raises
     ------
     ValueError
-        If it is truncated, not of this package, or of another format.
+        If a byte of it is not as it was written, or if it is not of this package, or of
+        another format.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {str(path)!r}")
+    data = path.read_bytes()
+    # Whatever its version, a file with a checksum has it there: damage comes first.
+    if _SEAL in data and data != _sealed(data):
+        raise damaged(path, "its contents do not fit its checksum")
     try:
-        with safe_open(path, framework="numpy") as file:
-            document = (file.metadata() or {}).get(_KEY)
-            if document is None:
-                raise ValueError(
-                    f"{str(path)!r} is a safetensors file, but not one that the save "
-                    "of an estimator wrote"
-                )
-            content = json.loads(document)
-            version = content["format_version"]
-            if not isinstance(version, int) or version > FORMAT_VERSION:
-                raise ValueError(
-                    f"{str(path)!r} has format version {version}; this release of "
-                    f"sklearn-jedi reads {FORMAT_VERSION}: update it"
-                )
-            if version < FORMAT_VERSION:
-                raise ValueError(
-                    f"{str(path)!r} has format version {version}, an older layout that "
-                    f"is no longer read (now {FORMAT_VERSION}): fit the estimator again"
-                )
-            names = file.keys()  # the file itself cannot be iterated over
-            arrays = {name: file.get_tensor(name) for name in names}
-    except (SafetensorError, json.JSONDecodeError, KeyError, TypeError) as error:
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        arrays = from_bytes(data)
+        document = header.get("__metadata__", {}).get(_KEY)
+        content = None if document is None else json.loads(document)
+        version = None if content is None else content["format_version"]
+    except _UNREADABLE as error:
+        raise damaged(path, error) from error
+    if content is None:
         raise ValueError(
-            f"{str(path)!r} is damaged, or not a file that the save of an estimator "
-            f"wrote: {error}"
-        ) from error
+            f"{str(path)!r} is a safetensors file, but not one that the save of an "
+            "estimator wrote"
+        )
+    _check_version(path, version)
+    if "sha256" not in content:
+        raise damaged(path, "it has no checksum")
     return content, arrays
+
+
+def damaged(path: str | os.PathLike[str], why: object) -> ValueError:
+    """The error of a file of which something is missing or changed."""
+    return ValueError(
+        f"the file {str(path)!r} is damaged, or not one that the save of an estimator "
+        f"wrote ({why}): load a copy, or fit again"
+    )
+
+
+def _sealed(data: bytes) -> bytes:
+    """A file with its own checksum in its place."""
+    before, mark, rest = data.partition(_SEAL)
+    rest = rest[len(_ZEROS) :]
+    digest = hashlib.sha256(before + mark + _ZEROS.encode() + rest).hexdigest()
+    return before + mark + digest.encode() + rest
+
+
+def _check_version(path: Path, version: object) -> None:
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise ValueError(
+            f"{str(path)!r} has format version {version}; this release of sklearn-jedi "
+            f"reads {FORMAT_VERSION}: update it"
+        )
+    if version < FORMAT_VERSION:
+        raise ValueError(
+            f"{str(path)!r} has format version {version}, an older layout that is no "
+            f"longer read (now {FORMAT_VERSION}): fit the estimator again"
+        )
 
 
 def canonical(model: Model) -> Model:
@@ -125,8 +159,8 @@ def pack_model(model: Model, arrays: Arrays) -> dict[str, Any]:
     tree = {name: pack(value, name, arrays) for name, value in fields.items()}
     tree["hidden_layer_sizes"] = tree["change_rank"] = None
     if hypernetwork is not None:
-        tree["hidden_layer_sizes"] = hypernetwork.hidden_layer_sizes
-        tree["change_rank"] = hypernetwork.change_rank
+        tree["hidden_layer_sizes"] = to_plain(hypernetwork.hidden_layer_sizes)
+        tree["change_rank"] = to_plain(hypernetwork.change_rank)
         for name, tensor in hypernetwork.state_dict().items():
             arrays[f"hypernetwork.{name}"] = np.array(tensor.numpy(), order="C")
     return {"kind": kind, **tree}
@@ -195,10 +229,13 @@ def _hypernetwork(
 
 
 def pack(value: Any, name: str, arrays: Arrays) -> Any:
-    """A value as JSON; arrays are put aside under their names."""
+    """A value as JSON; arrays of numbers are put aside under their names."""
     if isinstance(value, np.ndarray) and value.dtype.kind in "OU":
-        return {_NAMES: [str(item) for item in value]}
-    if isinstance(value, np.ndarray):
+        names = [
+            tuple(item) if isinstance(item, np.ndarray) else item for item in value
+        ]
+        return {_NAMES: to_plain(names)}
+    if isinstance(value, np.ndarray) and value.ndim:
         arrays[name] = np.array(value, order="C")
         return {_ARRAY: name}
     if isinstance(value, Likelihood):
@@ -209,18 +246,16 @@ def pack(value: Any, name: str, arrays: Arrays) -> Any:
             key: pack(part, f"{name}.{key}", arrays)
             for key, part in value._asdict().items()
         }
-    if isinstance(value, np.generic):
-        return value.item()
-    return value
+    return to_plain(value)
 
 
 def unpack(value: Any, name: str, arrays: Arrays) -> Any:
     """The value again."""
-    if not isinstance(value, dict):
-        return value
+    if not isinstance(value, dict) or is_tagged(value):
+        return from_plain(value)
     if set(value) == {_ARRAY}:
         return arrays[value[_ARRAY]]
     if set(value) == {_NAMES}:
-        return np.array(value[_NAMES], dtype=object)
+        return as_objects(from_plain(value[_NAMES]))
     parts = {key: unpack(part, key, arrays) for key, part in value.items()}
     return _PARTS[name](**parts)

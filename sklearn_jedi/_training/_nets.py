@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from skorch import NeuralNet
+from skorch.history import History
+from skorch.utils import open_file_like
 from torch.utils.data import Dataset
 
 from sklearn_jedi._training._callbacks import KeepBest
+from sklearn_jedi._utils._plain import to_plain
 from sklearn_jedi._utils._threads import few_threads
 
 
 class NonFiniteLossError(ValueError):
     """The training loss became NaN or infinite."""
+
+
+class PlainHistory(History):
+    """A history that writes numbers of numpy and torch as JSON has them."""
+
+    def to_file(self, f: Any) -> None:
+        document = json.dumps(self.to_list(), default=to_plain)
+        with open_file_like(f, "w") as file:
+            file.write(document)
 
 
 class InterruptibleNet(NeuralNet):
@@ -26,6 +39,8 @@ class InterruptibleNet(NeuralNet):
     interrupted_ : bool
         Whether Ctrl-C ended training.
     """
+
+    history_: Any
 
     def fit_loop(self, *args: Any, **kwargs: Any) -> InterruptibleNet:
         """skorch takes every KeyboardInterrupt for the end; tell whose it was."""
@@ -42,6 +57,11 @@ class InterruptibleNet(NeuralNet):
         except KeyboardInterrupt:  # skorch's EarlyStopping raises it
             self._stopped_by_callback = True
             raise
+
+    def save_params(self, *args: Any, **kwargs: Any) -> None:
+        """As skorch does, whatever numbers callbacks have recorded."""
+        self.history_ = PlainHistory(self.history_)
+        super().save_params(*args, **kwargs)
 
     def fit_and_restore(
         self, data: Dataset[Any]
