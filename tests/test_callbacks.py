@@ -1,11 +1,21 @@
 """Callbacks of the user, Ctrl-C, and the progress that is shown."""
 
 import copy
+import json
 
+import numpy as np
 import pytest
-from skorch.callbacks import Checkpoint, EarlyStopping
+import torch
+from skorch.callbacks import (
+    Callback,
+    Checkpoint,
+    EarlyStopping,
+    LoadInitState,
+    LRScheduler,
+    TrainEndCheckpoint,
+)
 
-from sklearn_jedi import JEDIEstimator
+from sklearn_jedi import JEDIEstimator, MetaDynamicalSSM
 from sklearn_jedi._training._free_runs import EmbeddedNetwork
 from sklearn_jedi._utils._progress import end_progress, show_progress
 
@@ -26,6 +36,40 @@ def test_checkpoints_are_written_and_callbacks_stay_as_they_were(rotations, tmp_
     jedi(callbacks=[callback]).fit(rotations[0])
     assert (tmp_path / "params.pt").exists()
     assert vars(callback) == before
+
+
+class RecordOfNumpy(Callback):
+    def on_epoch_end(self, net, **kwargs):
+        net.history.record("weights", np.float32(1.5))
+
+
+def both(rotations, estimator, callbacks):
+    """Either estimator, trained for a few epochs."""
+    if estimator == "JEDI":
+        return jedi(max_epochs=2, dt=0.01, callbacks=callbacks).fit(rotations[0])
+    settings = {"dt": 0.01, "gain": 1.2, "n_units": 4, "random_state": 0}
+    meta = MetaDynamicalSSM(max_epochs=2, **settings, callbacks=callbacks)
+    return meta.fit(rotations[0][:, :12, :4], sessions=np.arange(24) % 2)
+
+
+@pytest.mark.parametrize("estimator", ["JEDI", "MetaDynamicalSSM"])
+def test_checkpoints_hold_what_torch_and_json_read(rotations, tmp_path, estimator):
+    """Tensors, numbers and text, whatever was recorded; training goes on from them."""
+    saved = Checkpoint(dirname=str(tmp_path), monitor=None)
+    at_the_end = TrainEndCheckpoint(dirname=str(tmp_path))
+    callbacks = [LRScheduler(policy="StepLR", step_size=1), RecordOfNumpy(), saved]
+    both(rotations, estimator, [*callbacks, at_the_end])
+    for name in ("params.pt", "optimizer.pt"):
+        for prefix in ("", "train_end_"):
+            torch.load(tmp_path / f"{prefix}{name}", weights_only=True)
+    rates = torch.load(tmp_path / "optimizer.pt", weights_only=True)["param_groups"]
+    assert {type(group["lr"]) for group in rates} == {float}
+    history = json.loads((tmp_path / "history.json").read_text())
+    assert [epoch["weights"] for epoch in history] == [1.5, 1.5]
+    again = both(rotations, estimator, [LoadInitState(saved), RecordOfNumpy(), saved])
+    assert [epoch["epoch"] for epoch in again.history_] == [1, 2, 3, 4]
+    history = json.loads((tmp_path / "history.json").read_text())
+    assert [epoch["weights"] for epoch in history] == [1.5] * 4
 
 
 def test_early_stopping_stops_without_a_warning(rotations, recwarn):
