@@ -46,8 +46,20 @@ def as_activity(values: object, what: str) -> np.ndarray:
     return activity
 
 
-def choose(names: list[str], asked: str | None, what: str, parameter: str) -> str:
+def choose(
+    names: list[str], asked: str | None, what: str, parameter: str, there: str = ""
+) -> str:
     """The name asked for, or the only candidate.
+
+    Parameters
+    ----------
+    names : list of str
+        The candidates.
+    asked : str or None
+    what, parameter : str
+        What they are, and where one of them is named; for messages.
+    there : str
+        What there is where there are no candidates.
 
     Raises
     ------
@@ -62,8 +74,14 @@ def choose(names: list[str], asked: str | None, what: str, parameter: str) -> st
             if asked is None
             else f"{asked!r} is none of them"
         )
-        raise ValueError(f"{what}: {problem}; candidates: {quoted(names)}")
+        found = "" if names or not there else f"; there are: {there}"
+        raise ValueError(f"{what}: {problem}; candidates: {quoted(names)}{found}")
     return asked
+
+
+def with_shapes(arrays: Mapping[str, np.ndarray]) -> str:
+    """Names and shapes of arrays, for messages."""
+    return ", ".join(f"{name} {a.shape}" for name, a in arrays.items())
 
 
 def from_arrays(

@@ -6,8 +6,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sklearn_jedi.io._arrays import check_dims, choose, from_arrays
-from sklearn_jedi.io._files import check_file, import_io, unreadable
+from sklearn_jedi.io._files import check_file, import_io, quoted, unreadable
 from sklearn_jedi.io._mat_trials import (
     Fields,
     is_matrix,
@@ -126,7 +128,7 @@ def trials_from_mat(
         name for name, v in variables.items() if is_matrix(v, 3) or _is_struct(v)
     ]
     what = f"{path}: structs, cells of structs, arrays with three axes"
-    variable = choose(candidates, variable, what, "variable")
+    variable = choose(candidates, variable, what, "variable", quoted(variables))
     where = f"{path}: {variable}"
     value = variables[variable]
     if is_matrix(value, 3):
@@ -139,7 +141,10 @@ def trials_from_mat(
         return trials_of_spikes(saved, align, window, bin_size, time_unit)
     # of one neuron, matrices arrive as vectors: those have to be asked for
     matrices = [name for name in fields if activity or _is_activity(fields[name])]
-    activity = choose(matrices, activity, f"{where}: fields", "activity")
+    if not matrices:
+        _point_to_spike_times(fields, where)
+    what = f"{where}: fields"
+    activity = choose(matrices, activity, what, "activity", quoted(fields))
     if is_matrix(fields[activity], 3):
         return from_arrays(fields, activity, dims, dt, time, time_unit, where)
     saved = Fields(fields, listed_trials, activity, where)
@@ -162,6 +167,32 @@ def _is_struct(value: object) -> bool:
     if isinstance(value, list):
         return len(value) > 0 and isinstance(value[0], dict)
     return isinstance(value, dict)
+
+
+def _point_to_spike_times(fields: dict[str, Any], where: str) -> None:
+    """Say how spike times are read, where fields hold them rather than matrices."""
+    found = [name for name, of in fields.items() if _may_be_spike_times(of)]
+    if found:
+        which = " or ".join(f"spike_times={name!r}" for name in found)
+        raise ValueError(
+            f"{where}: no field holds matrices of activity, but {quoted(found)} may "
+            f"hold spike times: pass {which}, with window=(begin, end) in seconds, and "
+            "align=, the field with the time of the event that is 0"
+        )
+
+
+def _may_be_spike_times(value: object) -> bool:
+    """Whether a field has a cell of vectors for each trial, of one unit a vector."""
+    if not isinstance(value, list):
+        return False
+    trials = [trial if isinstance(trial, list) else [trial] for trial in value]
+    several = any(isinstance(trial, list) or np.size(trial) > 1 for trial in value)
+    return several and all(_is_in_order(train) for trial in trials for train in trial)
+
+
+def _is_in_order(train: object) -> bool:
+    times = np.asarray(train) if np.ndim(train) < 2 else np.asarray("")  # type: ignore[arg-type]
+    return times.dtype.kind in "biuf" and bool((np.diff(np.ravel(times)) >= 0).all())
 
 
 def _is_activity(value: object) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from sklearn_jedi._utils._warnings import warn_user
-from sklearn_jedi.io._arrays import check_dims, choose, from_arrays
+from sklearn_jedi.io._arrays import check_dims, choose, from_arrays, with_shapes
 from sklearn_jedi.io._files import check_file, quoted, unreadable
 from sklearn_jedi.io._trial_set import TrialSet
 
@@ -85,7 +85,8 @@ def trials_from_npz(
     candidates = [
         name for name, a in arrays.items() if a.ndim == 3 and a.dtype.kind in "biuf"
     ]
-    key = choose(candidates, key, f"{path}: arrays with three axes", "key")
+    what = f"{path}: arrays with three axes"
+    key = choose(candidates, key, what, "key", with_shapes(arrays))
     return from_arrays(arrays, key, dims, dt, time, time_unit, str(path))
 
 
