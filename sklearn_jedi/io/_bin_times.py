@@ -97,7 +97,7 @@ def start_and_width(
     if centres is None:
         if dt is None:
             raise ValueError(
-                f"{what}: the bin width is not known: pass dt (in s), or time, the "
+                f"{what}: the bin width is not known: pass dt=, in s, or time=, the "
                 "name of the bin times"
             )
         return 0.0, float(dt)
