@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from nwb_files import write_nwb
+from scipy.io import savemat
 
 from sklearn_jedi import __version__
 from sklearn_jedi.datasets import make_rotation_family
@@ -18,6 +19,7 @@ from sklearn_jedi.io import TrialSet
 from sklearn_jedi.report import Report, _choice, _command_line, _fit, _folder
 from sklearn_jedi.report._command_line import main
 from sklearn_jedi.report._embeddings import EmbeddingSection
+from sklearn_jedi.report._reading import with_options
 
 QUICK = ["--rank", "2", "--embedding-dim", "1", "--jobs", "1", "--quiet"]
 
@@ -155,6 +157,85 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(
     assert message.startswith("sklearn-jedi: error: ")
     assert said.format(file=str(npz)) in message
     assert not out.exists()
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory):
+    """Spike times of 3 units in 4 trials of 0.6 s, for each kind of file."""
+    folder = tmp_path_factory.mktemp("session")
+    begins = 2.0 * np.arange(4) + 1
+    own = [np.linspace(0.01, 0.59, 20 + k) for k in range(3)]
+    table = {"start_time": begins, "stop_time": begins + 0.6}
+    trains = [np.concatenate([begin + train for begin in begins]) for train in own]
+    write_nwb(folder / "session.nwb", trains, table)
+    cell = np.empty(3, dtype=object)
+    cell[:] = own
+    saved = {"spikes": cell, "goCue": 0.1, "licks": own[0], "side": "left"}
+    savemat(folder / "session.mat", {"trials": [saved] * 4})
+    np.savez(folder / "session.npz", counts=np.ones((4, 60, 3)), side=np.ones(4))
+    return folder
+
+
+OF_MAT = ["--spike-times", "spikes", "--align", "goCue"]
+OF_NPZ = ["--key", "counts", "--dt", "0.01"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "said"),
+    [
+        ("mat", [], "'licks', 'spikes' may hold spike times: pass --spike-times licks"),
+        ("mat", [], "or --spike-times spikes, with --window begin end in seconds"),
+        ("mat", [*OF_MAT, "--window", "0", "600"], "--window 0 600 exceeds the trials"),
+        ("nwb", ["--window", "0", "600"], "they last 0.6 s at most. Windows are in se"),
+        ("nwb", ["--window", "-200", "400"], "seconds: 400 ms is 0.4"),
+        ("npz", [*OF_NPZ, "--window", "0", "600"], "600 s long, and they last 0.6 s"),
+        ("npz", [], "the bin width is not known: pass --dt, in s, or --time, the name"),
+        ("npz", ["--dt", "0.01", "--trials", "size > 3"], "no column 'size'"),
+        ("npz", ["--dt", "0.01", "--key", "side"], "side must have three axes"),
+    ],
+)
+def test_messages_name_options_and_what_the_file_has(
+    session, tmp_path, capsys, kind, options, said
+):
+    path = session / f"session.{kind}"
+    assert main(["report", str(path), *options, "--out", str(tmp_path / "o")]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_long_windows_of_long_trials_are_taken(tmp_path, asked):
+    """Of sleep, say; what is refused are windows far longer than trials."""
+    begins = 100.0 * np.arange(4)
+    trains = [np.arange(0.5, 400, 1.0 + k) for k in range(3)]
+    table = {"start_time": begins, "stop_time": begins + 90}
+    path = write_nwb(tmp_path / "sleep.nwb", trains, table)
+    argv = ["report", str(path), "--window", "0", "60", "--bin-size", "1", "--quiet"]
+    assert main([*argv, "--min-rate", "0"]) == 0
+    assert asked["X"].X.shape == (4, 60, 3)
+
+
+def test_a_window_that_exceeds_the_trials_somewhat_is_noted(session, asked):
+    argv = ["report", str(session / "session.npz"), *OF_NPZ, "--quiet"]
+    assert main([*argv, "--window", "0.1", "1"]) == 0
+    assert asked["X"].X.shape == (4, 50, 3)
+    assert asked["notes"] == [
+        "--window 0.1 1 exceeds the trials, which last from 0 to 0.6 s: what there is "
+        "of it is taken"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("pass dt=, in s", "pass --dt, in s"),
+        ("spike_times='my spikes' or", "--spike-times 'my spikes' or"),
+        ("bin_size=0.01 s is", "--bin-size 0.01 s is"),
+        ("window=(-0.1, 'stop') ends", "--window -0.1 stop ends"),
+        ("trials=\"a == 'b'\" is", "--trials 'a == '\"'\"'b'\"'\"'' is"),
+        ("dtype=float; width=3", "dtype=float; width=3"),
+    ],
+)
+def test_parameters_in_messages_become_options(message, said):
+    assert with_options(message) == said
 
 
 @pytest.mark.parametrize(

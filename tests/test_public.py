@@ -73,7 +73,7 @@ PUBLIC = {
         "SquareRoot",
         "split_epochs",
     },
-    "sklearn_jedi.report": {"Report", "make_report"},
+    "sklearn_jedi.report": {"Report", "load_model", "make_report"},
 }
 
 

@@ -6,7 +6,7 @@ import numbers
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -18,6 +18,10 @@ from sklearn_jedi._utils._plain import from_plain, to_plain
 from sklearn_jedi._utils._types import RandomState
 from sklearn_jedi._utils._warnings import warn_user
 
+Saved = TypeVar("Saved", bound="SavedEstimator")
+
+# What parts of a file that are missing or of another kind make of its reading.
+_OF_DAMAGE = (KeyError, TypeError, ValueError, AttributeError, RuntimeError)
 # Where scikit-learn keeps what `set_output` was told.
 _OUTPUT = "_sklearn_output_config"
 
@@ -57,8 +61,7 @@ class SavedEstimator(ABC, BaseEstimator):
         path : str or path
             Where to write, such as "model.safetensors"; replaced where it exists.
         """
-        arrays: Arrays = {}
-        _files.write(path, self._packed(arrays), arrays)
+        write_estimator(self, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -81,19 +84,15 @@ class SavedEstimator(ABC, BaseEstimator):
         FileNotFoundError
             If there is none.
         """
-        content, arrays = _files.read(path)
-        if content.get("estimator") != cls.__name__:
-            raise ValueError(
-                f"{str(path)!r} holds a {content.get('estimator')}, not a "
-                f"{cls.__name__}"
+        estimator, content = read_estimator(cls, path)
+        prepared = content.get("prepared")
+        if prepared:
+            warn_user(
+                f"{str(path)!r} is of a report, and takes trials as the report "
+                f"prepared them: {prepared}. sklearn_jedi.report.load_model reads the "
+                "same file, and prepares trials itself"
             )
-        try:
-            return cls._unpacked(content, arrays)
-        except (
-            *(KeyError, TypeError, ValueError),
-            *(AttributeError, RuntimeError),
-        ) as error:
-            raise _files.damaged(path, f"{type(error).__name__}: {error}") from error
+        return estimator
 
     # ------------------------------------------------------------------------- helpers
 
@@ -135,6 +134,36 @@ class SavedEstimator(ABC, BaseEstimator):
         if content["output"] is not None:
             setattr(estimator, _OUTPUT, from_plain(content["output"]))
         return estimator
+
+
+def write_estimator(
+    estimator: SavedEstimator, path: str | os.PathLike[str], **more: Any
+) -> None:
+    """Write a fitted estimator, and what else its file is to keep, as JSON has it."""
+    arrays: Arrays = {}
+    content = estimator._packed(arrays)
+    _files.write(path, {**content, **more}, arrays)
+
+
+def read_estimator(
+    kind: type[Saved], path: str | os.PathLike[str]
+) -> tuple[Saved, dict[str, Any]]:
+    """A fitted estimator, and all that its file keeps, as JSON has it.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        As `SavedEstimator.load`.
+    """
+    content, arrays = _files.read(path)
+    if content.get("estimator") != kind.__name__:
+        raise ValueError(
+            f"{str(path)!r} holds a {content.get('estimator')}, not a {kind.__name__}"
+        )
+    try:
+        return kind._unpacked(content, arrays), content
+    except _OF_DAMAGE as error:
+        raise _files.damaged(path, f"{type(error).__name__}: {error}") from error
 
 
 def _parameter(name: str, value: Any) -> Any:

@@ -16,13 +16,9 @@ import numpy as np
 from sklearn_jedi import __version__
 from sklearn_jedi._estimators._parameters import OBSERVATIONS
 from sklearn_jedi.datasets import make_attractor_family
-from sklearn_jedi.io import (
-    TrialSet,
-    trials_from_mat,
-    trials_from_npz,
-    trials_from_nwb,
-)
+from sklearn_jedi.io import TrialSet
 from sklearn_jedi.preprocessing import NeuronSelector
+from sklearn_jedi.report._reading import BIN_SIZE, reading_of
 from sklearn_jedi.report._report import Report, make_report
 
 _EXAMPLES = """examples:
@@ -33,20 +29,6 @@ _EXAMPLES = """examples:
   sklearn-jedi report trials.mat --variable trials --spike-times spikes \\
       --align goCue --window 0 0.6 --label target
 """
-
-_BIN_SIZE = 0.01
-_WINDOW = (-0.3, 0.6)
-_DIMS = ("trial", "time", "neuron")
-_ARRAYS = ("dt", "time", "time_unit", "dims")
-# what each kind of file takes beyond --window, --trials and --units
-_OPTIONS = {
-    ".nwb": ("align", "bin_size"),
-    ".npz": ("key", *_ARRAYS),
-    ".mat": (
-        *("variable", "activity", "spike_times", "align", "bin_size"),
-        *_ARRAYS,
-    ),
-}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -121,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
         "--bin-size",
         type=float,
         metavar="S",
-        help=f"seconds, of bins that spike times are counted in (default: {_BIN_SIZE})",
+        help=f"seconds, of bins that spike times are counted in (default: {BIN_SIZE})",
     )
     trials.add_argument(
         "--trials", metavar="EXPRESSION", help="such as \"result == 'R' and rt < 0.5\""
@@ -199,7 +181,8 @@ def _parser() -> argparse.ArgumentParser:
 def _report(args: argparse.Namespace, command: str) -> Report:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        everything = _read(args)
+        reading = reading_of(args)
+        everything = reading.trials()
         trials = _that_fire(everything, args.min_rate)
     notes = [str(one.message) for one in caught if one.category is UserWarning]
     n_units = len(everything.units)
@@ -220,6 +203,7 @@ def _report(args: argparse.Namespace, command: str) -> Report:
         tau=args.tau,
         observation=args.observation,
         title=args.file.name,
+        reading=reading.lines(),
         how=f"{command}\n\nSHA-256 of {args.file.name}: {_hash(args.file)}",
         notes=notes,
         random_state=args.seed,
@@ -241,76 +225,14 @@ def _demo(args: argparse.Namespace, command: str) -> Report:
         out=args.out,
         title="Simulated recordings of three networks: two stable points, a limit "
         "cycle, a ring of fixed points",
+        reading="from sklearn_jedi.datasets import make_attractor_family\n\n"
+        f"trials, _, _ = make_attractor_family(24, n_neurons=60, "
+        f"observation_noise=0.5, random_state={args.seed})",
         how=command,
         random_state=args.seed,
         n_jobs=args.jobs,
         quiet=args.quiet,
     )
-
-
-def _read(args: argparse.Namespace) -> TrialSet:
-    """The trials of the file, by its kind."""
-    kind = args.file.suffix.lower()
-    if kind not in _OPTIONS:
-        raise ValueError(
-            f"{str(args.file)!r} is not an .nwb, .npz or .mat file: other files are "
-            "read in Python, and go to sklearn_jedi.report.make_report"
-        )
-    _refuse_options(args, kind)
-    window = None if args.window is None else tuple(map(_number, args.window))
-    if kind == ".nwb":
-        return trials_from_nwb(
-            args.file,
-            align=args.align or "start_time",
-            window=window or _WINDOW,
-            bin_size=args.bin_size or _BIN_SIZE,
-            trials=args.trials,
-            units=args.units,
-        )
-    array = {name: getattr(args, name) for name in ("dt", "time")}
-    array |= {"time_unit": args.time_unit or "s", "dims": tuple(args.dims or _DIMS)}
-    if kind == ".npz":
-        trials = trials_from_npz(args.file, args.key, **array)
-    else:
-        cut = {}
-        if args.spike_times:
-            cut = {"align": args.align, "window": window or _WINDOW}
-        trials = trials_from_mat(
-            args.file,
-            args.variable,
-            activity=args.activity,
-            spike_times=args.spike_times,
-            bin_size=args.bin_size or _BIN_SIZE,
-            **array,
-            **cut,
-        )
-    if args.trials or args.units:
-        trials = trials.select(args.trials, args.units)
-    if args.spike_times or window is None:
-        return trials
-    try:
-        begin, end = map(float, window)
-        return trials.crop(begin, end)
-    except ValueError as error:
-        raise ValueError(
-            f"--window of {str(args.file)!r} needs two times in seconds within its "
-            f"trials: {error}"
-        ) from error
-
-
-def _refuse_options(args: argparse.Namespace, kind: str) -> None:
-    """Options that a kind of file does not take."""
-    takes = set(_OPTIONS[kind])
-    why = f"{kind} files do not take it"
-    if kind == ".mat" and not args.spike_times:
-        takes -= {"align", "bin_size"}
-        why = "without --spike-times trials are cut already"
-    for name in sorted(set().union(*_OPTIONS.values()) - takes):
-        if getattr(args, name) is not None:
-            raise ValueError(
-                f"--{name.replace('_', '-')} was given, but {str(args.file)!r} is "
-                f"read without: {why}"
-            )
 
 
 def _that_fire(trials: TrialSet, min_rate: float) -> TrialSet:
@@ -344,18 +266,13 @@ def _column(
     return np.asarray(trials.table[name])
 
 
-def _number(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
 def _auto_or_seconds(text: str) -> float | str:
-    value = _number(text)
-    if isinstance(value, str) and value != "auto":
-        raise argparse.ArgumentTypeError(f"neither auto nor seconds: {text!r}")
-    return value
+    try:
+        return text if text == "auto" else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"neither auto nor seconds: {text!r}"
+        ) from None
 
 
 def _hash(path: Path) -> str:

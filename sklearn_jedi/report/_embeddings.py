@@ -38,6 +38,7 @@ class EmbeddingSection(Section):
         self._z = embeddings
         self._labels, self._label_name = study.labels, study.label_name
         self._train, self._test = study.train, study.test
+        self._rows = study.rows
         self._order = [name for name, _ in study.conditions]
         self.accuracy = self.p_value = self.chance = np.nan
         if self._can_read():
@@ -198,7 +199,8 @@ class EmbeddingSection(Section):
         ]
 
     def arrays(self) -> dict[str, np.ndarray]:
-        out = {"embeddings": self._z, "train": self._train, "test": self._test}
+        out = {"embeddings": self._z, "rows": self._rows}
+        out |= {"train": self._train, "test": self._test}
         if self._labels is not None:
             out |= {
                 "labels": self._labels.astype(str),

@@ -52,7 +52,7 @@ class FitSection(Section):
         began = time.perf_counter()
         with progress_to(study.progress), redirect_stdout(StringIO()):
             model = study.estimator(study.rank, study.embedding_dim, verbose=1)
-            model.fit(train)
+            model.fit(study.with_names(study.train))
         self._seconds = time.perf_counter() - began
         study.model = model
         if model.interrupted_:

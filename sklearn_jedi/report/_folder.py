@@ -13,6 +13,8 @@ import numpy as np
 
 from sklearn_jedi._estimators._jedi import JEDIEstimator
 from sklearn_jedi.report._page import Finding, page
+from sklearn_jedi.report._preparation import Preparation
+from sklearn_jedi.report._saved_model import MODEL, RESULTS, save_model
 from sklearn_jedi.report._section import Section
 
 if TYPE_CHECKING:
@@ -48,6 +50,10 @@ class Folder:
         What may be added.
     title, data, how : str
         The recording: its name, what is in it, and how to make the report again.
+    preparation : Preparation
+        Of trials for the model.
+    lines : str
+        Python that uses the model again.
 
     Raises
     ------
@@ -56,13 +62,22 @@ class Folder:
     """
 
     def __init__(
-        self, path: Path, sections: list[Section], title: str, data: str, how: str
+        self,
+        path: Path,
+        sections: list[Section],
+        title: str,
+        data: str,
+        how: str,
+        preparation: Preparation,
+        lines: str,
     ) -> None:
         self._sections = sections
         self._title = title.encode("utf-8", "backslashreplace").decode()
         self.path, self._data = path, data
         how = how.encode("utf-8", "backslashreplace").decode()  # names of files
         self._how = f"{how}\n\n{versions()}"
+        self._preparation = preparation
+        self._lines = lines.encode("utf-8", "backslashreplace").decode()
         self._findings: list[Finding] = []
         self._arrays: dict[str, Any] = {}
         self.notes: list[str] = []
@@ -75,10 +90,12 @@ class Folder:
         for section in self._sections:
             for kind in ("png", "svg"):
                 (figures / f"{section.name}.{kind}").unlink(missing_ok=True)
-        for name in (PAGE, "results.npz", "model.safetensors"):
+        for name in (PAGE, RESULTS, MODEL):
             (self.path / name).unlink(missing_ok=True)
         (self.path / "reproduce.txt").write_text(
-            f"{_MARK}\n\n{self._how}\n", encoding="utf-8"
+            f"{_MARK}\n\n{self._how}\n\nTo use the model again, in Python:\n\n"
+            f"{self._lines}\n",
+            encoding="utf-8",
         )
 
     def add(self, section: Section, caveat: str = "") -> None:
@@ -107,7 +124,7 @@ class Folder:
         }
         arrays = io.BytesIO()
         np.savez_compressed(arrays, **self._arrays)
-        self._replace("results.npz", arrays.getvalue())
+        self._replace(RESULTS, arrays.getvalue())
         self._findings = [one for one in self._findings if one.name != section.name]
         self._findings.append(
             Finding(
@@ -139,17 +156,16 @@ class Folder:
         unfinished : str or None
             What is missing and why; None where all is there.
         """
-        target = self.path / "model.safetensors"
+        target = self.path / MODEL
         if model is not None and not target.exists():
-            part = self.path / "figures" / "model.part"
-            model.save(part)
-            part.replace(target)
+            save_model(target, self._preparation, model)
         text = page(
             self._title,
             self._data,
             self._findings,
             self.notes,
             self._how,
+            lines=None if model is None else self._lines,
             unfinished=unfinished,
         )
         self._replace(PAGE, text.encode())
@@ -172,7 +188,7 @@ def check_folder(path: Path) -> None:
     others = {item.name for item in path.iterdir()} - {".DS_Store", "Thumbs.db"}
     made = path / "reproduce.txt"
     if made.is_file() and made.read_text("utf-8", "replace").startswith(_MARK):
-        ours = {PAGE, "figures", "results.npz", "model.safetensors", "reproduce.txt"}
+        ours = {PAGE, "figures", RESULTS, MODEL, "reproduce.txt"}
         others -= ours
     if others:
         raise FileExistsError(

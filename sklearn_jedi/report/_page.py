@@ -37,6 +37,7 @@ def page(
     notes: list[str],
     reproduce: str,
     *,
+    lines: str | None,
     unfinished: str | None,
 ) -> str:
     """The whole page; the template escapes all text.
@@ -51,6 +52,8 @@ def page(
         Why results should not be trusted.
     reproduce : str
         Command and versions.
+    lines : str or None
+        Python that uses the model again; None where there is none yet.
     unfinished : str or None
         What is missing and why; None where all is there.
     """
@@ -66,5 +69,6 @@ def page(
         findings=findings,
         notes=notes,
         reproduce=reproduce,
+        lines=lines,
         unfinished=unfinished,
     )

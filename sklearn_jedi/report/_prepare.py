@@ -7,15 +7,17 @@ import warnings
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sklearn_jedi._data._forms import TrialsLike
+from sklearn_jedi._data._forms import TrialsLike, names_of
 from sklearn_jedi._data._gate import check_trials
 from sklearn_jedi._data._labelled_arrays import is_labelled
+from sklearn_jedi._data._neuron_names import Name
 from sklearn_jedi._data._time_step import choose_dt, choose_tau
 from sklearn_jedi._estimators._jedi import JEDIEstimator
 from sklearn_jedi._estimators._parameters import OBSERVATIONS
 from sklearn_jedi._utils._checks import check_choice, check_integer, check_real
 from sklearn_jedi.io import TrialSet
 from sklearn_jedi.report._labels import labels_as_text
+from sklearn_jedi.report._preparation import Preparation
 from sklearn_jedi.report._study import Study, TrialList
 from sklearn_jedi.report._text import counted
 
@@ -76,8 +78,9 @@ def prepare(
     names = None if names is None else names[kept]
     together = None if together is None else together[kept]
     _check_labels(names, label_name, together)
-    unit = "the unit of the data"
+    unit, square_root = "the unit of the data", False
     if summary.counts and observation == "auto":
+        square_root = True
         values, observation = [np.sqrt(x) for x in values], "gaussian"
         unit = "√(spikes per bin)"
     elif summary.counts:
@@ -96,6 +99,13 @@ def prepare(
         embedding_dim=embedding_dim,
         random_state=random_state,
         n_jobs=n_jobs,
+        rows=kept,
+        preparation=Preparation(
+            list(range(trials.n_neurons)),
+            trials.n_neurons,
+            _distinct_names(X, trials.n_neurons),
+            square_root,
+        ),
     )
     if len(study.train) < _FEWEST_TO_FIT:
         raise ValueError(
@@ -107,6 +117,12 @@ def prepare(
     if _is_zero_within(study):
         notes.append(_ZERO_WITHIN)
     return study, notes
+
+
+def _distinct_names(X: TrialsLike, n_neurons: int) -> list[Name] | None:
+    """Ids of the neurons, where they tell them apart."""
+    names = names_of(X)
+    return names if names is not None and len({*names}) == n_neurons else None
 
 
 def _times(
@@ -228,6 +244,10 @@ def _leave_out_neurons(study: Study) -> list[str]:
             "parts that the trials are split into."
         )
     study.X = [x[:, always] for x in study.X]
+    given, left = study.preparation, np.flatnonzero(always).tolist()
+    given.neurons = [given.neurons[k] for k in left]
+    if given.names is not None:
+        given.names = [given.names[k] for k in left]
     return notes
 
 

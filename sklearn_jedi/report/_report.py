@@ -13,7 +13,7 @@ from typing import NamedTuple
 from numpy.typing import ArrayLike
 from tqdm import tqdm
 
-from sklearn_jedi._data._forms import TrialsLike
+from sklearn_jedi._data._forms import TrialsLike, unwrap
 from sklearn_jedi._estimators._jedi import JEDIEstimator
 from sklearn_jedi.plotting._common import import_pyplot
 from sklearn_jedi.report._choice import ChoiceSection
@@ -23,11 +23,14 @@ from sklearn_jedi.report._fixed_points import FixedPointSection
 from sklearn_jedi.report._folder import PAGE, Folder, check_folder
 from sklearn_jedi.report._lyapunov import LyapunovSection
 from sklearn_jedi.report._prepare import prepare
+from sklearn_jedi.report._saved_model import lines_to_load
 from sklearn_jedi.report._section import Section
 from sklearn_jedi.report._spectra import SpectrumSection
 from sklearn_jedi.report._study import Study
 
 __all__ = ["Report", "make_report"]
+
+_READING = "trials = X  # as make_report was given it"
 
 
 class Report(NamedTuple):
@@ -39,7 +42,8 @@ class Report(NamedTuple):
         The page, ``report.html``; figures, results.npz, model.safetensors and
         reproduce.txt are beside it.
     model : JEDIEstimator or None
-        Fitted to the training trials; None where the work was interrupted before.
+        Fitted to the training trials as they were prepared; None where the work was
+        interrupted before. `load_model` reads it with the preparation.
     notes : list of str
         Why results should not be trusted, in plain language.
     interrupted : bool
@@ -67,6 +71,7 @@ def make_report(
     observation: str = "auto",
     title: str = "Dynamics of a recording",
     how: str | None = None,
+    reading: str | None = None,
     notes: list[str] | None = None,
     random_state: int = 0,
     n_jobs: int = -1,
@@ -115,6 +120,9 @@ def make_report(
         Title of the page.
     how : str, default=None
         How to make the report again: a command, or code; goes to the page.
+    reading : str, default=None
+        Lines of Python that read X again, as ``trials``. They go to the page, with
+        those that load the model and embed these trials.
     notes : list of str, default=None
         What is to be said with the warnings, such as how the trials were selected.
     random_state : int, default=0
@@ -139,19 +147,22 @@ def make_report(
     --------
     >>> import tempfile
     >>> from sklearn_jedi.datasets import make_rotation_family
-    >>> from sklearn_jedi.report import make_report
+    >>> from sklearn_jedi.report import load_model, make_report
     >>> X, y, _ = make_rotation_family(
     ...     2, n_timepoints=20, n_neurons=4, observation_noise=0.5, random_state=0
     ... )
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     report = make_report(X, dt=0.01, labels=y, out=folder, rank=2,
     ...                          embedding_dim=1, quiet=True, n_jobs=1)
+    ...     model = load_model(report.path.with_name("model.safetensors"))
     >>> report.path.name, report.model.rank
     ('report.html', 2)
+    >>> model.transform(X).shape
+    (8, 1)
     """
     import_pyplot()
     check_folder(Path(out))
-    study, lines = prepare(
+    study, doubts = prepare(
         X,
         dt=dt,
         labels=labels,
@@ -175,9 +186,19 @@ def make_report(
         LyapunovSection(),
     ]
     how = how or "sklearn_jedi.report.make_report, from Python"
-    folder = Folder(Path(out), sections, title, study.describe(), how)
+    left_out = len(study.rows) < len(unwrap(X))
+    lines = lines_to_load(Path(out), reading or _READING, X, left_out)
+    folder = Folder(
+        Path(out),
+        sections,
+        title,
+        study.describe(),
+        how,
+        study.preparation,
+        lines,
+    )
     folder.open()
-    folder.notes += [*(notes or []), *lines]
+    folder.notes += [*(notes or []), *doubts]
     for number, section in enumerate(sections):
         found = False
         try:

@@ -16,8 +16,13 @@ from sklearn.model_selection import (
     StratifiedShuffleSplit,
 )
 
+from sklearn_jedi._data._forms import TrialsLike
 from sklearn_jedi._estimators._jedi import JEDIEstimator
+from sklearn_jedi._utils._optional import import_optional
+from sklearn_jedi._utils._plain import as_objects
+from sklearn_jedi.io import TrialSet
 from sklearn_jedi.plotting._common import ordered_labels
+from sklearn_jedi.report._preparation import Preparation
 from sklearn_jedi.report._text import counted
 
 if TYPE_CHECKING:
@@ -49,6 +54,10 @@ class Study:
     observation : str
     random_state : int
     n_jobs : int
+    rows : int array of shape (n_trials,)
+        Which of the trials that the report was given these are.
+    preparation : Preparation
+        Of trials as the report was given them.
     rank, embedding_dim : int or None
         None until chosen.
     train, test : int arrays
@@ -79,6 +88,8 @@ class Study:
     observation: str
     random_state: int
     n_jobs: int
+    rows: np.ndarray
+    preparation: Preparation
     rank: int | None
     embedding_dim: int | None
     progress: Callable[[int, int, str], None] = lambda done, total, text: None
@@ -132,6 +143,16 @@ class Study:
 
     def take(self, trials: np.ndarray) -> TrialList:
         return [self.X[trial] for trial in trials]
+
+    def with_names(self, trials: np.ndarray) -> TrialsLike:
+        """Some of the trials, with the ids of their neurons where they have them."""
+        names = self.preparation.names
+        if names is None:
+            return self.take(trials)
+        pandas = import_optional("pandas", "ids of neurons", "io")
+        units = pandas.DataFrame(index=as_objects(names))
+        table = pandas.DataFrame(index=self.rows[trials])
+        return TrialSet(self.take(trials), self.dt, table, units)
 
     def estimator(self, rank: int, embedding_dim: int, **params: Any) -> JEDIEstimator:
         """An unfitted model with the study's settings."""
