@@ -6,14 +6,19 @@ from html import unescape
 
 import numpy as np
 import pytest
+from matplotlib import pyplot
 from nwb_files import write_nwb
 
 from sklearn_jedi import JEDIEstimator
 from sklearn_jedi.datasets import make_rotation_family
 from sklearn_jedi.io import TrialSet
-from sklearn_jedi.report import _choice, _fit, _folder, load_model, make_report
+from sklearn_jedi.report import _choice, _fit, load_model
+from sklearn_jedi.report._choice import ChoiceSection
 from sklearn_jedi.report._command_line import main
+from sklearn_jedi.report._embeddings import EmbeddingSection
+from sklearn_jedi.report._fit import FitSection
 from sklearn_jedi.report._preparation import Preparation
+from sklearn_jedi.report._saved_model import save_model
 from sklearn_jedi.report._spectra import SpectrumSection
 
 QUICK = ["--rank", "2", "--embedding-dim", "1", "--jobs", "1", "--quiet"]
@@ -23,7 +28,7 @@ IDS = [3, 1, 0, 2, 9, 4, 5, 6]
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """Reports end after the embeddings, as if Ctrl-C had ended them."""
+    """Reports end after the embeddings, as if by Ctrl-C, and draw nothing."""
 
     def interrupt(self, study):
         raise KeyboardInterrupt
@@ -32,7 +37,8 @@ def quick(monkeypatch):
     monkeypatch.setattr(_choice, "_STATES", (2,))
     for module in (_choice, _fit):
         monkeypatch.setattr(module, "LINEAR_ROUNDS", 2)
-    monkeypatch.setattr(_folder, "_DPI", 40)
+    for section in (ChoiceSection, FitSection, EmbeddingSection):
+        monkeypatch.setattr(section, "draw", lambda self: pyplot.figure())
 
 
 @pytest.fixture(scope="module")
@@ -132,10 +138,14 @@ def trials(counts):
 
 
 def test_other_trials_are_taken_by_the_ids_of_their_neurons(counts, trials, tmp_path):
-    settings = {"rank": 2, "embedding_dim": 1, "n_jobs": 1, "quiet": True}
-    report = make_report(trials, out=tmp_path / "out", **settings)
-    model = load_model(tmp_path / "out" / "model.safetensors")
-    expected = report.model.transform(np.sqrt(np.delete(counts, SILENT, axis=2)))
+    roots = np.sqrt(np.delete(counts, SILENT, axis=2))
+    jedi = JEDIEstimator(2, 1, observation="state", max_epochs=0, window=1, dt=0.01)
+    expected = jedi.set_params(gain=1.0, ridge=0.1).fit_transform(roots)
+    neurons = [k for k in range(8) if k != SILENT]
+    names = [trials.units.index[k] for k in neurons]
+    path = tmp_path / "model.safetensors"
+    save_model(path, Preparation(neurons, 8, names, square_root=True), jedi)
+    model = load_model(path)
     for order in (np.arange(8)[::-1], [7, 0, 6, 2, 4, 3, 1]):
         other = replace(trials, X=trials.X[:, :, order], units=trials.units.iloc[order])
         np.testing.assert_allclose(model.transform(other), expected, atol=1e-10)
