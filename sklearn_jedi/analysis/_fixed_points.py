@@ -27,7 +27,7 @@ __all__ = ["FixedPointAnalyzer"]
 
 _MARGINAL = 1e-6  # rates (in 1/tau) up to this are neither stable nor unstable
 _MAX_RANK = 6  # of an exhaustive search
-_N_TRAJECTORIES = 8
+_N_TRAJECTORIES = 64
 
 
 class FixedPointAnalyzer(BaseEstimator):
@@ -289,15 +289,17 @@ class FixedPointAnalyzer(BaseEstimator):
         n_unsettled = 0
         if self.limit_cycles:
             is_stable = _stability(system, search.roots, self.time)[2] == 0
-            cycles, resting, n_unsettled = find_cycles(
+            settled = find_cycles(
                 system,
                 search.starts(_N_TRAJECTORIES),
-                search.roots[is_stable],
+                search.roots,
+                is_stable,
                 search.curves,
                 search.scale,
                 self.time,
             )
-            search.add_resting(resting, self.n_starts)
+            cycles, n_unsettled = settled.cycles, settled.n_unsettled
+            search.add_resting(settled.resting, self.n_starts)
         self.limit_cycles_.append(cycles)
         self.n_unsettled_.append(n_unsettled)
         eigenvalues, types, n_unstable = _stability(system, search.roots, self.time)

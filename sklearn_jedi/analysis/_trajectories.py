@@ -2,95 +2,232 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import NamedTuple
 
+import numpy as np
+from scipy.spatial.distance import cdist
+
+from sklearn_jedi.analysis._cycles._orbit import size_of
+from sklearn_jedi.analysis._cycles._samples import run_map
+from sklearn_jedi.analysis._cycles._shooting import run_flow
 from sklearn_jedi.analysis._limit_cycles import LimitCycle, closed_curve, find_cycle
 from sklearn_jedi.analysis._manifolds import distance_to_curve
 from sklearn_jedi.analysis._reduced import ReducedDynamics
 
 __all__ = ["find_cycles"]
 
-_BLOCK = 100  # steps between looks at which trajectories have settled
+_BLOCK = 5.0  # time constants between looks at which trajectories have settled
 _TRANSIENT = 50.0  # time constants before a trajectory is recorded
-_RECORDED = (150.0, 600.0)  # time constants of it that are recorded; then, if need be
+_RECORDED = (150.0, 600.0, 2000.0)  # time constants, until the cycle is found
 _MAX_STEPS = 20_000
-_MAX_RECORDED = 4  # trajectories
+_AT_ONCE = 4  # trajectories recorded together
+_MAX_UNRESOLVED = 8  # trajectories recorded in vain, after which no more are
 _REST = 1e-6  # drift within tau, as a share of the size of the states
 _NEAR = 0.02  # share of the size of the states
+_SAME_SET = 0.1  # distance to the path of another trajectory, as a share of its size
+_MAX_LEFT = 16  # unstable fixed points beside which trajectories start
+_ALONG = 0.02  # first distance from an unstable point, as a share of the size
+
+
+class Settled(NamedTuple):
+    """What trajectories ended on.
+
+    Attributes
+    ----------
+    cycles : list of LimitCycle
+    resting : array of shape (n_resting, n_dims)
+        Where trajectories came to rest, other than at the known points and curves.
+    n_trajectories, n_unsettled : int
+        How many were followed, and how many of them reached neither a point, a curve
+        nor a cycle.
+    """
+
+    cycles: list[LimitCycle]
+    resting: np.ndarray
+    n_trajectories: int
+    n_unsettled: int
 
 
 def find_cycles(
     system: ReducedDynamics,
     starts: np.ndarray,
-    stable: np.ndarray,
+    roots: np.ndarray,
+    is_stable: np.ndarray,
     curves: list[np.ndarray],
     scale: float,
     time: str,
-) -> tuple[list[LimitCycle], np.ndarray, int]:
-    """Limit cycles on which trajectories from the starts end.
+) -> Settled:
+    """Limit cycles on which trajectories end.
 
     Parameters
     ----------
     system : ReducedDynamics of one network
     starts : array of shape (n_starts, n_dims)
-    stable : array of shape (n_points, n_dims)
-        Stable fixed points.
+        Where trajectories start; others start beside the unstable fixed points.
+    roots : array of shape (n_points, n_dims)
+        Fixed points.
+    is_stable : bool array of shape (n_points,)
     curves : list of arrays of shape (n_points, n_dims)
         Continuous attractors.
     scale : float
         Size of the states.
     time : {"map", "flow"}
-
-    Returns
-    -------
-    cycles : list of LimitCycle
-    resting : array of shape (n_resting, n_dims)
-        Where trajectories came to rest, other than at the known points and curves.
-    n_unsettled : int
-        Trajectories (of at most four looked at) that reached neither a point, a curve
-        nor a cycle: chaotic, diverging, or with a period of more than about 600 tau.
     """
+    beside = _beside(system, roots[~is_stable], scale)
+    kappa = np.concatenate([beside, starts])
+    return _Follower(system, roots[is_stable], curves, scale, time).follow(kappa)
 
-    def settled(kappa: np.ndarray) -> bool:
-        near = np.linalg.norm(stable - kappa, axis=1) < _NEAR * scale
-        return bool(near.any()) or any(
-            distance_to_curve(kappa, curve) < _NEAR * scale for curve in curves
-        )
 
-    kappa = starts
-    resting = np.empty((0, system.n_dims))
-    alpha = system.equation.alpha
-    for _ in range(0, min(round(_TRANSIENT / alpha), _MAX_STEPS), _BLOCK):
-        kappa = _run(system, kappa, _BLOCK, time)[-1]
-        kappa = kappa[[not settled(state) for state in kappa]]
-        at_rest = np.linalg.norm(system.drive(kappa) - kappa, axis=1) < _REST * scale
-        resting = np.concatenate([resting, kappa[at_rest]])
-        kappa = kappa[~at_rest]
-        if not len(kappa):
-            return [], resting, 0
-    cycles: list[LimitCycle] = []
-    closed: list[np.ndarray] = []
-    kappa = kappa[:_MAX_RECORDED]
-    for duration in _RECORDED:
-        n_steps = min(round(duration / alpha), _MAX_STEPS)
-        paths = np.swapaxes(_run(system, kappa, n_steps, time), 0, 1)
-        unexplained = []
-        for k, path in enumerate(paths):
-            if not np.isfinite(path).all() or np.abs(path[-1]).max() > 1e6 * scale:
-                unexplained.append(k)
-            elif _approaches(path, stable) or any(
-                distance_to_curve(path[-1], curve) < _NEAR * scale for curve in closed
-            ):
-                continue
-            elif (cycle := find_cycle(system, path, time)) is not None:
-                cycles.append(cycle)
-                closed.append(closed_curve(system.project(cycle.states)))
-            else:
-                unexplained.append(k)
-        kappa = np.nan_to_num(paths[unexplained, -1])
-        if not unexplained:
-            break
-    return cycles, resting, len(unexplained)
+class _Follower:
+    """Follows trajectories of one network until they settle."""
+
+    def __init__(
+        self,
+        system: ReducedDynamics,
+        stable: np.ndarray,
+        curves: list[np.ndarray],
+        scale: float,
+        time: str,
+    ) -> None:
+        self._system = system
+        self._stable = stable
+        self._curves = curves
+        self._scale = scale
+        self._time = time
+        self._cycles: list[LimitCycle] = []
+        self._closed: list[tuple[np.ndarray, float]] = []  # curves; what is near them
+        self._passed: list[np.ndarray] = []  # slow paths to a stable point
+        self._resting = np.empty((0, system.n_dims))
+
+    def follow(self, kappa: np.ndarray) -> Settled:
+        n_trajectories = len(kappa)
+        waiting, n_lost = self._after_transient(kappa)
+        for duration in _RECORDED:
+            waiting, n_diverging = self._record(waiting, duration)
+            n_lost += n_diverging
+            if not len(waiting):
+                break
+        if len(waiting) and len(self._closed):  # those that were long on their way
+            waiting = self._elsewhere(self._run(waiting, _RECORDED[1])[-1])
+        n_unsettled = n_lost + len(waiting)
+        return Settled(self._cycles, self._resting, n_trajectories, n_unsettled)
+
+    def _after_transient(self, kappa: np.ndarray) -> tuple[np.ndarray, int]:
+        """The trajectories that settled nowhere known, and how many diverge."""
+        near = _NEAR * self._scale
+        n_diverging = 0
+        before = np.full(len(kappa), np.inf)
+        for _ in range(round(_TRANSIENT / _BLOCK)):
+            kappa = self._run(kappa, _BLOCK)[-1]
+            bounded = np.abs(kappa).max(axis=1) < 1e6 * self._scale
+            n_diverging += int((~bounded).sum())
+            distance = _distance(kappa, self._stable)
+            arrived = (distance < near) & (before < near)
+            arrived &= distance < 0.9 * before + _REST * self._scale
+            drift = np.linalg.norm(self._system.drive(kappa) - kappa, axis=1)
+            at_rest = ~arrived & (drift < _REST * self._scale)
+            self._resting = np.concatenate([self._resting, kappa[at_rest]])
+            left = bounded & ~arrived & ~at_rest
+            for curve in self._curves:
+                left &= ~_along(kappa, curve, near)
+            kappa, before = kappa[left], distance[left]
+            if not len(kappa):
+                break
+        return kappa, n_diverging
+
+    def _record(self, waiting: np.ndarray, duration: float) -> tuple[np.ndarray, int]:
+        """Those that a longer record does not explain, and how many diverge."""
+        unresolved = np.empty((0, self._system.n_dims))
+        n_diverging = n_vain = 0
+        waiting = self._elsewhere(waiting)
+        while len(waiting) and n_vain < _MAX_UNRESOLVED:
+            paths = self._run(waiting[:_AT_ONCE], duration)
+            waiting = waiting[_AT_ONCE:]
+            for path in np.swapaxes(paths, 0, 1):
+                if not np.abs(path[-1]).max() < 1e6 * self._scale:
+                    n_diverging += 1
+                elif _approaches(path, self._stable):
+                    self._passed.append(path[:: max(1, len(path) // 1000)])
+                elif len(self._elsewhere(path[-1:])) and not self._add_cycle(path):
+                    n_vain += 1
+                    # others that wander through the same set are no less unresolved
+                    among = _distance(waiting, path[::3]) < _SAME_SET * size_of(path)
+                    unresolved = np.concatenate([unresolved, path[-1:], waiting[among]])
+                    waiting = waiting[~among]
+            waiting = self._elsewhere(waiting)
+        return np.concatenate([unresolved, waiting]), n_diverging
+
+    def _add_cycle(self, path: np.ndarray) -> bool:
+        """Whether a path follows a cycle, which is then listed, as is its mirror image.
+
+        The cycles of an odd network are their own mirror images, or come in pairs.
+        """
+        cycle = find_cycle(self._system, path, self._time)
+        if cycle is None:
+            return False
+        self._list(cycle)
+        drive = self._system.drive
+        if np.allclose(drive(-path[-1:]), -drive(path[-1:]), rtol=0, atol=1e-12):
+            points = -self._system.project(cycle.states)
+            if len(self._elsewhere(points[:1])):
+                self._list(cycle._replace(states=self._system.lift(points)))
+        return True
+
+    def _list(self, cycle: LimitCycle) -> None:
+        curve = closed_curve(self._system.project(cycle.states))
+        near = min(_NEAR * self._scale, _SAME_SET * size_of(curve))
+        self._cycles.append(cycle)
+        self._closed.append((curve, near))
+
+    def _elsewhere(self, kappa: np.ndarray) -> np.ndarray:
+        """The states that lie on no known cycle, now and a little later."""
+        known = self._is_known(kappa)
+        if known.any():
+            known[known] = self._is_known(self._run(kappa[known], _BLOCK)[-1])
+        others: np.ndarray = kappa[~known]
+        return others
+
+    def _is_known(self, kappa: np.ndarray) -> np.ndarray:
+        known = np.zeros(len(kappa), dtype=bool)
+        for path in self._passed:
+            known |= _distance(kappa, path) < _NEAR * self._scale
+        for curve, near in self._closed:
+            known |= _along(kappa, curve, near)
+        return known
+
+    def _run(self, kappa: np.ndarray, duration: float) -> np.ndarray:
+        """States (n_steps, n_states, n_dims) in a time of some time constants."""
+        most = _MAX_STEPS if duration > _BLOCK else _MAX_STEPS // 10
+        n_steps = min(round(duration / self._system.equation.alpha), most)
+        run = run_map if self._time == "map" else run_flow
+        return run(self._system, kappa, max(n_steps, 1))
+
+
+def _beside(system: ReducedDynamics, points: np.ndarray, scale: float) -> np.ndarray:
+    """States beside unstable fixed points, in both directions that they are left in.
+
+    What lies next to a fixed point is reached from there, however rarely from afar.
+    """
+    points = points[:_MAX_LEFT]
+    if not len(points):
+        return points
+    _, slopes = system.activity(points)
+    values, vectors = np.linalg.eig(system.jacobian(slopes))
+    leading = values.real.argmax(axis=1)
+    along = np.take_along_axis(vectors, leading[:, None, None], axis=2)[..., 0].real
+    along *= _ALONG * scale / np.linalg.norm(along, axis=1, keepdims=True)
+    return np.concatenate([points + along, points - along])
+
+
+def _distance(kappa: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """From each state to the nearest of some points; infinite where there are none."""
+    distance: np.ndarray = cdist(kappa, points).min(axis=1, initial=np.inf)
+    return distance
+
+
+def _along(kappa: np.ndarray, curve: np.ndarray, near: float) -> np.ndarray:
+    """Which states lie near a curve."""
+    return np.array([distance_to_curve(state, curve) < near for state in kappa], bool)
 
 
 def _approaches(path: np.ndarray, stable: np.ndarray) -> bool:
@@ -103,26 +240,3 @@ def _approaches(path: np.ndarray, stable: np.ndarray) -> bool:
     early = np.linalg.norm(path[:quarter] - nearest, axis=1).max()
     late = np.linalg.norm(path[-quarter:] - nearest, axis=1).max()
     return bool(late < 0.9 * early)
-
-
-def _run(
-    system: ReducedDynamics, kappa: np.ndarray, n_steps: int, time: str
-) -> np.ndarray:
-    """States (n_steps, n_states, n_dims) after each step of the map, or of the flow.
-
-    A step of the flow is one of the classical fourth-order Runge-Kutta rule.
-    """
-    path = np.empty((n_steps, *kappa.shape))
-    h = system.equation.dt
-    with np.errstate(over="ignore", invalid="ignore"):
-        for t in range(n_steps):
-            if time == "map":
-                kappa = system.step(kappa)
-            else:
-                k1 = system.velocity(kappa)
-                k2 = system.velocity(kappa + h / 2 * k1)
-                k3 = system.velocity(kappa + h / 2 * k2)
-                k4 = system.velocity(kappa + h * k3)
-                kappa = kappa + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
-            path[t] = kappa
-    return path

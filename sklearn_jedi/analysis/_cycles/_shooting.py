@@ -1,0 +1,155 @@
+"""Periodic orbits of the flow, integrated to rounding and closed by Newton's method."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.integrate import solve_ivp
+
+from sklearn_jedi.analysis._cycles._orbit import Orbit, along_first, tail
+from sklearn_jedi.analysis._reduced import ReducedDynamics
+
+__all__ = ["periodic_orbit", "run_flow"]
+
+_MAX_ITER = 12
+_MAX_TURNS = 40  # where perturbations are followed in some directions only
+_ALL_DIRECTIONS = 30  # dimensions up to which they are followed in all
+_N_LEADING = 10
+_CLOSED = 1e-9  # distance between start and end, as a share of the size of the orbit
+_ACCEPTED = 1e-7
+_MAX_POINTS = 1025
+_RESOLVED = 1e-6  # multipliers this near to 1 may be 1
+_RTOL = 1e-11
+_FINE = 0.1  # longest step of `run_flow`, in tau
+
+
+def periodic_orbit(
+    system: ReducedDynamics, start: np.ndarray, period: float, size: float
+) -> Orbit | None:
+    """The periodic orbit near a state; None where none is found.
+
+    Shooting [1]_: the state after a period, and what becomes of perturbations of the
+    start, come from an integration of high order; Newton's method moves the start,
+    across the orbit, and the period until the orbit closes. In many dimensions it does
+    so in the leading directions alone; in all others the orbit attracts.
+
+    Parameters
+    ----------
+    system : ReducedDynamics of one network
+    start : array of shape (n_dims,)
+    period : float
+        In steps of `dt`, as in the result.
+    size : float
+        Of the orbit.
+
+    References
+    ----------
+    .. [1] Lust, Roose, Spence and Champneys, "An adaptive Newton-Picard algorithm with
+       subspace iteration for computing periodic solutions", SIAM Journal on Scientific
+       Computing 19 (1998).
+    """
+    dt, n_dims = system.equation.dt, system.n_dims
+    all_ = n_dims <= _ALL_DIRECTIONS
+    n_directions = n_dims if all_ else _N_LEADING
+    axes = np.random.default_rng(0).standard_normal((n_dims, n_directions))
+    frame = np.eye(n_dims) if all_ else np.linalg.qr(axes)[0]
+    state, time = start, period * dt
+    best = np.inf
+    for _ in range(_MAX_ITER if all_ else _MAX_TURNS):
+        end, grown = _one_turn(system, state, frame, time, size)
+        miss = float(np.linalg.norm(end - state))
+        if not miss < size:
+            return None
+        multipliers = np.linalg.eigvals(frame.T @ grown)
+        if miss < _CLOSED * size or (miss < _ACCEPTED * size and miss > 0.5 * best):
+            break
+        best = min(best, miss)
+        velocity = system.velocity(end[None])[0]
+        matrix = np.zeros((n_dims + 1, n_dims + 1))
+        matrix[:-1, :-1] = np.eye(n_dims) - grown @ frame.T
+        matrix[:-1, -1] = -velocity
+        matrix[-1, :-1] = velocity
+        try:
+            change = np.linalg.solve(matrix, np.append(end - state, 0.0))
+        except np.linalg.LinAlgError:
+            return None
+        state, time = state + change[:-1], time + change[-1]
+        if not 0.5 < time / (period * dt) < 2:
+            return None
+        if not all_:
+            frame = np.linalg.qr(grown)[0]
+    else:
+        return None
+    multipliers = along_first(multipliers.astype(complex))
+    if (np.abs(np.abs(multipliers[1:]) - 1) < _RESOLVED).any():
+        return None
+    points = _even(system, state, time, size)
+    return Orbit(time / dt, points, multipliers, miss)
+
+
+def _one_turn(
+    system: ReducedDynamics,
+    state: np.ndarray,
+    frame: np.ndarray,
+    time: float,
+    size: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The state after a time, and what becomes of small perturbations of it."""
+    n_dims, n_directions = frame.shape
+
+    def motion(t: float, y: np.ndarray) -> np.ndarray:
+        kappa, varied = y[None, :n_dims], y[n_dims:].reshape(n_dims, n_directions)
+        activity, slopes = system.activity(kappa)
+        velocity = system.equation.velocity(kappa, activity @ system.B)[0]
+        jac = system.equation.linearised(system.jacobian(slopes), "flow")[0]
+        return np.concatenate([velocity, (jac @ varied).ravel()])
+
+    y = np.concatenate([state, frame.ravel()])
+    tol = np.concatenate([np.full(n_dims, size), np.ones(frame.size)])
+    run = solve_ivp(
+        motion, (0, time), y, "DOP853", [time], rtol=_RTOL, atol=0.1 * _RTOL * tol
+    )
+    if not run.success:
+        return np.full(n_dims, np.nan), np.full(frame.shape, np.nan)
+    end = run.y[:, -1]
+    return end[:n_dims], end[n_dims:].reshape(frame.shape)
+
+
+def _even(
+    system: ReducedDynamics, state: np.ndarray, time: float, size: float
+) -> np.ndarray:
+    """Evenly spaced points, as many as the sharpest corner asks for."""
+    run = solve_ivp(
+        lambda t, y: system.velocity(y[None])[0],
+        (0, time),
+        state,
+        "DOP853",
+        dense_output=True,
+        rtol=_RTOL,
+        atol=0.1 * _RTOL * size,
+    )
+    n = 65
+    while True:
+        points: np.ndarray = run.sol(time * np.arange(n) / n).T
+        if n >= _MAX_POINTS or tail(points) < 1e-8:
+            return points
+        n = 2 * n - 1
+
+
+def run_flow(system: ReducedDynamics, kappa: np.ndarray, n_steps: int) -> np.ndarray:
+    """States (n_steps, n_states, n_dims) after each `dt`.
+
+    By the classical fourth-order Runge-Kutta rule.
+    """
+    n_between = int(np.ceil(system.equation.alpha / _FINE - 1e-9))
+    h = system.equation.dt / n_between
+    path = np.empty((n_steps, *kappa.shape))
+    with np.errstate(over="ignore", invalid="ignore"):
+        for t in range(n_steps):
+            for _ in range(n_between):
+                k1 = system.velocity(kappa)
+                k2 = system.velocity(kappa + h / 2 * k1)
+                k3 = system.velocity(kappa + h / 2 * k2)
+                k4 = system.velocity(kappa + h * k3)
+                kappa = kappa + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+            path[t] = kappa
+    return path
