@@ -113,7 +113,7 @@ def test_standard_deviations_grow_at_first(cases):
         assert (np.diff(size[:6]) > 0).all()
         assert size[5] > (1 + share) * size[0]
         # the noise of a recording (or step) remains; draws scatter
-        assert (std**2 > 0.9 * jedi.noise_variance_).all()
+        assert (std**2 > 0.75 * jedi.noise_variance_).all()
 
 
 def predicted_std(model, X, n_steps):

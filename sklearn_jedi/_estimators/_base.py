@@ -163,10 +163,14 @@ class TrialTransformer(
         mode : array of shape (n_trials, embedding_dim)
             ``transform(X)``.
         cov : array of shape (n_trials, embedding_dim, embedding_dim)
-            Covariance of the Gaussian: the inverse Hessian of the negative log
-            posterior at its mode, with the states of the network integrated out (with
-            ``observation="state"`` they are known, and the noise is corrected for its
-            correlation over time). The fitted weights are taken as known.
+            Covariance of the Gaussian: the inverse of Gauss and Newton's approximation
+            to the Hessian of the negative log posterior at its mode, from first
+            derivatives of the activity with respect to the embedding alone (exact where
+            the activity is linear in the embedding). The states of the network are
+            integrated out. With ``observation="state"`` they are known, and the noise
+            is corrected for its correlation over time and by `embedding_inflation_`,
+            which is estimated from the training trials. The fitted weights are taken as
+            known.
         """
         parts = self._read(X, conditions, sessions)
         shape = (sum(len(part.rows) for part in parts), self.embedding_dim)
@@ -286,9 +290,12 @@ class TrialTransformer(
             Where sessions have different neurons and X is a list, a list of arrays
             (n_steps, n_neurons of the session).
         std : array of the same shape, or list
-            Only with `return_std`: standard deviations of recordings there, from the
-            posterior of state and embedding, the noise of each step and, unless
-            ``observation="state"``, that of the recording. In data units.
+            Only with `return_std`: standard deviations of recordings there, in data
+            units. From the posterior of state and embedding, the noise of each step and
+            that of the recording; with ``observation="state"`` also from what the
+            dynamics miss, all as large as forecasts of the training trials from their
+            own beginnings show. What is further ahead than three quarters of the
+            longest training trial is extrapolated.
         """
         check_is_fitted(self)
         check_integer("n_steps", n_steps, 1)

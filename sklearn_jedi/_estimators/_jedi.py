@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
 from sklearn_jedi._data._forms import TrialsLike
-from sklearn_jedi._data._gate import Summary, check_trials
+from sklearn_jedi._data._gate import Summary, check_labels, check_trials
 from sklearn_jedi._data._trials import Trials
 from sklearn_jedi._data._units import Scaling, choose_scaling
 from sklearn_jedi._data._white_noise import choose_observation, white_share
@@ -25,8 +25,8 @@ from sklearn_jedi._models._observed import (
     ObservedModel,
     fit_closed_form,
     state_trials,
-    with_step_noise,
     with_training,
+    with_uncertainty,
 )
 from sklearn_jedi._networks._equation import Equation
 from sklearn_jedi._utils._threads import few_threads
@@ -160,6 +160,14 @@ class JEDIEstimator(FittedMethods):
         In squared data units. With "state": of one-step prediction errors on the
         training trials. With "gaussian": of the noise of the recordings. Of counts:
         their variance about the mean rate.
+    embedding_inflation_ : float
+        How much larger the variance of the noise that embeddings are inferred from is
+        than what was fitted: so much that embeddings inferred from the first and from
+        the second half of each training trial differ by as much as they do. An upper
+        limit, two standard errors above the estimate, and at least 1. Where `fit` got
+        `conditions`, so much that embeddings of trials of one condition differ by as
+        much as they do, if that is more. It widens `embedding_posterior`, and with it
+        `forecast`; `transform` stays as it is. 1 unless observation is "state".
     net_ : skorch.NeuralNet or None
         The trained net in its best state; None where nothing was trained.
     history_ : list
@@ -270,7 +278,10 @@ class JEDIEstimator(FittedMethods):
             Ignored.
         conditions : array-like of shape (n_trials,), default=None
             What was done in each trial. With ``embedding="condition"`` trials with the
-            same label share an embedding, and are held in memory together.
+            same label share an embedding, and are held in memory together. With
+            ``embedding="trial"`` and "state" labels only tell how far embeddings of one
+            condition differ (see `embedding_inflation_`), and draw a warning that says
+            so.
         sessions : array-like of shape (n_trials,), default=None
             The session of each trial, all of the same neurons. With
             ``embedding="session"`` trials with the same label share an embedding.
@@ -291,14 +302,19 @@ class JEDIEstimator(FittedMethods):
         check_parameters(self, trials.n_timepoints)
         self._choose_times(X)
         trials = self._sharing(trials, conditions, sessions, needed=True)
+        alike = None
+        if conditions is not None and self.embedding == "trial":
+            alike = check_labels("conditions", conditions, len(trials))
         with few_threads(trials.n_neurons):
-            error = self._fit(trials, summary)
+            error = self._fit(trials, summary, alike)
         self._warn_of_interrupt()
         if error is not None:
             raise error
         return self
 
-    def _fit(self, trials: Trials, summary: Summary) -> Exception | None:
+    def _fit(
+        self, trials: Trials, summary: Summary, alike: np.ndarray | None
+    ) -> Exception | None:
         n_neurons = trials.n_neurons
         self.rank_ = n_neurons if self.rank is None else min(self.rank, n_neurons)
         scaling = choose_scaling(summary.mean, summary.sd)
@@ -333,9 +349,9 @@ class JEDIEstimator(FittedMethods):
         shared = self.embedding != "trial"
         self._warn_of_empty_axes(model.bilinear.A, trials.n_groups, shared)
         prepared = model.prepare(trials, summary.first_whole)
-        mean = _predictions.embeddings(model, prepared)[0]
+        mean, cov = _predictions.embeddings(model, prepared)
         if isinstance(model, ObservedModel):
-            model = with_step_noise(model, prepared, mean)
+            model = with_uncertainty(model, prepared, mean, cov, alike)
         if isinstance(model, InferredModel):
             refined = with_centres(model, mean, model.likelihood.n_centres)
             if refined is not model:
@@ -343,6 +359,7 @@ class JEDIEstimator(FittedMethods):
         self._model = _files.canonical(model)
         self.embeddings_ = mean.astype(trials.dtype, copy=False)
         self.noise_variance_ = model.noise_variance()
+        self.embedding_inflation_ = model.embedding_inflation
         return error
 
     def _fit_state(

@@ -36,6 +36,7 @@ class FittedMethods(TrialTransformer):
         "offset_",
         "scale_",
         "noise_variance_",
+        "embedding_inflation_",
         "n_neurons_in_",
     )
     _model: Model
@@ -132,10 +133,12 @@ class FittedMethods(TrialTransformer):
         unused = [kind for kind in groups if kind != self.embedding]
         if unused:
             names = " and ".join(f"{kind}s=" for kind in unused)
+            inflates = needed and self.embedding == "trial" and "condition" in unused
+            but = " (conditions= but for embedding_inflation_)" if inflates else ""
             warn_user(
                 f"{names} {'are' if len(unused) > 1 else 'is'} not used with "
-                f'embedding="{self.embedding}": set embedding="{unused[0]}" if the '
-                f"trials of a {unused[0]} are to share an embedding"
+                f'embedding="{self.embedding}"{but}: set embedding="{unused[0]}" if '
+                f"the trials of a {unused[0]} are to share an embedding"
             )
         if self.embedding in groups:
             return trials.grouped(groups[self.embedding])

@@ -25,6 +25,7 @@ from sklearn_jedi._engine._bilinear_em import BilinearModel
 from sklearn_jedi._engine._likelihoods import LIKELIHOODS, Likelihood
 from sklearn_jedi._engine._reduction import Basis
 from sklearn_jedi._engine._settings import Settings
+from sklearn_jedi._models._forecast_errors import ErrorSizes
 from sklearn_jedi._models._free_run_posterior import PathNoise
 from sklearn_jedi._models._inferred import InferredModel, LatentModel
 from sklearn_jedi._models._model import Model
@@ -48,6 +49,7 @@ _PARTS: dict[str, Any] = {
     "basis": Basis,
     "bilinear": BilinearModel,
     "path_noise": PathNoise,
+    "errors": ErrorSizes,
     "likelihood": lambda name, **parameters: LIKELIHOODS[name](**parameters),
 }
 _MODELS: dict[str, type[Model]] = {

@@ -81,6 +81,9 @@ class Model(ABC):
         Covariance of the noise of one step, of the coordinates within the span of `P`.
     hypernetwork : Hypernetwork or None
         Where training changed the network; in float64, on the CPU.
+    embedding_inflation : float
+        Variance of the noise that embeddings are inferred from, in units of what it
+        was fitted to be: changes the posterior's covariance, not its mode.
     """
 
     scaling: Scaling
@@ -92,6 +95,7 @@ class Model(ABC):
     dt: float
     step_cov: np.ndarray
     hypernetwork: Hypernetwork | None = None
+    embedding_inflation: float = 1.0
 
     @property
     def equation(self) -> Equation:

@@ -14,7 +14,14 @@ from sklearn_jedi._data._units import Scaling
 from sklearn_jedi._engine import _bilinear_em, _moments
 from sklearn_jedi._engine._reduction import Basis, Reduction, Rows
 from sklearn_jedi._engine._settings import Settings
-from sklearn_jedi._models._draws import activity_variance
+from sklearn_jedi._models._embedding_inflation import (
+    between_alike,
+    between_halves,
+    inflation_of,
+    tempered,
+)
+from sklearn_jedi._models._error_sizes import find_error_sizes
+from sklearn_jedi._models._forecast_errors import ErrorSizes, Runs, error_variance
 from sklearn_jedi._models._free_run_posterior import (
     PathNoise,
     infer_embeddings,
@@ -47,10 +54,13 @@ class ObservedModel(Model):
         Variance of the errors of one-step predictions, in squared network units.
     path_noise : PathNoise or None
         Of the trained network's free runs.
+    errors : ErrorSizes
+        Of forecasts.
     """
 
     step_variance: np.ndarray = field(default_factory=lambda: np.zeros(0))
     path_noise: PathNoise | None = None
+    errors: ErrorSizes = field(default_factory=ErrorSizes.of_steps)
 
     def prepare(self, trials: Trials, first_whole: np.ndarray) -> Trials:
         return state_trials(trials, self.scaling, first_whole)
@@ -79,6 +89,7 @@ class ObservedModel(Model):
             mean, cov, converged = infer_embeddings(
                 self.reduction, self.hypernetwork, self.path_noise, block, mean
             )
+        cov = tempered(cov, self.embedding_inflation)
         last, (rank, d) = block.last_bins(), (self.basis.P.shape[1], mean.shape[1])
         rows = np.arange(len(last))
 
@@ -109,12 +120,13 @@ class ObservedModel(Model):
     def ahead(
         self, block: Block, found: Posterior, n_steps: int, *, with_std: bool
     ) -> Forecast:
-        c = found.mean[block.group]
-        mean = self.expected(self.run(c, found.last, n_steps))
+        """The run from the mode, and errors as large as those of training trials."""
+        run = self.run(found.mean[block.group], found.last, n_steps)
         if not with_std:
-            return Forecast(mean, None)
-        variance = activity_variance(self, found, c, n_steps)
-        return Forecast(mean, self.recording_std(mean, variance))
+            return Forecast(self.expected(run), None)
+        variance = error_variance(self, Runs.of(self, found, block.group), run)
+        std = np.sqrt(variance) * self.scaling.scale
+        return Forecast(self.expected(run), std)
 
 
 def state_trials(trials: Trials, scaling: Scaling, first_whole: np.ndarray) -> Trials:
@@ -207,17 +219,40 @@ def with_training(
     return replace(model, hypernetwork=hypernetwork, path_noise=noise)
 
 
-def with_step_noise(
-    model: ObservedModel, trials: Trials, embeddings: np.ndarray
+def with_uncertainty(
+    model: ObservedModel,
+    trials: Trials,
+    embeddings: np.ndarray,
+    cov: np.ndarray,
+    alike: np.ndarray | None = None,
 ) -> ObservedModel:
-    """The model with the noise of its one-step predictions.
+    """The model with what training trials tell of its errors.
+
+    These are the noise of its one-step predictions, the width of the posterior of
+    embeddings and the errors of forecasts.
 
     Parameters
     ----------
     trials : Trials
         Training trials in network units.
-    embeddings : array of shape (n_trials, embedding_dim)
+    embeddings, cov : arrays of shape (n_trials, d), (n_trials, d, d)
+        Of their posterior.
+    alike : int array of shape (n_trials,), default=None
+        Trials with the same number should have the same network.
     """
+    model = _with_step_noise(model, trials, embeddings)
+    inflation = inflation_of(*between_halves(model.infer, trials))
+    if alike is not None:
+        pairs = between_alike(embeddings, cov, alike)
+        inflation = max(inflation, inflation_of(*pairs))
+    model = replace(model, embedding_inflation=inflation)
+    return replace(model, errors=find_error_sizes(model, trials))
+
+
+def _with_step_noise(
+    model: ObservedModel, trials: Trials, embeddings: np.ndarray
+) -> ObservedModel:
+    """The model with the noise of its one-step predictions."""
     basis, red, step = model.basis, model.reduction, model.equation.step
     variance, count = np.zeros(trials.n_neurons), 0
     cov = np.zeros_like(model.step_cov)
