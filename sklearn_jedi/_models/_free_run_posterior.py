@@ -135,7 +135,8 @@ def infer_embeddings(
     -------
     mean : array of shape (n_groups, embedding_dim)
     cov : array of shape (n_groups, embedding_dim, embedding_dim)
-        Inverse Gauss-Newton Hessian at the mode.
+        Inverse of Gauss and Newton's approximation to the Hessian at the mode, from
+        first derivatives of the runs alone.
     converged : bool array of shape (n_groups,)
     """
     problem = _Objective(red, hypernetwork, noise, block)
