@@ -17,6 +17,8 @@ __all__ = ["LimitCycle", "closed_curve", "find_cycle"]
 
 _EXACT = {"map": 1e-4, "flow": 1e-8}  # distances of returns by interpolation
 
+_FITTED, _AT_LEAST = 10, 400  # periods of a trajectory that are fitted; steps
+
 
 class LimitCycle(NamedTuple):
     """A periodic attractor, or repeller, of a network.
@@ -68,8 +70,11 @@ def find_cycle(
         if time == "flow":
             orbit = periodic_orbit(system, path[-1], section.period, size)
         else:
-            period = mean_period(returns(path, section))
-            orbit = smooth_circle(system, path, period)
+            last = path[-max(int(_FITTED * section.period), _AT_LEAST) :]
+            times, _ = returns(last, section)
+            orbit = None
+            if len(times) > 2:
+                orbit = smooth_circle(system, last, mean_period(times))
             if orbit is None:
                 orbit = sampled_circle(system, path[-1], section)
         # not a fixed point, nor another curve than the one that was followed

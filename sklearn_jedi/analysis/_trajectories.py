@@ -18,10 +18,10 @@ __all__ = ["find_cycles"]
 
 _BLOCK = 5.0  # time constants between looks at which trajectories have settled
 _TRANSIENT = 50.0  # time constants before a trajectory is recorded
-_RECORDED = (150.0, 600.0, 2000.0)  # time constants, until the cycle is found
+# time constants, until the cycle is found; trajectories recorded in vain, at most
+_RECORDED = ((150.0, 8), (600.0, 4), (2000.0, 2))
 _MAX_STEPS = 20_000
 _AT_ONCE = 4  # trajectories recorded together
-_MAX_UNRESOLVED = 8  # trajectories recorded in vain, after which no more are
 _REST = 1e-6  # drift within tau, as a share of the size of the states
 _NEAR = 0.02  # share of the size of the states
 _SAME_SET = 0.1  # distance to the path of another trajectory, as a share of its size
@@ -102,13 +102,13 @@ class _Follower:
     def follow(self, kappa: np.ndarray) -> Settled:
         n_trajectories = len(kappa)
         waiting, n_lost = self._after_transient(kappa)
-        for duration in _RECORDED:
-            waiting, n_diverging = self._record(waiting, duration)
+        for duration, most in _RECORDED:
+            waiting, n_diverging = self._record(waiting, duration, most)
             n_lost += n_diverging
             if not len(waiting):
                 break
         if len(waiting) and len(self._closed):  # those that were long on their way
-            waiting = self._elsewhere(self._run(waiting, _RECORDED[1])[-1])
+            waiting = self._elsewhere(self._run(waiting, _RECORDED[1][0])[-1])
         n_unsettled = n_lost + len(waiting)
         return Settled(self._cycles, self._resting, n_trajectories, n_unsettled)
 
@@ -135,26 +135,38 @@ class _Follower:
                 break
         return kappa, n_diverging
 
-    def _record(self, waiting: np.ndarray, duration: float) -> tuple[np.ndarray, int]:
-        """Those that a longer record does not explain, and how many diverge."""
+    def _record(
+        self, waiting: np.ndarray, duration: float, most: int
+    ) -> tuple[np.ndarray, int]:
+        """Those that a longer record does not explain, and how many diverge.
+
+        No more are recorded after `most` in vain.
+        """
         unresolved = np.empty((0, self._system.n_dims))
         n_diverging = n_vain = 0
         waiting = self._elsewhere(waiting)
-        while len(waiting) and n_vain < _MAX_UNRESOLVED:
+        while len(waiting) and n_vain < most:
             paths = self._run(waiting[:_AT_ONCE], duration)
             waiting = waiting[_AT_ONCE:]
+            n_known = len(self._cycles)
             for path in np.swapaxes(paths, 0, 1):
                 if not np.abs(path[-1]).max() < 1e6 * self._scale:
                     n_diverging += 1
                 elif _approaches(path, self._stable):
                     self._passed.append(path[:: max(1, len(path) // 1000)])
-                elif len(self._elsewhere(path[-1:])) and not self._add_cycle(path):
+                elif not len(self._elsewhere(path[-1:])):
+                    continue
+                elif len(self._cycles) > n_known:  # it may be on its way there
+                    waiting = np.concatenate([waiting, path[-1:]])
+                elif not self._add_cycle(path):
                     n_vain += 1
                     # others that wander through the same set are no less unresolved
                     among = _distance(waiting, path[::3]) < _SAME_SET * size_of(path)
                     unresolved = np.concatenate([unresolved, path[-1:], waiting[among]])
                     waiting = waiting[~among]
             waiting = self._elsewhere(waiting)
+            if len(waiting) and len(self._closed):  # some are still on their way
+                waiting = self._elsewhere(self._run(waiting, duration)[-1])
         return np.concatenate([unresolved, waiting]), n_diverging
 
     def _add_cycle(self, path: np.ndarray) -> bool:
@@ -169,12 +181,14 @@ class _Follower:
         drive = self._system.drive
         if np.allclose(drive(-path[-1:]), -drive(path[-1:]), rtol=0, atol=1e-12):
             points = -self._system.project(cycle.states)
-            if len(self._elsewhere(points[:1])):
-                self._list(cycle._replace(states=self._system.lift(points)))
+            self._list(cycle._replace(states=self._system.lift(points)))
         return True
 
     def _list(self, cycle: LimitCycle) -> None:
+        """Add a cycle, unless a trajectory on its way to a known one led there."""
         curve = closed_curve(self._system.project(cycle.states))
+        if self._is_known(curve[:: max(1, len(curve) // 16)]).all():
+            return
         near = min(_NEAR * self._scale, _SAME_SET * size_of(curve))
         self._cycles.append(cycle)
         self._closed.append((curve, near))

@@ -13,7 +13,7 @@ _MAX_UNKNOWNS = 360
 _MAX_HARMONICS = 64
 _MAX_ITER = 12
 _MAX_SAMPLES = 768  # of a trajectory, in a fit
-_NEARLY = 1e-3  # tail of a fit, above which Newton's method is not tried
+_NEARLY = 1e-2  # tail of a fit, above which Newton's method is not tried
 _SMALL = 1e-6  # tail and residual of the solution, as shares of its size
 _RESOLVED = 1e-6  # multipliers this near to 1 may be 1
 

@@ -65,14 +65,14 @@ def sections(path: np.ndarray, exact: float) -> list[Section]:
     return found
 
 
-def returns(path: np.ndarray, section: Section) -> np.ndarray:
-    """Times, in steps, at which a path returns to the place of the section."""
+def returns(path: np.ndarray, section: Section) -> tuple[np.ndarray, np.ndarray]:
+    """Times, in steps, and places at which a path returns to that of the section."""
     times, places = _crossings(path, section.point, section.normal)
     m = section.n_crossings
     if not len(times):
-        return times
+        return times, places
     first = int(np.linalg.norm(places[:m] - section.point, axis=1).argmin())
-    return times[first::m]
+    return times[first::m], places[first::m]
 
 
 def mean_period(times: np.ndarray) -> float:

@@ -17,6 +17,8 @@ _SETTLING = 8  # periods before
 _AGREED = 3e-8  # spread of the period over orbits, as a share of it
 _HOPELESS = 0.01  # where longer orbits will not agree
 _ACCEPTED = 3e-7  # where longer orbits are of no help
+_SETTLED = 3e-5  # how far the orbits drift, as a share of the size
+_SLOW = 0.3  # the drift, as a share of that before, where it takes too long
 _MAX_STEPS = 40_000
 _MISSED = 1e-3  # residual, as a share of the size of the circle
 _LOCKED = 1e-9  # distance between an orbit and its return, likewise
@@ -49,6 +51,7 @@ def sampled_circle(
     kappa = start + share * (system.step(start[None]) - start)
     n_settling = int(min(_SETTLING * period + 200, _MAX_STEPS))
     kappa = run_map(system, kappa, n_settling)[-1]
+    before = np.inf
     for n_periods in _N_PERIODS:
         n_steps = int(min(n_periods * period + 4, _MAX_STEPS))
         paths = run_map(system, kappa, n_steps)
@@ -58,18 +61,22 @@ def sampled_circle(
         locked = _closed_orbit(system, paths[:, 0], period, _LOCKED * size)
         if locked is not None:
             return locked
-        times = [returns(path, section) for path in np.swapaxes(paths, 0, 1)]
-        n_returns = min(len(t) for t in times)
-        if n_returns < 3:
+        found = [returns(path, section) for path in np.swapaxes(paths, 0, 1)]
+        n_returns = min(len(times) for times, _ in found)
+        if n_returns < 4:
             return None
-        times = [t[:n_returns] for t in times]
+        times = np.array([times[:n_returns] for times, _ in found])
         periods = np.array([mean_period(t) for t in times])
         period = float(periods.mean())
         spread = float(periods.std()) / period
-        if spread < _AGREED or spread > _HOPELESS or n_steps == _MAX_STEPS:
+        drift = _drift(np.array([places[:n_returns] for _, places in found])) / size
+        settled = drift < _SETTLED
+        if settled and (spread < _AGREED or n_steps == _MAX_STEPS):
             break
-        kappa = paths[-1]
-    if spread > _ACCEPTED:
+        if spread > _HOPELESS or (not settled and drift > _SLOW * before):
+            return None
+        kappa, before = paths[-1], drift
+    if not settled or spread > _ACCEPTED:
         return None
     weights = bump(n_returns)
     offsets = [weights @ (t - period * np.arange(n_returns)) for t in times]
@@ -84,6 +91,14 @@ def sampled_circle(
     if len(sizes) > 1 and sizes[1] > 1 - _RESOLVED:
         return None
     return Orbit(period, points, sizes.astype(complex), float(residual))
+
+
+def _drift(places: np.ndarray) -> float:
+    """How far the places (n_orbits, n_returns, n_dims) move within a record."""
+    half = places.shape[1] // 2
+    middle = places.mean(axis=0)
+    weights = bump(half)
+    return float(np.linalg.norm(weights @ middle[-half:] - weights @ middle[:half]))
 
 
 def run_map(system: ReducedDynamics, kappa: np.ndarray, n_steps: int) -> np.ndarray:
