@@ -84,8 +84,8 @@ class JEDIEstimator(FittedMethods):
         trials; square roots of spike counts). "poisson": spike counts per time point,
         whose expectation is the exponential of the activity. "negative_binomial": such
         counts that vary more than Poisson's, by a factor learned for each neuron.
-        "auto" (default) is "gaussian" where white noise makes up more than a tenth of
-        the variance, or where some neurons are missing in bins that others have, and
+        "auto" (default) is "gaussian" where white noise makes up more than 1 % of the
+        variance, or where some neurons are missing in bins that others have, and
         otherwise "state".
     dt : float or "auto", default="auto"
         Duration of a time point in seconds. "auto" takes it from X where X says it
@@ -332,6 +332,8 @@ class JEDIEstimator(FittedMethods):
                 )
         else:
             self.observation_ = self.observation
+        if self.observation in ("auto", "gaussian"):
+            warn_of_smoothing(trials, summary.mean, self.dt_)
         warn_of_unused(self)
         self.net_ = None
         self.history_ = []
@@ -421,6 +423,8 @@ class JEDIEstimator(FittedMethods):
     def _fit_noisy(self, trials: Trials, summary: Summary, scaling: Scaling) -> Model:
         observation = LIKELIHOODS[self.observation_]
         observation.check(summary)
+        names = getattr(self, "neuron_names_in_", None)
+        warn_of_copies(trials, summary.mean, names)
         if not scaling.is_identity:
             # the activity, not the noise on it, is to have unit scale
             mean = scaling.to_network(summary.mean)

@@ -12,8 +12,16 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_jedi._data._forms import TrialsLike
-from sklearn_jedi._data._gate_of_sessions import UNNAMED, SessionTrials, check_sessions
+from sklearn_jedi._data._gate_of_sessions import (
+    UNNAMED,
+    Label,
+    Neurons,
+    SessionTrials,
+    check_sessions,
+)
+from sklearn_jedi._data._smoothed_before import warn_of_smoothing
 from sklearn_jedi._data._time_step import warn_of_other_dt
+from sklearn_jedi._data._unit_copies import warn_of_copies
 from sklearn_jedi._data._units import choose_scaling
 from sklearn_jedi._engine._likelihoods import LIKELIHOODS
 from sklearn_jedi._estimators._meta_ssm_fitted import SessionMethods
@@ -268,7 +276,9 @@ class MetaDynamicalSSM(SessionMethods):
         auto = self.observation == "auto"
         self.observation_ = "gaussian" if auto else self.observation
         parts = self._sharing(found, conditions, needed=True)
-        recordings = [self._session(part) for part in parts]
+        recordings = [self._session(part, neurons) for part in parts]
+        if self.observation_ == "gaussian":
+            self._warn_of_smoothing(parts)
         if auto and all(
             part.summary.counts and part.summary.mean.any() for part in parts
         ):
@@ -424,7 +434,7 @@ class MetaDynamicalSSM(SessionMethods):
                     f"{self.n_latents_} latents"
                 )
             with few_threads(n_neurons):
-                models[part.label] = adapt_session(self._session(part), some)
+                models[part.label] = adapt_session(self._session(part, neurons), some)
         other = copy.copy(self)
         other._set_sessions(models, {**self._neurons, **neurons})
         return other
@@ -444,11 +454,20 @@ class MetaDynamicalSSM(SessionMethods):
                 f"sessions {known[:5]} are known already; adapt takes new ones"
             )
 
-    def _session(self, part: SessionTrials) -> Recording:
+    def _session(self, part: SessionTrials, neurons: dict[Label, Neurons]) -> Recording:
         """A session's trials and what the fit needs to know of them."""
         LIKELIHOODS[self.observation_].check(part.summary)
+        of = self if part.label is UNNAMED else neurons[part.label]
+        names = getattr(of, "neuron_names_in_", None)
+        warn_of_copies(part.trials, part.summary.mean, names, part.label)
         scaling = choose_scaling(part.summary.mean, part.summary.sd)
         return Recording(part.trials, scaling, part.summary.mean)
+
+    def _warn_of_smoothing(self, parts: Sequence[SessionTrials]) -> None:
+        """Say so once, of the first session that seems to have been smoothed."""
+        for part in parts:
+            if warn_of_smoothing(part.trials, part.summary.mean, self.dt_):
+                return
 
     def _infer(
         self, parts: Sequence[SessionTrials], models: list[LatentModel]
