@@ -10,7 +10,9 @@ from sklearn.utils import check_random_state
 
 from sklearn_jedi._data._forms import TrialsLike
 from sklearn_jedi._data._gate import Summary, check_labels, check_trials
+from sklearn_jedi._data._smoothed_before import warn_of_smoothing
 from sklearn_jedi._data._trials import Trials
+from sklearn_jedi._data._unit_copies import warn_of_copies
 from sklearn_jedi._data._units import Scaling, choose_scaling
 from sklearn_jedi._data._white_noise import choose_observation, white_share
 from sklearn_jedi._engine._likelihoods import LIKELIHOODS
