@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
@@ -13,19 +11,20 @@ from sklearn.utils import check_random_state
 from sklearn_jedi._utils._checks import check_choice, check_integer, check_real
 from sklearn_jedi._utils._progress import show_progress
 from sklearn_jedi._utils._types import RandomState
+from sklearn_jedi._utils._warnings import warn_user
 from sklearn_jedi.analysis._limit_cycles import LimitCycle
+from sklearn_jedi.analysis._points._search import FixedPointSearch
+from sklearn_jedi.analysis._points._stability import stability
 from sklearn_jedi.analysis._reduced import (
     Networks,
     ReducedDynamics,
     check_networks,
     check_states,
 )
-from sklearn_jedi.analysis._search import FixedPointSearch
 from sklearn_jedi.analysis._trajectories import find_cycles
 
 __all__ = ["FixedPointAnalyzer"]
 
-_MARGINAL = 1e-6  # rates (in 1/tau) up to this are neither stable nor unstable
 _MAX_RANK = 6  # of an exhaustive search
 _N_TRAJECTORIES = 64
 
@@ -45,10 +44,15 @@ class FixedPointAnalyzer(BaseEstimator):
 
     Parameters
     ----------
-    n_starts : int, default=64
-        Points from which to search, in each network: half of them from `states`, where
-        given, the others random. If the index sum (see `index_sum_`) shows that a fixed
-        point is missing, the search goes on from more random points.
+    n_starts : int or "auto", default="auto"
+        Points from which to search, in each network: some of `states`, where given, and
+        random ones. "auto" searches until new starts stop finding new points: from the
+        visited states and 16 random ones per dimension, and, if a point was found by
+        one start only or the index sum (see `index_sum_`) is not +1, along curves
+        through the points found [3]_ and from 256 random starts at a time, until a
+        round finds nothing new; at most about 4096 starts, fewer in large networks of
+        many dimensions. A number is kept to, half of them from `states`, unless the
+        index sum shows that a point is missing.
     tol : float, default=1e-10
         Largest residual of a fixed point, as a share of the size of the states. Points
         are refined down to rounding afterwards.
@@ -86,7 +90,9 @@ class FixedPointAnalyzer(BaseEstimator):
     stability_type_ : list of str arrays of shape (n_points,)
         "stable node", "stable focus", "unstable node", "unstable focus", "saddle (k)"
         with k unstable directions, or "marginal", within the `rank` dimensions that
-        matter; a focus is one whose leading eigenvalue is complex.
+        matter; a focus is one whose leading eigenvalue is complex. "marginal" are also
+        points at which a unit is right at a kink of `phi`, as that of relu: no
+        eigenvalue says what the network does there (listed are those of one side).
     residuals_ : list of arrays of shape (n_points,)
         `|-r + J phi(r) + b|`, in rate units.
     certified_radius_ : list of arrays of shape (n_points,)
@@ -100,6 +106,12 @@ class FixedPointAnalyzer(BaseEstimator):
         any other value shows that points are missing (missing points whose indices
         cancel do not show). NaN where the test does not apply: `phi` is unbounded, or a
         point is not certified, such as one of a ring of fixed points.
+    missing_mass_ : array of shape (n_networks,)
+        Estimated share of random starts (of those that converge) that would lead to a
+        fixed point not listed here: that of the starts that led to where nothing else
+        did [4]_. It is 0 where every point was found more than once. That is evidence,
+        not proof: points that attract hardly any start may be missing all the same (see
+        `is_complete_`). NaN where no start converged.
     is_complete_ : bool array of shape (n_networks,)
         Whether it is proven that no fixed point is missing.
     slow_points_ : list of arrays of shape (n_points, n_neurons)
@@ -119,7 +131,7 @@ class FixedPointAnalyzer(BaseEstimator):
     networks_ : LowRankRNN or LatentDynamics
         The networks analysed.
     n_unconverged_ : array of shape (n_networks,)
-        Starts that ended neither at a fixed point nor at a slow point.
+        First starts that ended neither at a fixed point nor at a slow point.
     n_unsettled_ : array of shape (n_networks,)
         Trajectories that reached no fixed point, manifold or cycle: they are chaotic,
         grow without bound, or have a period of more than about 600 `tau`.
@@ -133,8 +145,8 @@ class FixedPointAnalyzer(BaseEstimator):
     Warns
     -----
     ConvergenceWarning
-        If the index sum shows that a fixed point is missing, or the exhaustive search
-        could not finish.
+        If the index sum shows, or `missing_mass_` suggests, that a fixed point is
+        missing, or the exhaustive search could not finish.
     UserWarning
         If `phi` lacks the bounds that certificates or index test need.
 
@@ -143,6 +155,11 @@ class FixedPointAnalyzer(BaseEstimator):
     .. [1] Sussillo and Barak, "Opening the black box: low-dimensional dynamics in
        high-dimensional recurrent neural networks", Neural Computation 25 (2013).
     .. [2] Deimling, "Nonlinear functional analysis" (1985), chapter 1.
+    .. [3] Katz and Reggia, "Using directional fibers to locate fixed points of
+       recurrent neural networks", IEEE Transactions on Neural Networks and Learning
+       Systems 29 (2018).
+    .. [4] Good, "The population frequencies of species and the estimation of
+       population parameters", Biometrika 40 (1953).
 
     Examples
     --------
@@ -161,7 +178,7 @@ class FixedPointAnalyzer(BaseEstimator):
 
     def __init__(
         self,
-        n_starts: int = 64,
+        n_starts: int | str = "auto",
         tol: float = 1e-10,
         *,
         time: str = "map",
@@ -224,7 +241,13 @@ class FixedPointAnalyzer(BaseEstimator):
         return self
 
     def _check_parameters(self) -> None:
-        check_integer("n_starts", self.n_starts, 1)
+        if self.n_starts != "auto":
+            if isinstance(self.n_starts, str):
+                raise ValueError(
+                    'n_starts must be "auto" or a number of starts; got '
+                    f"{self.n_starts!r}"
+                )
+            check_integer("n_starts", self.n_starts, 1)
         check_integer("max_cells", self.max_cells, 1)
         check_integer("verbose", self.verbose, 0)
         check_real("tol", self.tol)
@@ -253,10 +276,8 @@ class FixedPointAnalyzer(BaseEstimator):
                 "nothing"
             )
         if missing:
-            warnings.warn(
+            warn_user(
                 f"nonlinearity={dynamics.nonlinearity!r} has {'; and '.join(missing)}",
-                UserWarning,
-                stacklevel=3,
             )
 
     def _start(self) -> None:
@@ -270,6 +291,7 @@ class FixedPointAnalyzer(BaseEstimator):
             "certified_radius_",
             "uniqueness_radius_",
             "index_sum_",
+            "missing_mass_",
             "is_complete_",
             "slow_points_",
             "slow_speeds_",
@@ -288,7 +310,7 @@ class FixedPointAnalyzer(BaseEstimator):
         cycles: list[LimitCycle] = []
         n_unsettled = 0
         if self.limit_cycles:
-            is_stable = _stability(system, search.roots, self.time)[2] == 0
+            is_stable = stability(system, search.roots, self.time)[2] == 0
             settled = find_cycles(
                 system,
                 search.starts(_N_TRAJECTORIES),
@@ -299,10 +321,10 @@ class FixedPointAnalyzer(BaseEstimator):
                 self.time,
             )
             cycles, n_unsettled = settled.cycles, settled.n_unsettled
-            search.add_resting(settled.resting, self.n_starts)
+            search.add_resting(settled.resting)
         self.limit_cycles_.append(cycles)
         self.n_unsettled_.append(n_unsettled)
-        eigenvalues, types, n_unstable = _stability(system, search.roots, self.time)
+        eigenvalues, types, n_unstable = stability(system, search.roots, self.time)
         order = _order(system.lift(search.roots), n_unstable)
         search.sort(order)
         types = types[order]
@@ -317,6 +339,7 @@ class FixedPointAnalyzer(BaseEstimator):
         self.uniqueness_radius_.append(search.certificates.uniqueness)
         index_sum = search.index_sum
         self.index_sum_.append(np.nan if index_sum is None else index_sum)
+        self.missing_mass_.append(search.missing_mass)
         self.slow_points_.append(slow)
         self.slow_speeds_.append(network.speed(slow[None])[0])
         self.manifolds_.append(search.manifolds)
@@ -324,22 +347,37 @@ class FixedPointAnalyzer(BaseEstimator):
 
     def _finish(self) -> None:
         """Numbers per network as arrays, and what to warn of."""
-        for name in ("index_sum_", "is_complete_", "n_unconverged_", "n_unsettled_"):
+        for name in (
+            "index_sum_",
+            "missing_mass_",
+            "is_complete_",
+            "n_unconverged_",
+            "n_unsettled_",
+        ):
             setattr(self, name, np.array(getattr(self, name)))
         missing = np.flatnonzero((self.index_sum_ != 1) & ~np.isnan(self.index_sum_))
         if len(missing):
-            warnings.warn(
+            warn_user(
                 "the index sum of networks "
                 f"{missing[:10].tolist()} is {self.index_sum_[missing[:10]].tolist()} "
                 "where it must be 1: fixed points are missing. Raise n_starts, pass "
                 "states, or use exhaustive=True",
                 ConvergenceWarning,
-                stacklevel=3,
+            )
+        unseen = np.flatnonzero((self.missing_mass_ > 0) & ~self.is_complete_)
+        unseen = np.setdiff1d(unseen, missing)[:10]
+        if len(unseen):
+            warn_user(
+                f"fixed points of networks {unseen.tolist()} are probably missing: "
+                f"missing_mass_ is {self.missing_mass_[unseen].round(4).tolist()}, the "
+                "estimated share of random starts that lead to points not found. "
+                "Raise n_starts, pass states, or use exhaustive=True",
+                ConvergenceWarning,
             )
         if self.exhaustive and not self.is_complete_.all():
             open_ = np.flatnonzero(~self.is_complete_)
             simple = ~np.isnan(self.index_sum_[open_]).all()
-            warnings.warn(
+            warn_user(
                 f"no proof of completeness for networks {open_[:10].tolist()}: "
                 + (
                     f"max_cells={self.max_cells} were not enough"
@@ -348,7 +386,6 @@ class FixedPointAnalyzer(BaseEstimator):
                     "continuous attractor?), or phi lacks its bounds"
                 ),
                 ConvergenceWarning,
-                stacklevel=3,
             )
 
 
@@ -358,37 +395,3 @@ def _order(points: np.ndarray, n_unstable: np.ndarray) -> np.ndarray:
     digits = 1e-6 * max(sizes.max(initial=0.0), 1e-300)
     by_rates = np.round(points / digits).T[::-1]
     return np.lexsort((*by_rates, np.round(sizes / digits), n_unstable))
-
-
-def _stability(
-    system: ReducedDynamics, roots: np.ndarray, time: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Eigenvalues, the leading first, stability types, and numbers of growing ones."""
-    _, slopes = system.activity(roots)
-    equation = system.equation
-    jac = equation.linearised(system.jacobian(slopes), time)
-    values = np.linalg.eigvals(jac).astype(complex)
-    growth = values.real if time == "flow" else np.abs(values)
-    order = np.argsort(-growth, axis=1, kind="stable")
-    values, growth = (
-        np.take_along_axis(part, order, axis=1) for part in (values, growth)
-    )
-    # in units of 1/tau
-    unit = equation.alpha if time == "map" else 1 / equation.tau
-    rates = (growth - 1 if time == "map" else growth) / unit
-    turns = np.abs(values[:, 0].imag) / unit
-    n_unstable = (rates > _MARGINAL).sum(axis=1)
-    n_dims = system.n_dims
-    types = []
-    for k in range(len(roots)):
-        # rounding splits double roots
-        kind = "focus" if turns[k] > _MARGINAL else "node"
-        if (np.abs(rates[k]) <= _MARGINAL).any():
-            types.append("marginal")
-        elif n_unstable[k] == 0:
-            types.append(f"stable {kind}")
-        elif n_unstable[k] == n_dims:
-            types.append(f"unstable {kind}")
-        else:
-            types.append(f"saddle ({n_unstable[k]})")
-    return values, np.array(types, dtype=np.str_), n_unstable

@@ -11,13 +11,13 @@ from sklearn_jedi._utils._checks import check_integer
 from sklearn_jedi._utils._progress import show_progress
 from sklearn_jedi._utils._types import RandomState
 from sklearn_jedi.analysis._exponents import lyapunov_exponents
+from sklearn_jedi.analysis._points._starts import random_starts
 from sklearn_jedi.analysis._reduced import (
     Networks,
     ReducedDynamics,
     check_networks,
     check_states,
 )
-from sklearn_jedi.analysis._roots import random_starts
 
 __all__ = ["LyapunovAnalyzer"]
 

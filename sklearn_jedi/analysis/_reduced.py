@@ -103,8 +103,19 @@ class ReducedDynamics:
 
     @property
     def natural_size(self) -> float:
-        """Size of the `kappa` at which units leave the linear range of `f`."""
-        return float(np.sqrt(self.A.size / (self.A**2).sum()))
+        """Size of the `kappa` at which units leave the linear range of `f`.
+
+        Without bounds, there may be no such size, and inputs tell more: it is at least
+        that at which the recurrent part of a unit's argument is as large as `c`.
+        """
+        transfer = self.equation.transfer
+        level = 1.0
+        if transfer.bound is None and self.c.any():
+            inputs = float(np.sqrt((self.c**2).mean()))
+            # where nothing bends but at kinks, no unit but that of the inputs
+            bends = transfer.curvature_bound not in (None, 0.0)
+            level = max(level, inputs) if bends else inputs
+        return level * float(np.sqrt(self.A.size / (self.A**2).sum()))
 
     def lift(self, kappa: np.ndarray) -> np.ndarray:
         """States (..., n_states, state_dim) of coordinates (..., n_states, n_dims)."""

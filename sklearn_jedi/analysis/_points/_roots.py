@@ -2,63 +2,29 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
+from scipy.spatial.distance import cdist
 
 from sklearn_jedi.analysis._reduced import ReducedDynamics
 
-__all__ = ["Ends", "descend_all", "merge", "random_starts"]
+__all__ = ["MERGE", "descend", "merge", "nearest", "polish", "slow_points"]
 
 # points nearer to each other than this share of the size of the states are one
 MERGE = 1e-6
 _MAX_SLOW = 32  # slow points looked for in one search
 _MAX_SETTLING = 30  # Newton steps towards a slow point
 _MAX_IDLE = 6  # steps in a row that lower the speed by less than a hundredth
+_MAX_POLISHING = 4  # Newton steps down to rounding
 
 
-class Ends(NamedTuple):
-    """What descents from many starts ended in, in reduced coordinates.
-
-    Attributes
-    ----------
-    roots : array of shape (n_roots, n_dims)
-        Distinct points with a residual within the tolerance.
-    slow : array of shape (n_slow, n_dims)
-        Distinct local minima of the speed that are no roots.
-    n_unconverged : int
-        Starts that ended in neither.
-    """
-
-    roots: np.ndarray
-    slow: np.ndarray
-    n_unconverged: int
-
-
-def random_starts(
-    system: ReducedDynamics, n_starts: int, rng: np.random.RandomState
-) -> np.ndarray:
-    """Starting points (n_starts, n_dims), in the range of `F` where the roots are.
-
-    Every root is a value of `F`. Half of the points are `F` at random points of
-    all sizes, which reach the edge of its range; half shrink those towards its centre.
-    """
-    directions = rng.standard_normal((n_starts, system.n_dims))
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    sizes = system.natural_size * 10 ** rng.uniform(-1.5, 1.5, (n_starts, 1))
-    starts = system.drive(sizes * directions)
-    starts[1::2] *= rng.uniform(0, 1, (len(starts[1::2]), 1))
-    return starts
-
-
-def descend_all(
+def descend(
     system: ReducedDynamics,
     starts: np.ndarray,
     tol: float,
     scale: float,
     max_iter: int = 100,
-) -> Ends:
-    """Roots of `G(kappa) = F(kappa) - kappa` by Levenberg-Marquardt steps.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where Levenberg-Marquardt steps on `G(kappa) = F(kappa) - kappa` lead.
 
     A step is Newton's, damped where it would not lower `|G|`. The damping shrinks with
     the residual, so that convergence to a root is quadratic [1]_, also to one that is
@@ -75,16 +41,44 @@ def descend_all(
     max_iter : int, default=100
         Steps from each start.
 
+    Returns
+    -------
+    ends : array of shape (n_starts, n_dims)
+    is_root : bool array of shape (n_starts,)
+        Whether the residual there is within the tolerance.
+
     References
     ----------
     .. [1] Yamashita and Fukushima, "On the rate of convergence of the
        Levenberg-Marquardt method", Computing Supplementum 15 (2001).
     """
-    kappa, speed = _descend(system, starts, tol * scale, scale, max_iter)
-    reached = speed <= tol * scale
-    roots = merge(_polish(system, merge(kappa[reached], scale)), scale)
-    slow, n_slow = _slow_points(system, kappa[~reached], tol, scale)
-    return Ends(roots, slow, int((~reached).sum()) - n_slow)
+    tol = tol * scale
+    ends, speeds = starts.copy(), np.empty(len(starts))
+    active, kappa = np.arange(len(starts)), starts.copy()
+    G, jac, speed = _evaluate(system, kappa)
+    damping, idle = np.full(len(starts), 1e-2), np.zeros(len(starts), dtype=int)
+    for _ in range(max_iter):
+        done = (speed <= tol) | (idle > _MAX_IDLE)
+        n_done = np.count_nonzero(done)
+        if 2 * n_done >= len(done):  # those that are done go on until half of them are
+            ends[active], speeds[active] = kappa, speed
+            go = ~done
+            active, kappa, G, jac = active[go], kappa[go], G[go], jac[go]
+            speed, damping, idle = speed[go], damping[go], idle[go]
+            if not len(active):
+                break
+        steps = _damped(jac, G, damping * np.minimum(speed / scale, 1.0))
+        trial = kappa - steps
+        G_new, jac_new, speed_new = _evaluate(system, trial)
+        better = speed_new < speed
+        idle += 1
+        idle[speed_new < 0.99 * speed] = 0
+        damping *= np.where(better, 0.2, 8.0)
+        for old, new in ((kappa, trial), (G, G_new), (speed, speed_new)):
+            np.copyto(old, new, where=better if old.ndim == 1 else better[:, None])
+        np.copyto(jac, jac_new, where=better[:, None, None])
+    ends[active], speeds[active] = kappa, speed
+    return ends, speeds <= tol
 
 
 def merge(points: np.ndarray, scale: float, tol: float = MERGE) -> np.ndarray:
@@ -97,63 +91,17 @@ def merge(points: np.ndarray, scale: float, tol: float = MERGE) -> np.ndarray:
     return np.array(kept).reshape(-1, points.shape[1])
 
 
-def _evaluate(
-    system: ReducedDynamics, kappa: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """`G`, its derivative and its norm."""
-    activity, slopes = system.activity(kappa)
-    jac = system.jacobian(slopes)
-    diagonal = np.arange(system.n_dims)
-    jac[:, diagonal, diagonal] -= 1
-    G = activity @ system.B - kappa
-    return G, jac, np.sqrt((G**2).sum(axis=1))
+def nearest(points: np.ndarray, roots: np.ndarray, scale: float) -> np.ndarray:
+    """Number of the root that each point is; -1 for points that are none of them."""
+    if not len(roots) or not len(points):
+        return np.full(len(points), -1)
+    away = cdist(points, roots)
+    which: np.ndarray = away.argmin(axis=1)
+    which[away[np.arange(len(points)), which] > MERGE * scale] = -1
+    return which
 
 
-def _descend(
-    system: ReducedDynamics,
-    starts: np.ndarray,
-    tol: float,
-    scale: float,
-    max_iter: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Where damped Newton steps lead from each start, and the speed there."""
-    ends = starts.copy()
-    end_speeds = np.empty(len(starts))
-    active = np.arange(len(starts))
-    kappa = starts
-    G, jac, speed = _evaluate(system, kappa)
-    damping = np.full(len(starts), 1e-2)
-    idle = np.zeros(len(starts), dtype=int)
-    eye = np.eye(system.n_dims)
-    for _ in range(max_iter):
-        done = (speed <= tol) | (idle > _MAX_IDLE) | ~np.isfinite(speed)
-        if done.any():
-            ends[active[done]], end_speeds[active[done]] = kappa[done], speed[done]
-            go = ~done
-            active, kappa, G, jac = active[go], kappa[go], G[go], jac[go]
-            speed, damping, idle = speed[go], damping[go], idle[go]
-            if not len(active):
-                return ends, end_speeds
-        transposed = np.swapaxes(jac, 1, 2)
-        level = (damping * np.minimum(speed / scale, 1.0))[:, None, None]
-        steps = np.linalg.solve(
-            transposed @ jac + (level + 1e-300) * eye, transposed @ G[..., None]
-        )[..., 0]
-        trial = kappa - steps
-        G_new, jac_new, speed_new = _evaluate(system, trial)
-        better = speed_new < speed
-        idle = np.where(speed_new < 0.99 * speed, 0, idle + 1)
-        damping = np.where(better, 0.2 * damping, 8 * damping)
-        some = better[:, None]
-        kappa = np.where(some, trial, kappa)
-        G = np.where(some, G_new, G)
-        jac = np.where(some[..., None], jac_new, jac)
-        speed = np.where(better, speed_new, speed)
-    ends[active], end_speeds[active] = kappa, speed
-    return ends, end_speeds
-
-
-def _polish(system: ReducedDynamics, roots: np.ndarray) -> np.ndarray:
+def polish(system: ReducedDynamics, roots: np.ndarray) -> np.ndarray:
     """A few Newton steps more, down to rounding, keeping the best of each."""
     if not len(roots):
         return roots
@@ -162,7 +110,7 @@ def _polish(system: ReducedDynamics, roots: np.ndarray) -> np.ndarray:
     # numpy sums pairwise along the last axis, exact to a few roundings; matrix products
     # are off by up to a rounding per neuron
     weights = np.ascontiguousarray(system.B.T)
-    for _ in range(4):
+    for _ in range(_MAX_POLISHING):
         activity, slopes = system.activity(kappa)
         G = (activity[:, None] * weights).sum(-1) - kappa
         speed = np.linalg.norm(G, axis=1)
@@ -177,7 +125,32 @@ def _polish(system: ReducedDynamics, roots: np.ndarray) -> np.ndarray:
     return best
 
 
-def _slow_points(
+def _damped(jac: np.ndarray, G: np.ndarray, level: np.ndarray) -> np.ndarray:
+    """Steps (n_points, n_dims) that minimise `|G - jac step|^2 + level |step|^2`."""
+    transposed = np.swapaxes(jac, 1, 2)
+    gram = transposed @ jac
+    diagonal = np.einsum("nkk->nk", gram)
+    # a level that rounding would lose leaves a singular matrix singular
+    least = 1e-15 * diagonal.sum(axis=1) + 1e-300
+    diagonal += np.maximum(level, least)[:, None]
+    steps: np.ndarray = np.linalg.solve(gram, transposed @ G[..., None])[..., 0]
+    return steps
+
+
+def _evaluate(
+    system: ReducedDynamics, kappa: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`G`, its derivative and its norm."""
+    activity, slopes = system.activity(kappa)
+    jac = system.jacobian(slopes)
+    diagonal = np.einsum("nkk->nk", jac)
+    diagonal -= 1
+    G = activity @ system.B
+    G -= kappa
+    return G, jac, np.sqrt(np.einsum("nk,nk->n", G, G))
+
+
+def slow_points(
     system: ReducedDynamics, ends: np.ndarray, tol: float, scale: float
 ) -> tuple[np.ndarray, int]:
     """Distinct local minima of the speed near the ends of descents that stalled.

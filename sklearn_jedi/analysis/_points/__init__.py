@@ -1,0 +1,1 @@
+"""Fixed points: searched for, proven, counted, described."""

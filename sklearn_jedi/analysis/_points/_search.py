@@ -1,0 +1,354 @@
+"""The fixed points of one network: searched for, certified, and counted."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sklearn_jedi.analysis._manifolds import (
+    SPACING,
+    Manifold,
+    distance_to_curve,
+    gather_surface,
+    trace_manifolds,
+)
+from sklearn_jedi.analysis._points._certificates import (
+    Certificates,
+    certify,
+    curvature,
+    no_certificates,
+    open_cells,
+)
+from sklearn_jedi.analysis._points._fibres import follow_fibres
+from sklearn_jedi.analysis._points._roots import (
+    descend,
+    merge,
+    nearest,
+    polish,
+    slow_points,
+)
+from sklearn_jedi.analysis._points._starts import Starts
+from sklearn_jedi.analysis._reduced import ReducedDynamics
+
+__all__ = ["FixedPointSearch"]
+
+_CONTINUUM = 3  # uncertified roots on a curve that make it one of fixed points
+_MAX_ROUNDS = 5  # of a further search where a point is known to be missing
+_FIRST = 16  # random starts per dimension, at first, and no fewer than twice that
+_BATCH = 256  # random starts at a time, later on
+_MAX_STARTS = 4096  # random starts, and
+_MAX_COST = 3e8  # numbers that go into their Jacobians and steps, in each iteration
+_PER_FIBRE = 2  # starts that take as long as a curve
+_EVIDENCE = 8  # starts per dimension that have to lead to roots found twice
+
+
+class FixedPointSearch:
+    """Fixed points of one network, and what is known about them.
+
+    Parameters
+    ----------
+    system : ReducedDynamics of one network
+    tol : float
+        Largest residual of a fixed point, as a share of the size of the states.
+    visited : array of shape (n_states, n_dims) or None
+        Where the activity was.
+    rng : RandomState
+
+    Attributes
+    ----------
+    scale : float
+        Size of the states.
+    roots, slow : arrays of shape (n_points, n_dims)
+        Fixed points; local minima of the speed that are none.
+    certificates : Certificates of the roots
+    manifolds : list of Manifold
+    curves : list of arrays of shape (n_points, n_dims)
+        Lines and rings among them, in reduced coordinates.
+    n_unconverged : int
+    """
+
+    def __init__(
+        self,
+        system: ReducedDynamics,
+        tol: float,
+        visited: np.ndarray | None,
+        rng: np.random.RandomState,
+    ) -> None:
+        self.system = system
+        self.tol = tol
+        self.rng = rng
+        self._starts = Starts(system, visited, rng)
+        self.scale = self._starts.scale
+        self._lipschitz = curvature(system)
+        self.roots = np.empty((0, system.n_dims))
+        self.slow = np.empty((0, system.n_dims))
+        self.certificates = no_certificates(0)
+        self.manifolds: list[Manifold] = []
+        self.curves: list[np.ndarray] = []
+        self.n_unconverged = 0
+        self._dropped = False  # whether roots without a certificate were
+        self._hits = np.zeros(0, dtype=int)  # random starts that led to each root
+        self._is_confirmed = np.zeros(0, dtype=bool)  # found in another way, too
+        self._n_converged = 0  # random starts that led to roots
+        self._n_followed = 0  # roots from which curves were followed
+
+    @property
+    def index_sum(self) -> int | None:
+        """Sum of the indices; None where the test does not apply."""
+        proven = ~np.isnan(self.certificates.existence)
+        if (
+            self.system.equation.transfer.bound is None
+            or not proven.all()
+            or self._dropped
+        ):
+            return None
+        return int(self.certificates.sign.sum())
+
+    @property
+    def missing_mass(self) -> float:
+        """Estimated share of the converging random starts that lead to no known root.
+
+        Good and Turing's: the share of those that lead to where no other start did
+        [1]_. NaN where none converged.
+
+        References
+        ----------
+        .. [1] Good, "The population frequencies of species and the estimation of
+           population parameters", Biometrika 40 (1953).
+        """
+        if not self._n_converged:
+            return np.nan
+        return self._n_singles / self._n_converged
+
+    @property
+    def _n_singles(self) -> int:
+        """Roots that one random start led to, and nothing else."""
+        hits = self._hits
+        if self._starts.is_odd:  # the partner is found with it
+            partner = nearest(-self.roots, self.roots, self.scale)
+            at_origin = partner == np.arange(len(partner))
+            hits = hits + np.where((partner < 0) | at_origin, 0, hits[partner])
+        single = (hits == 1) & ~self._is_confirmed & (self._hits > 0)
+        return int((single & self._is_isolated).sum())
+
+    @property
+    def _is_isolated(self) -> np.ndarray:
+        """Which roots are no points of a continuum."""
+        if self.system.equation.transfer.curvature_bound is not None:
+            proven: np.ndarray = ~np.isnan(self.certificates.existence)
+            return proven
+        _, slopes = self.system.activity(self.roots)
+        jac = self.system.jacobian(slopes) - np.eye(self.system.n_dims)
+        singular = np.linalg.svd(jac, compute_uv=False)
+        isolated: np.ndarray = singular[:, -1] > 1e-6 * np.maximum(singular[:, 0], 1.0)
+        return isolated
+
+    def run(self, n_starts: int | str) -> None:
+        """Search from visited and random states, until nothing new is found.
+
+        With a number of starts, the search goes on only where a root is known to be
+        missing.
+        """
+        n_dims = self.system.n_dims
+        if n_starts == "auto":
+            n_random = _FIRST * max(n_dims, 2)
+            cost = self.system.A.size * n_dims + n_dims**3
+            most = max(n_random, min(_MAX_STARTS, int(_MAX_COST / cost)))
+            visited = self._starts.visited(n_random // 2)
+        else:
+            visited = self._starts.visited(int(n_starts) - int(n_starts) // 2)
+            n_random = most = int(n_starts) - len(visited)
+        which = self._search(visited, keep_slow=True)
+        self._is_confirmed[which[which >= 0]] = True
+        self._search_randomly(n_random, keep_slow=True)
+        enough = self._n_converged >= min(_EVIDENCE * n_dims, most // 2)
+        if not (enough and self._is_settled()):
+            self._search_on(n_random, most)
+
+    def starts(self, n_starts: int) -> np.ndarray:
+        """Points (n_starts, n_dims): half of them visited, as far as known."""
+        visited = self._starts.visited(n_starts - n_starts // 2)
+        random = self._starts.random(n_starts - len(visited))
+        return np.concatenate([visited, random])
+
+    def exhaust(self, max_cells: int) -> bool:
+        """Whether branch and bound proves that no root is missing.
+
+        Roots are searched for in the cells that stay open.
+        """
+        transfer = self.system.equation.transfer
+        if transfer.bound is None or transfer.curvature_bound is None:
+            return False
+        if np.isnan(self.certificates.existence).any():
+            return False
+        for _ in range(_MAX_ROUNDS):
+            left = open_cells(self.system, self.roots, self.certificates, max_cells)
+            if not len(left):
+                return True
+            n_before = len(self.roots)
+            chosen = self.rng.permutation(len(left))[:256]
+            self._search(left[chosen])
+            if len(self.roots) == n_before:
+                break
+        return False
+
+    def find_manifolds(self, slow: float) -> None:
+        """Trace continuous attractors; points on them are no longer listed apart."""
+        seeds = np.concatenate([self.roots, self.slow])
+        self.manifolds, self.curves = trace_manifolds(
+            self.system, seeds, self.scale, slow
+        )
+        self._merge_uncertified()
+        loose = np.isnan(self.certificates.existence)
+        for curve in self.curves:
+            on_curve = loose & self._near(self.roots, curve)
+            if on_curve.sum() >= _CONTINUUM:  # a few are degenerate points of their own
+                self._drop(on_curve)
+                loose = np.isnan(self.certificates.existence)
+        for curve in self.curves:
+            self.slow = self.slow[~self._near(self.slow, curve)]
+        loose = np.flatnonzero(np.isnan(self.certificates.existence))
+        surface, on_surface = gather_surface(self.system, self.roots[loose], slow)
+        if surface is not None:
+            self.manifolds.append(surface)
+            drop = np.zeros(len(self.roots), dtype=bool)
+            drop[loose[on_surface]] = True
+            self._drop(drop)
+
+    def add_resting(self, ends: np.ndarray) -> None:
+        """Search from where trajectories came to rest, if not on a continuum."""
+        if len(ends) and not self._dropped:
+            self._search(ends)
+            if self.index_sum not in (1, None):
+                self._search_on(0, 0)
+
+    def sort(self, order: np.ndarray) -> None:
+        """Put the roots into another order."""
+        self._keep(order)
+
+    def _is_settled(self) -> bool:
+        """Whether neither the indices nor roots found only once speak for others."""
+        return self.index_sum in (1, None) and not self._n_singles
+
+    def _search_on(self, n_spent: int, most: int) -> None:
+        """Follow curves and start at random in turn, for at most so many starts.
+
+        Where the index sum says that a root is missing there are a few rounds in any
+        case.
+        """
+        n_rounds = 0
+        # the points of a chaotic network in many dimensions are too many to find
+        n_least = _MAX_ROUNDS if self.system.n_dims <= 10 else 1
+        while n_spent < most or (
+            n_rounds < n_least and self.index_sum not in (1, None)
+        ):
+            n_spent += self._follow_fibres()
+            n_before, n_batch = self._is_isolated.sum(), min(_BATCH, max(most, 64))
+            self._search_randomly(n_batch)
+            n_spent += n_batch
+            n_rounds += 1
+            if self._is_isolated.sum() == n_before and self._is_settled():
+                break
+
+    def _follow_fibres(self) -> int:
+        """Follow curves from new roots on; for how many starts that stands."""
+        n_spent = 0
+        while self._n_followed < len(self.roots) and n_spent < _MAX_STARTS:
+            new = np.arange(self._n_followed, len(self.roots))
+            self._n_followed = len(self.roots)
+            new = new[self._is_isolated[new]]
+            crossings, origins = follow_fibres(
+                self.system,
+                self.roots[new],
+                self._starts.directions(len(new)),
+                self.scale,
+                2 * self._starts.reach,
+            )
+            which = self._search(crossings)
+            # what is found again does not owe it to itself
+            known = (which >= 0) & (new[origins] < which)
+            self._is_confirmed[which[known]] = True
+            n_spent += 2 * _PER_FIBRE * len(new)
+        return n_spent
+
+    def _search_randomly(self, n_starts: int, keep_slow: bool = False) -> None:
+        which = self._search(self._starts.random(n_starts), keep_slow)
+        which = which[which >= 0]
+        self._hits += np.bincount(which, minlength=len(self.roots))
+        self._n_converged += len(which)
+
+    def _search(self, starts: np.ndarray, keep_slow: bool = False) -> np.ndarray:
+        """Descend from each start; number of the root it led to, or -1."""
+        if not len(starts):
+            return np.zeros(0, dtype=int)
+        ends, is_root = descend(self.system, starts, self.tol, self.scale)
+        which = np.full(len(starts), -1)
+        which[is_root] = self._number(ends[is_root])
+        if keep_slow:
+            stalled = ends[~is_root]
+            slow, n_slow = slow_points(self.system, stalled, self.tol, self.scale)
+            self.slow = merge(np.concatenate([self.slow, slow]), self.scale, 1e-3)
+            self.n_unconverged += len(stalled) - n_slow
+        return which
+
+    def _number(self, ends: np.ndarray) -> np.ndarray:
+        """Numbers of the roots at the ends of descents; new ones are taken in."""
+        which = nearest(ends, self.roots, self.scale)
+        fresh = which < 0
+        if fresh.any():
+            new = merge(ends[fresh], self.scale)
+            if self._starts.is_odd:
+                new = merge(np.concatenate([new, -new]), self.scale)
+            self._take_in(polish(self.system, new))
+            which[fresh] = nearest(ends[fresh], self.roots, self.scale)
+        return which
+
+    def _take_in(self, points: np.ndarray) -> None:
+        """Add the roots that are not known yet."""
+        known = nearest(points, self.roots, self.scale) >= 0
+        new = merge(points[~known], self.scale)
+        if not len(new):
+            return
+        found = certify(self.system, new, self._lipschitz)
+        self.roots = np.concatenate([self.roots, new])
+        self.certificates = Certificates(
+            *(
+                np.concatenate(pair)
+                for pair in zip(self.certificates, found, strict=True)
+            )
+        )
+        self._hits = np.concatenate([self._hits, np.zeros(len(new), dtype=int)])
+        self._is_confirmed = np.concatenate(
+            [self._is_confirmed, np.zeros(len(new), dtype=bool)]
+        )
+
+    def _drop(self, which: np.ndarray) -> None:
+        self._dropped |= bool(which.any())
+        self._keep(~which)
+
+    def _keep(self, which: np.ndarray) -> None:
+        self._n_followed = int(
+            (np.arange(len(self.roots))[which] < self._n_followed).sum()
+        )
+        self.roots = self.roots[which]
+        self.certificates = Certificates(*(part[which] for part in self.certificates))
+        self._hits, self._is_confirmed = self._hits[which], self._is_confirmed[which]
+
+    def _merge_uncertified(self) -> None:
+        """Keep one of the points around a degenerate root, the slowest."""
+        loose = np.flatnonzero(np.isnan(self.certificates.existence))
+        G = self.system.drive(self.roots[loose]) - self.roots[loose]
+        loose = loose[np.linalg.norm(G, axis=1).argsort()]
+        drop = np.zeros(len(self.roots), dtype=bool)
+        for n, k in enumerate(loose):
+            if not drop[k]:
+                away = np.linalg.norm(
+                    self.roots[loose[n + 1 :]] - self.roots[k], axis=1
+                )
+                drop[loose[n + 1 :][away < SPACING * self.scale]] = True
+        self._keep(~drop)
+
+    def _near(self, points: np.ndarray, curve: np.ndarray) -> np.ndarray:
+        near = 2 * SPACING * self.scale
+        return np.array(
+            [distance_to_curve(p, curve) < near for p in points], dtype=bool
+        )
