@@ -13,6 +13,7 @@ NAMES = (
     "backpropagation",
     "rotation_spectra",
     "held_out_frequency",
+    "coverage",
     "motor_cortex",
     "gaps",
     "noisy_teachers",

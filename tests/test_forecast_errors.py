@@ -12,8 +12,8 @@ from sklearn_jedi._models import _files
 from sklearn_jedi._models._embedding_inflation import (
     between_alike,
     between_halves,
+    inflated,
     inflation_of,
-    tempered,
 )
 from sklearn_jedi._models._error_sizes import find_error_sizes, fit_sizes
 from sklearn_jedi._models._forecast_errors import (
@@ -268,10 +268,14 @@ def test_inflation_widens_what_is_said_and_moves_nothing(trained, rotations):
     assert trained.embedding_inflation_ == model.embedding_inflation > 1
     wide.__dict__.update(trained.__dict__)
     wide._model = replace(model, embedding_inflation=9 * model.embedding_inflation)
-    mode, cov = trained.embedding_posterior(X)
-    np.testing.assert_array_equal(wide.transform(X), mode)
-    widened = wide.embedding_posterior(X)[1]
-    np.testing.assert_allclose(widened, tempered(cov, 9.0))
+    np.testing.assert_array_equal(wide.transform(X), trained.transform(X))
+    plain = JEDIEstimator(2, 2)
+    plain.__dict__.update(trained.__dict__)
+    plain._model = replace(model, embedding_inflation=1.0)
+    stated = plain.embedding_posterior(X)[1]
+    for jedi in (trained, wide):
+        expected = inflated(stated, jedi._model.embedding_inflation)
+        np.testing.assert_allclose(jedi.embedding_posterior(X)[1], expected)
     # labels tell more than halves of trials: networks of one condition are the same
     labelled = JEDIEstimator(2, 2, dt=0.01, ridge=1.0, window=1, max_epochs=0)
     with pytest.warns(UserWarning, match="conditions= but for embedding_inflation_"):
@@ -284,9 +288,12 @@ def test_inflation_widens_what_is_said_and_moves_nothing(trained, rotations):
     assert (squares < chi2.ppf(0.95, 2)).mean() > 0.85
 
 
-def test_tempering_leaves_the_prior():
-    cov = np.array([[[0.5, 0.1], [0.1, 0.2]], np.eye(2)])
-    precision = np.linalg.inv(tempered(cov, 4.0))
-    np.testing.assert_allclose(
-        precision, np.eye(2) + (np.linalg.inv(cov) - np.eye(2)) / 4, atol=1e-12
-    )
+def test_errors_of_a_mode_whose_noise_was_larger_than_stated():
+    """Of a scalar embedding c, seen once as c + noise of variance 9, not 1."""
+    rng = np.random.default_rng(0)
+    c, noise = rng.standard_normal((2, 100_000))
+    mode = 0.5 * (c + 3 * noise)  # the posterior's variance is 1/2
+    expected = inflated(np.full((1, 1, 1), 0.5), 9.0)[0, 0, 0]
+    assert np.mean((mode - c) ** 2) == pytest.approx(expected, rel=0.02)
+    # an axis without support is known as well as its prior says
+    np.testing.assert_array_equal(inflated(np.eye(2)[None], 9.0), np.eye(2)[None])

@@ -17,8 +17,8 @@ from sklearn_jedi._engine._settings import Settings
 from sklearn_jedi._models._embedding_inflation import (
     between_alike,
     between_halves,
+    inflated,
     inflation_of,
-    tempered,
 )
 from sklearn_jedi._models._error_sizes import find_error_sizes
 from sklearn_jedi._models._forecast_errors import ErrorSizes, Runs, error_variance
@@ -89,7 +89,7 @@ class ObservedModel(Model):
             mean, cov, converged = infer_embeddings(
                 self.reduction, self.hypernetwork, self.path_noise, block, mean
             )
-        cov = tempered(cov, self.embedding_inflation)
+        cov = inflated(cov, self.embedding_inflation)
         last, (rank, d) = block.last_bins(), (self.basis.P.shape[1], mean.shape[1])
         rows = np.arange(len(last))
 
