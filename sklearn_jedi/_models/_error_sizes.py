@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 # Shares of training trials from which the rest of the trial is forecast.
 _GIVEN = (0.25, 0.5, 0.75)
 _MOST_TRIALS = 48
-_FOLDS = 4
+_FOLDS = 6
 _FEWEST_TRIALS = 3
 _FEWEST_RUNS = 12
 # How many steps covariances may be propagated, times the cube of the rank.
