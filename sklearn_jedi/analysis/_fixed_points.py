@@ -132,9 +132,13 @@ class FixedPointAnalyzer(BaseEstimator):
         The networks analysed.
     n_unconverged_ : array of shape (n_networks,)
         First starts that ended neither at a fixed point nor at a slow point.
+    n_trajectories_ : array of shape (n_networks,)
+        Trajectories followed to find cycles: 64, half of them from `states`, where
+        given, and two from beside each unstable fixed point (of at most 16).
     n_unsettled_ : array of shape (n_networks,)
-        Trajectories that reached no fixed point, manifold or cycle: they are chaotic,
-        grow without bound, or have a period of more than about 600 `tau`.
+        How many of them reached no fixed point, manifold or cycle: they are chaotic or
+        quasi-periodic, grow without bound, have a period of more than about 600 `tau`,
+        or change so slowly that a cycle cannot be told from a focus.
 
     Raises
     ------
@@ -146,7 +150,8 @@ class FixedPointAnalyzer(BaseEstimator):
     -----
     ConvergenceWarning
         If the index sum shows, or `missing_mass_` suggests, that a fixed point is
-        missing, or the exhaustive search could not finish.
+        missing, the exhaustive search could not finish, or trajectories reached no
+        attractor (see `n_unsettled_`).
     UserWarning
         If `phi` lacks the bounds that certificates or index test need.
 
@@ -298,6 +303,7 @@ class FixedPointAnalyzer(BaseEstimator):
             "manifolds_",
             "limit_cycles_",
             "n_unconverged_",
+            "n_trajectories_",
             "n_unsettled_",
         ):
             setattr(self, name, [])
@@ -308,7 +314,7 @@ class FixedPointAnalyzer(BaseEstimator):
         self.is_complete_.append(self.exhaustive and search.exhaust(self.max_cells))
         search.find_manifolds(self.slow)
         cycles: list[LimitCycle] = []
-        n_unsettled = 0
+        n_trajectories = n_unsettled = 0
         if self.limit_cycles:
             is_stable = stability(system, search.roots, self.time)[2] == 0
             settled = find_cycles(
@@ -321,8 +327,10 @@ class FixedPointAnalyzer(BaseEstimator):
                 self.time,
             )
             cycles, n_unsettled = settled.cycles, settled.n_unsettled
+            n_trajectories = settled.n_trajectories
             search.add_resting(settled.resting)
         self.limit_cycles_.append(cycles)
+        self.n_trajectories_.append(n_trajectories)
         self.n_unsettled_.append(n_unsettled)
         eigenvalues, types, n_unstable = stability(system, search.roots, self.time)
         order = _order(system.lift(search.roots), n_unstable)
@@ -352,9 +360,11 @@ class FixedPointAnalyzer(BaseEstimator):
             "missing_mass_",
             "is_complete_",
             "n_unconverged_",
+            "n_trajectories_",
             "n_unsettled_",
         ):
             setattr(self, name, np.array(getattr(self, name)))
+        self._warn_of_unsettled()
         missing = np.flatnonzero((self.index_sum_ != 1) & ~np.isnan(self.index_sum_))
         if len(missing):
             warn_user(
@@ -385,6 +395,19 @@ class FixedPointAnalyzer(BaseEstimator):
                     else "index_sum_ is NaN, because a point is not simple (a "
                     "continuous attractor?), or phi lacks its bounds"
                 ),
+                ConvergenceWarning,
+            )
+
+    def _warn_of_unsettled(self) -> None:
+        open_ = np.flatnonzero(self.n_unsettled_)
+        if len(open_):
+            warn_user(
+                f"{self.n_unsettled_[open_].sum()} of "
+                f"{self.n_trajectories_[open_].sum()} trajectories of networks "
+                f"{open_[:10].tolist()} reached no attractor that could be resolved: "
+                "they are chaotic or quasi-periodic, diverge, or change so slowly that "
+                "a limit cycle cannot be told from a focus; limit_cycles_ may lack "
+                "cycles",
                 ConvergenceWarning,
             )
 

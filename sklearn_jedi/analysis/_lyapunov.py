@@ -22,6 +22,8 @@ from sklearn_jedi.analysis._reduced import (
 __all__ = ["LyapunovAnalyzer"]
 
 _UNDECIDED = 50  # times the resolution: an error beyond which 0 is no finding
+_SAME_SWINGS = 0.01  # change of the swings within a fifth of a run, at most
+_SWING_STEPS = 10  # steps of which the swings are taken in together
 _MAX_BATCH = 500_000  # networks x states x units that run together
 
 
@@ -72,13 +74,16 @@ class LyapunovAnalyzer(BaseEstimator):
 
         - "stable": the largest is below 0;
         - "limit cycle": the largest is 0, the next below 0, and the state moves;
-        - "torus": two are 0, and the state moves;
+        - "torus": two are 0, and the state moves, in three dimensions or more;
         - "marginal": the largest is 0, but the state hardly moves: a continuous
           attractor, a bifurcation, or dynamics too slow for the length of the run;
         - "chaotic": the largest is above 0, and the state moves;
         - "unstable": the largest is above 0, but the state hardly moves: the run began
           on an unstable fixed point;
         - "diverging": the state itself grows without bound;
+        - "not resolved": the largest is 0 and the state moves, but its swings keep
+          shrinking or growing: a focus that decays very slowly, or a cycle that is not
+          yet reached; take more `n_transient`;
         - "undecided": the errors are too large to tell; take more `n_steps`;
         - "mixed": the runs of the network do not agree, see `verdict_per_state_`.
 
@@ -166,7 +171,7 @@ class LyapunovAnalyzer(BaseEstimator):
         n_networks, n_states, n_dims = starts.shape
         n_exponents = min(self.n_exponents or n_dims, n_dims)
         blocks = np.empty((self.n_blocks, n_networks, n_states, n_exponents))
-        course = np.empty((2, n_networks, n_states))
+        course = np.empty((3, n_networks, n_states))
         at_once = max(1, _MAX_BATCH // (n_states * system.A.shape[-2]))
         for first in range(0, n_networks, at_once):
             part = slice(first, min(first + at_once, n_networks))
@@ -195,15 +200,18 @@ class LyapunovAnalyzer(BaseEstimator):
     def _run(
         self, system: ReducedDynamics, kappa: np.ndarray, n_exponents: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Exponents of blocks; how far each run goes, and how fast its size grows.
+        """Exponents of blocks; how far each run goes, how its size and swings grow.
 
         The way as a share of the size of the state, at the speed of the end; the growth
-        in 1/s. NaN where a run diverged.
+        in 1/s; of swings that shrink or grow all along, the share by which they do.
+        NaN where a run diverged.
         """
 
         equation = system.equation
+        swings = _Swings()
 
         def step(kappa: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            swings.add(kappa)
             activity, slopes = system.activity(kappa)
             ahead = equation.step(kappa, activity @ system.B)
             return ahead, equation.linearised(system.jacobian(slopes), "map")
@@ -228,10 +236,11 @@ class LyapunovAnalyzer(BaseEstimator):
             size = np.maximum(np.linalg.norm(end, axis=2), 1e-300)
             speed = np.linalg.norm(system.velocity(end), axis=2) / size
             growth = np.log(size / np.maximum(np.linalg.norm(kappa, axis=2), 1e-300))
+            change = swings.change()
         if equation.transfer.bound is not None:
             growth[:] = 0.0  # nothing grows for good
         duration = self.n_steps * equation.dt
-        course = np.stack([speed * duration, growth / duration])
+        course = np.stack([speed * duration, growth / duration, change])
         blocks[:, diverged] = course[:, diverged] = np.nan
         return blocks, course
 
@@ -255,12 +264,19 @@ class LyapunovAnalyzer(BaseEstimator):
         self.verdict_per_state_ = np.array(
             [
                 [
-                    _verdict(values, spread, resolution, way, growth)
-                    for values, spread, way, growth in zip(*of_network, strict=True)
+                    _verdict(values, spread, resolution, way, growth, change)
+                    for values, spread, way, growth, change in zip(
+                        *of_network, strict=True
+                    )
                 ]
                 for of_network in zip(per_state, error, *course, strict=True)
             ]
         )
+        if system.n_dims < 3:  # no room for a torus
+            is_torus = self.verdict_per_state_ == "torus"
+            self.verdict_per_state_ = np.where(
+                is_torus, "not resolved", self.verdict_per_state_
+            )
         self.verdict_ = np.array(
             [
                 verdicts[0] if len(set(verdicts)) == 1 else "mixed"
@@ -282,17 +298,57 @@ class LyapunovAnalyzer(BaseEstimator):
         )
 
 
+class _Swings:
+    """How far states swing around their mean, early and late in a run."""
+
+    def __init__(self) -> None:
+        self._sums: list[tuple[np.ndarray, np.ndarray]] = []
+        self._n_steps = 0
+
+    def add(self, kappa: np.ndarray) -> None:
+        """Take in the states (..., n_dims) of the next step."""
+        if self._n_steps % _SWING_STEPS == 0:
+            self._sums.append((np.zeros_like(kappa), np.zeros(kappa.shape[:-1])))
+        first, second = self._sums[-1]
+        first += kappa
+        second += (kappa**2).sum(axis=-1)
+        self._n_steps += 1
+
+    def change(self) -> np.ndarray:
+        """By which share swings change at the end; 0 if not in one direction all along.
+
+        From the fourth to the last fifth of the run.
+        """
+        n_each = self._n_steps // _SWING_STEPS // 5
+        full = self._sums[: self._n_steps // _SWING_STEPS]
+        if n_each == 0:
+            return np.zeros(self._sums[0][1].shape)
+        firsts, seconds = (np.array(part) for part in zip(*full, strict=True))
+        means, squares = (
+            part[-5 * n_each :].reshape(5, n_each, *part.shape[1:]).mean(axis=1)
+            / _SWING_STEPS
+            for part in (firsts, seconds)
+        )
+        centre = means.mean(axis=0)
+        sizes = squares - 2 * (means * centre).sum(axis=-1) + (centre**2).sum(axis=-1)
+        moves = np.diff(np.log(np.maximum(sizes, 1e-300)), axis=0) / 2
+        one_way = (np.sign(moves) == np.sign(moves[0])).all(axis=0)
+        change: np.ndarray = np.where(one_way, np.abs(moves[-1]), 0.0)
+        return change
+
+
 def _verdict(
     exponents: np.ndarray,
     spread: np.ndarray,
     resolution: float,
     way: float,
     growth: float,
+    change: float = 0.0,
 ) -> str:
     """What the exponents of one run say, given how near to 0 they cannot be told.
 
-    `way` is how far the state goes in a run, as a share of its size, and `growth` how
-    fast its size grows (1/s).
+    `way` is how far the state goes in a run, as a share of its size, `growth` how fast
+    its size grows (1/s), and `change` by which share its swings keep changing.
     """
     if not np.isfinite(exponents).all():
         return "diverging"
@@ -305,6 +361,8 @@ def _verdict(
         return "stable"
     if way < 1:
         return "marginal"
+    if change > _SAME_SWINGS:
+        return "not resolved"
     if tolerance[0] > _UNDECIDED * resolution:
         return "undecided"
     if len(exponents) < 2 or exponents[1] < -tolerance[1]:

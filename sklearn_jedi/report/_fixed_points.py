@@ -197,8 +197,11 @@ class FixedPointSection(Section):
         unsettled = found.n_unsettled_ > 0
         if unsettled.any():
             notes.append(
-                f"Some runs of {first_few(names[unsettled])} reached no attractor: "
-                "they are chaotic, or slower than the run was long."
+                f"{found.n_unsettled_[unsettled].sum()} of "
+                f"{found.n_trajectories_[unsettled].sum()} runs of "
+                f"{first_few(names[unsettled])} reached no attractor that could be "
+                "resolved: they are chaotic, slower than the run was long, or change "
+                "so slowly that a limit cycle cannot be told from a fixed point."
             )
         far = np.array([len(near) > 0 and not near.any() for near in self._visited])
         if far.any():

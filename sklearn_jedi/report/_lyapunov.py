@@ -106,14 +106,22 @@ class LyapunovSection(Section):
         return [Table(("condition", "verdict", "largest, 1/s", "standard error"), rows)]
 
     def notes(self) -> list[str]:
-        unclear = np.isin(self.found.verdict_, ["undecided", "diverging"])
-        if not unclear.any():
-            return []
-        names = ", ".join(np.array(self._of.names)[unclear])
-        return [
-            f"The long run of {names} is undecided or diverges: its Lyapunov exponents "
-            "say little."
-        ]
+        names, verdicts = np.array(self._of.names), self.found.verdict_
+        notes = []
+        unclear = np.isin(verdicts, ["undecided", "diverging"])
+        if unclear.any():
+            notes.append(
+                f"The long run of {', '.join(names[unclear])} is undecided or "
+                "diverges: its Lyapunov exponents say little."
+            )
+        slow = verdicts == "not resolved"
+        if slow.any():
+            notes.append(
+                f"The swings of {', '.join(names[slow])} still shrink or grow at the "
+                "end of the long run: it is not resolved whether they end on a limit "
+                "cycle or at a fixed point."
+            )
+        return notes
 
     def arrays(self) -> dict[str, np.ndarray]:
         return {
