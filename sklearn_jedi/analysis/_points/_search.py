@@ -38,6 +38,7 @@ _BATCH = 256  # random starts at a time, later on
 _MAX_STARTS = 4096  # random starts, and
 _MAX_COST = 3e8  # numbers that go into their Jacobians and steps, in each iteration
 _PER_FIBRE = 2  # starts that take as long as a curve
+_QUIET = 32  # starts per dimension and in a row that lead to known roots, at the end
 _EVIDENCE = 8  # starts per dimension that have to lead to roots found twice
 
 
@@ -235,18 +236,24 @@ class FixedPointSearch:
         Where the index sum says that a root is missing there are a few rounds in any
         case.
         """
-        n_rounds = 0
+        n_rounds = n_quiet = 0
         # the points of a chaotic network in many dimensions are too many to find
         n_least = _MAX_ROUNDS if self.system.n_dims <= 10 else 1
         while n_spent < most or (
             n_rounds < n_least and self.index_sum not in (1, None)
         ):
             n_spent += self._follow_fibres()
-            n_before, n_batch = self._is_isolated.sum(), min(_BATCH, max(most, 64))
+            n_batch = min(_BATCH, max(most, 64))
+            n_before, n_isolated = self._n_converged, self._is_isolated.sum()
             self._search_randomly(n_batch)
             n_spent += n_batch
             n_rounds += 1
-            if self._is_isolated.sum() == n_before and self._is_settled():
+            if self._is_isolated.sum() > n_isolated:
+                n_quiet = 0
+                continue
+            n_quiet += self._n_converged - n_before
+            enough = n_quiet >= _QUIET * self.system.n_dims or not self._n_converged
+            if self._is_settled() and enough:
                 break
 
     def _follow_fibres(self) -> int:
