@@ -10,15 +10,17 @@ from sklearn_jedi.analysis._reduced import ReducedDynamics
 
 __all__ = ["periodic_orbit", "run_flow"]
 
-_MAX_ITER = 12
+_MAX_ITER = 8
 _MAX_TURNS = 40  # where perturbations are followed in some directions only
 _ALL_DIRECTIONS = 30  # dimensions up to which they are followed in all
 _N_LEADING = 10
 _CLOSED = 1e-9  # distance between start and end, as a share of the size of the orbit
 _ACCEPTED = 1e-7
+_NEARLY = 0.3  # likewise, of the first turn
+_CHAOTIC = 100.0  # multipliers of orbits that no trajectory would have stayed near
 _MAX_POINTS = 1025
 _RESOLVED = 1e-6  # multipliers this near to 1 may be 1
-_RTOL = 1e-11
+_RTOL, _RTOL_VARIED = 1e-11, 1e-8  # of the state, and of perturbations of it
 _FINE = 0.1  # longest step of `run_flow`, in tau
 
 
@@ -53,16 +55,15 @@ def periodic_orbit(
     axes = np.random.default_rng(0).standard_normal((n_dims, n_directions))
     frame = np.eye(n_dims) if all_ else np.linalg.qr(axes)[0]
     state, time = start, period * dt
-    best = np.inf
+    best = None
     for _ in range(_MAX_ITER if all_ else _MAX_TURNS):
         end, grown = _one_turn(system, state, frame, time, size)
         miss = float(np.linalg.norm(end - state))
-        if not miss < size:
-            return None
-        multipliers = np.linalg.eigvals(frame.T @ grown)
-        if miss < _CLOSED * size or (miss < _ACCEPTED * size and miss > 0.5 * best):
+        if not miss < (_NEARLY * size if best is None else best[0]):
             break
-        best = min(best, miss)
+        best = (miss, state, time, np.linalg.eigvals(frame.T @ grown))
+        if miss < _CLOSED * size or np.abs(best[3]).max() > _CHAOTIC:
+            break
         velocity = system.velocity(end[None])[0]
         matrix = np.zeros((n_dims + 1, n_dims + 1))
         matrix[:-1, :-1] = np.eye(n_dims) - grown @ frame.T
@@ -71,14 +72,15 @@ def periodic_orbit(
         try:
             change = np.linalg.solve(matrix, np.append(end - state, 0.0))
         except np.linalg.LinAlgError:
-            return None
+            break
         state, time = state + change[:-1], time + change[-1]
         if not 0.5 < time / (period * dt) < 2:
-            return None
+            break
         if not all_:
             frame = np.linalg.qr(grown)[0]
-    else:
+    if best is None or not best[0] < _ACCEPTED * size:
         return None
+    miss, state, time, multipliers = best
     multipliers = along_first(multipliers.astype(complex))
     if (np.abs(np.abs(multipliers[1:]) - 1) < _RESOLVED).any():
         return None
@@ -104,10 +106,9 @@ def _one_turn(
         return np.concatenate([velocity, (jac @ varied).ravel()])
 
     y = np.concatenate([state, frame.ravel()])
-    tol = np.concatenate([np.full(n_dims, size), np.ones(frame.size)])
-    run = solve_ivp(
-        motion, (0, time), y, "DOP853", [time], rtol=_RTOL, atol=0.1 * _RTOL * tol
-    )
+    rtol = np.repeat([_RTOL, _RTOL_VARIED], [n_dims, frame.size])
+    atol = 0.1 * rtol * np.repeat([size, 1.0], [n_dims, frame.size])
+    run = solve_ivp(motion, (0, time), y, "DOP853", [time], rtol=rtol, atol=atol)
     if not run.success:
         return np.full(n_dims, np.nan), np.full(frame.shape, np.nan)
     end = run.y[:, -1]
