@@ -24,6 +24,7 @@ NAMES = (
     "spectra",
     "fixed_points",
     "fixed_point_speed",
+    "limit_cycles",
     "lyapunov",
     "recovered_attractors",
     "student_teacher",
