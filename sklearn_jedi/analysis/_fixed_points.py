@@ -238,7 +238,7 @@ class FixedPointAnalyzer(BaseEstimator):
             known = None if visited is None else system.project(visited[k])
             search = FixedPointSearch(system, self.tol, known, rng)
             search.run(self.n_starts)
-            self._add(dynamics[k], search)
+            self._add(dynamics[k] if len(dynamics) > 1 else dynamics, search)
             if self.verbose:
                 text = f"{len(search.roots)} fixed points"
                 show_progress("network", k + 1, len(dynamics), text)
@@ -349,7 +349,9 @@ class FixedPointAnalyzer(BaseEstimator):
         self.index_sum_.append(np.nan if index_sum is None else index_sum)
         self.missing_mass_.append(search.missing_mass)
         self.slow_points_.append(slow)
-        self.slow_speeds_.append(network.speed(slow[None])[0])
+        self.slow_speeds_.append(
+            network.speed(slow[None])[0] if len(slow) else np.empty(0)
+        )
         self.manifolds_.append(search.manifolds)
         self.n_unconverged_.append(search.n_unconverged)
 
@@ -416,5 +418,7 @@ def _order(points: np.ndarray, n_unstable: np.ndarray) -> np.ndarray:
     """The most stable first, then the smallest; ties, as in a pair, by the rates."""
     sizes = np.linalg.norm(points, axis=1)
     digits = 1e-6 * max(sizes.max(initial=0.0), 1e-300)
-    by_rates = np.round(points / digits).T[::-1]
-    return np.lexsort((*by_rates, np.round(sizes / digits), n_unstable))
+    keys = (np.round(sizes / digits), n_unstable)
+    if len(set(zip(*keys, strict=True))) == len(points):
+        return np.lexsort(keys)
+    return np.lexsort((*np.round(points / digits).T[::-1], *keys))

@@ -72,7 +72,7 @@ def certify(
     inverse = np.linalg.inv(np.where(regular[:, None, None], jac, eye))
     size = np.linalg.norm(inverse, 2, axis=(1, 2))
     # |I - inverse G'| bounds how far the inverse of the exact G' may be
-    defect = np.linalg.norm(eye - inverse @ jac, 2, axis=(1, 2)) + size * jac_error
+    defect = np.linalg.norm(eye - inverse @ jac, axis=(1, 2)) + size * jac_error
     defect += 4 * n_dims * _UNIT * size * np.linalg.norm(jac, axis=(1, 2))
     regular &= defect < 0.5
     share = np.where(regular, 1 - defect, 1.0)

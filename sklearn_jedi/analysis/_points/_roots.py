@@ -14,6 +14,7 @@ MERGE = 1e-6
 _MAX_SLOW = 32  # slow points looked for in one search
 _MAX_SETTLING = 30  # Newton steps towards a slow point
 _MAX_IDLE = 6  # steps in a row that lower the speed by less than a hundredth
+_ROUNDING = 2 * np.finfo(float).eps  # share of a root that its residual may be
 _MAX_POLISHING = 4  # Newton steps down to rounding
 
 
@@ -119,6 +120,8 @@ def polish(system: ReducedDynamics, roots: np.ndarray) -> np.ndarray:
             break
         best = np.where(better[:, None], kappa, best)
         best_speed = np.where(better, speed, best_speed)
+        if (best_speed <= _ROUNDING * np.linalg.norm(best, axis=1)).all():
+            break
         jac = system.jacobian(slopes) - np.eye(system.n_dims)
         steps = np.linalg.pinv(jac, rcond=1e-9) @ G[..., None]
         kappa = best - steps[..., 0]

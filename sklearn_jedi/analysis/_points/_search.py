@@ -38,8 +38,8 @@ _BATCH = 256  # random starts at a time, later on
 _MAX_STARTS = 4096  # random starts, and
 _MAX_COST = 3e8  # numbers that go into their Jacobians and steps, in each iteration
 _PER_FIBRE = 2  # starts that take as long as a curve
-_QUIET = 32  # starts per dimension and in a row that lead to known roots, at the end
-_EVIDENCE = 8  # starts per dimension that have to lead to roots found twice
+_QUIET = 256  # starts in a row that lead to known roots, at the end, and
+_QUIET_PER_SQUARE = 3  # no more than so many times the square of the dimension
 
 
 class FixedPointSearch:
@@ -158,12 +158,19 @@ class FixedPointSearch:
         else:
             visited = self._starts.visited(int(n_starts) - int(n_starts) // 2)
             n_random = most = int(n_starts) - len(visited)
-        which = self._search(visited, keep_slow=True)
-        self._is_confirmed[which[which >= 0]] = True
-        self._search_randomly(n_random, keep_slow=True)
-        enough = self._n_converged >= min(_EVIDENCE * n_dims, most // 2)
-        if not (enough and self._is_settled()):
+        which = self._search(
+            np.concatenate([visited, self._starts.random(n_random)]), keep_slow=True
+        )
+        known, reached = np.split(which, [len(visited)])
+        self._is_confirmed[known[known >= 0]] = True
+        self._count(reached)
+        if not (self._n_converged >= min(self._n_quiet, most) and self._is_settled()):
             self._search_on(n_random, most)
+
+    @property
+    def _n_quiet(self) -> int:
+        """Starts in a row that have to lead to known roots before a search ends."""
+        return min(_QUIET, _QUIET_PER_SQUARE * max(self.system.n_dims, 2) ** 2)
 
     def starts(self, n_starts: int) -> np.ndarray:
         """Points (n_starts, n_dims): half of them visited, as far as known."""
@@ -237,13 +244,15 @@ class FixedPointSearch:
         case.
         """
         n_rounds = n_quiet = 0
+        n_first = max(2 * n_spent, 64)
         # the points of a chaotic network in many dimensions are too many to find
         n_least = _MAX_ROUNDS if self.system.n_dims <= 10 else 1
         while n_spent < most or (
             n_rounds < n_least and self.index_sum not in (1, None)
         ):
-            n_spent += self._follow_fibres()
-            n_batch = min(_BATCH, max(most, 64))
+            if n_rounds:  # a few more starts are often enough
+                n_spent += self._follow_fibres()
+            n_batch = min(n_first << n_rounds, _BATCH)
             n_before, n_isolated = self._n_converged, self._is_isolated.sum()
             self._search_randomly(n_batch)
             n_spent += n_batch
@@ -252,7 +261,7 @@ class FixedPointSearch:
                 n_quiet = 0
                 continue
             n_quiet += self._n_converged - n_before
-            enough = n_quiet >= _QUIET * self.system.n_dims or not self._n_converged
+            enough = n_quiet >= self._n_quiet or not self._n_converged
             if self._is_settled() and enough:
                 break
 
@@ -277,11 +286,14 @@ class FixedPointSearch:
             n_spent += 2 * _PER_FIBRE * len(new)
         return n_spent
 
-    def _search_randomly(self, n_starts: int, keep_slow: bool = False) -> None:
-        which = self._search(self._starts.random(n_starts), keep_slow)
-        which = which[which >= 0]
-        self._hits += np.bincount(which, minlength=len(self.roots))
-        self._n_converged += len(which)
+    def _search_randomly(self, n_starts: int) -> None:
+        self._count(self._search(self._starts.random(n_starts)))
+
+    def _count(self, which: np.ndarray) -> None:
+        """Take down to which roots random starts led."""
+        reached = which[which >= 0]
+        self._hits += np.bincount(reached, minlength=len(self.roots))
+        self._n_converged += len(reached)
 
     def _search(self, starts: np.ndarray, keep_slow: bool = False) -> np.ndarray:
         """Descend from each start; number of the root it led to, or -1."""
@@ -343,6 +355,8 @@ class FixedPointSearch:
     def _merge_uncertified(self) -> None:
         """Keep one of the points around a degenerate root, the slowest."""
         loose = np.flatnonzero(np.isnan(self.certificates.existence))
+        if len(loose) < 2:
+            return
         G = self.system.drive(self.roots[loose]) - self.roots[loose]
         loose = loose[np.linalg.norm(G, axis=1).argsort()]
         drop = np.zeros(len(self.roots), dtype=bool)

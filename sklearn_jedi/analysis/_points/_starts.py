@@ -49,7 +49,7 @@ class Starts:
         self._unit, self._decades = system.natural_size, _DECADES
         if size and not is_bounded:
             self._unit, self._decades = size, (_DECADES[0], 0.5)
-        sample = self.random(_N_SAMPLES)
+        self._drawn = sample = self._draw(_N_SAMPLES)  # the first to be handed out
         self.reach = float(np.linalg.norm(sample, axis=1).max())
         sizes = [_root_mean_square(sample), size or 0.0]
         self.scale = max(sizes) if is_bounded else size or sizes[0]
@@ -74,6 +74,13 @@ class Starts:
 
     def random(self, n_starts: int) -> np.ndarray:
         """Random states (n_starts, n_dims)."""
+        missing = n_starts - len(self._drawn)
+        if missing > 0:
+            self._drawn = np.concatenate([self._drawn, self._draw(missing)])
+        starts, self._drawn = self._drawn[:n_starts], self._drawn[n_starts:]
+        return starts
+
+    def _draw(self, n_starts: int) -> np.ndarray:
         return random_starts(
             self._system, n_starts, self._rng, self._unit, self._decades
         )
