@@ -19,6 +19,8 @@ __all__ = [
 SPACING = 0.02  # of the points along a curve, as a share of the size of the states
 _MAX_POINTS = 2000
 _SHORTEST = 0.5  # length of a curve, as a share of the size of the states
+_EXACT = 1e-9  # drift within tau of fixed points, as a share of the same
+_HALVINGS = 5  # of the last step, towards the end of a curve
 
 
 class Manifold(NamedTuple):
@@ -78,13 +80,19 @@ def trace_manifolds(
         curve, is_ring = _trace(system, seed, scale, slow)
         steps = np.linalg.norm(np.diff(curve, axis=0), axis=1)
         length = float(steps.sum())
-        if length < _SHORTEST * scale:
+        if length < _SHORTEST * scale and not _is_exact(system, curve, scale):
             continue
         manifolds.append(
             _describe(system, curve, "ring" if is_ring else "line", length)
         )
         curves.append(curve)
     return manifolds, curves
+
+
+def _is_exact(system: ReducedDynamics, curve: np.ndarray, scale: float) -> bool:
+    """Whether a curve consists of fixed points, however short it may be."""
+    drift = np.linalg.norm(system.drive(curve) - curve, axis=1)
+    return len(curve) > 2 and bool(drift.max() <= _EXACT * scale)
 
 
 def gather_surface(
@@ -159,19 +167,23 @@ def _follow(
         return points, False
     # a sign of its own for each direction of travel, the same in every run
     tangent = direction * np.sign(tangent[np.abs(tangent).argmax()]) * tangent
-    while len(points) < _MAX_POINTS:
-        point = _correct(system, points[-1] + spacing * tangent, tangent, spacing)
-        if point is None:
-            break
-        G = system.drive(point[None])[0] - point
-        new = _slow_direction(system, point, slow)
-        if new is None or np.linalg.norm(G) > slow * scale:
-            break
+    halvings = 0
+    while len(points) < _MAX_POINTS and halvings <= _HALVINGS:
+        length = spacing / 2**halvings
+        point = _correct(system, points[-1] + length * tangent, tangent, length)
+        new = None if point is None else _slow_direction(system, point, slow)
+        if point is None or new is None or _speed(system, point) > slow * scale:
+            halvings += 1
+            continue
         tangent = new * np.sign(new @ (point - points[-1]))
         points.append(point)
         if len(points) > 6 and np.linalg.norm(point - seed) < spacing:
             return points, True
     return points, False
+
+
+def _speed(system: ReducedDynamics, point: np.ndarray) -> float:
+    return float(np.linalg.norm(system.drive(point[None])[0] - point))
 
 
 def _slow_direction(

@@ -201,6 +201,7 @@ class FixedPointSearch:
 
     def find_manifolds(self, slow: float) -> None:
         """Trace continuous attractors; points on them are no longer listed apart."""
+        self.scale = self._starts.scale_given(self.roots)
         seeds = np.concatenate([self.roots, self.slow])
         self.manifolds, self.curves = trace_manifolds(
             self.system, seeds, self.scale, slow

@@ -16,7 +16,7 @@ class Starts:
     """Visited states, and random ones of the size of the states.
 
     How large states can become is known of bounded networks. Of the others it is read
-    from the visited states, or else from the inputs.
+    from the visited states, or else from the inputs and the roots found.
 
     Parameters
     ----------
@@ -51,6 +51,7 @@ class Starts:
             self._unit, self._decades = size, (_DECADES[0], 0.5)
         self._drawn = sample = self._draw(_N_SAMPLES)  # the first to be handed out
         self.reach = float(np.linalg.norm(sample, axis=1).max())
+        self._is_known = is_bounded or bool(size)
         sizes = [_root_mean_square(sample), size or 0.0]
         self.scale = max(sizes) if is_bounded else size or sizes[0]
         self.scale = self.scale or system.natural_size
@@ -62,6 +63,12 @@ class Starts:
                 atol=1e-12 * self.reach,
             )
         )
+
+    def scale_given(self, roots: np.ndarray) -> float:
+        """Size of the states, that of the roots where nothing else tells."""
+        if self._is_known or not roots.any():
+            return self.scale
+        return _root_mean_square(roots)
 
     def visited(self, n_starts: int) -> np.ndarray:
         """Visited states (at most n_starts, n_dims), spread over all of them."""
