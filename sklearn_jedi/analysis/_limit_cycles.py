@@ -31,13 +31,14 @@ class LimitCycle(NamedTuple):
         Points along the cycle, evenly spaced in time, in rates (or latents).
     multipliers : complex array of shape (n_dims,)
         Floquet multipliers: how perturbations grow within one period. The first is
-        the one along the cycle, 1; the others by magnitude, the largest first. Of
-        networks of more than about 30 dimensions only the ten largest magnitudes.
+        the one along the cycle, 1; the others by magnitude, the largest first. Only
+        their magnitudes are known of cycles of the map that are not smooth; then, and
+        in the flow, of networks of more than 30 dimensions only the ten largest.
     is_stable : bool
         Whether all multipliers but the first are smaller than 1 in magnitude.
     residual : float
         By how much one step misses the curve, as a share of its size (with
-        ``time="flow"``: by how much the velocities differ).
+        ``time="flow"``: by how much the orbit misses its start after a period).
     """
 
     period: float
