@@ -79,15 +79,26 @@ class BlockTridiagonal:
         """Log determinants (n,)."""
         return np.array([2 * np.log(factor[0]).sum() for factor in self._factors])
 
-    def marginal_cov(self, at: np.ndarray) -> np.ndarray:
-        """Diagonal blocks (n, rank, rank) of `H^-1`, at one time point (n,) of each."""
-        rank = self.rank
-        out = np.empty((len(self._factors), rank, rank))
-        for i, factor in enumerate(self._factors):
-            rows = slice(at[i] * rank, (at[i] + 1) * rank)
-            unit = np.zeros((factor.shape[1], rank))
-            unit[rows] = np.eye(rank)
-            out[i] = lapack.dpbtrs(factor, unit, lower=1)[0][rows]
+    def marginal_covs(self) -> np.ndarray:
+        """Diagonal blocks (n, T, rank, rank) of `H^-1`, from the last one back [1]_.
+
+        References
+        ----------
+        .. [1] Rybicki and Hummer, "An accelerated lambda iteration method for
+           multilevel radiative transfer", Astronomy and Astrophysics 245 (1991),
+           appendix B.
+        """
+        rank, factors = self.rank, np.stack(self._factors)
+        columns = factors.reshape(len(factors), 2 * rank, -1, rank)
+        p, q = np.indices((rank, rank))
+        # columns[n, k, t, q] is row t * rank + q + k of column t * rank + q
+        diagonal = columns[:, np.maximum(p - q, 0), :, q].transpose(2, 3, 0, 1)
+        below = columns[:, rank + p - q, :, q].transpose(2, 3, 0, 1)
+        inverse = np.linalg.inv(np.tril(diagonal))
+        out = np.swapaxes(inverse, -1, -2) @ inverse
+        for t in range(out.shape[1] - 2, -1, -1):
+            moved = below[:, t] @ inverse[:, t]
+            out[:, t] += np.swapaxes(moved, -1, -2) @ out[:, t + 1] @ moved
         return out
 
 

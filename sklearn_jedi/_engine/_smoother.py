@@ -115,6 +115,13 @@ class Smoothed(NamedTuple):
             np.concatenate([self.c + move_c, self.c - move_c]),
         )
 
+    def marginal_covs(self) -> np.ndarray:
+        """Covariance (n_trials, n_timepoints, rank, rank) of each state."""
+        response = self._response
+        along = response @ self.cov[self.group][:, None]
+        result: np.ndarray = self.hessian.marginal_covs()
+        return result + along @ np.swapaxes(response, -1, -2)
+
     def state_cov(self, at: np.ndarray) -> np.ndarray:
         """Joint covariance (n_trials, rank + d, rank + d) of a state and the embedding.
 
@@ -123,18 +130,19 @@ class Smoothed(NamedTuple):
         at : int array of shape (n_trials,)
             The time point of each trial.
         """
-        (n, _, rank), d = self.z.shape, self.c.shape[1]
-        rows = at[:, None] * rank + np.arange(rank)
-        response = self.response[np.arange(n)[:, None], rows]
+        (n, _, rank), d, rows = self.z.shape, self.c.shape[1], np.arange(len(at))
         cov = self.cov[self.group]
-        along = -response @ cov
         out = np.empty((n, rank + d, rank + d))
-        out[:, :rank, :rank] = self.hessian.marginal_cov(at)
-        out[:, :rank, :rank] -= along @ np.swapaxes(response, 1, 2)
-        out[:, :rank, rank:] = along
-        out[:, rank:, :rank] = np.swapaxes(along, 1, 2)
+        out[:, :rank, :rank] = self.marginal_covs()[rows, at]
+        out[:, :rank, rank:] = -self._response[rows, at] @ cov
+        out[:, rank:, :rank] = np.swapaxes(out[:, :rank, rank:], 1, 2)
         out[:, rank:, rank:] = cov
         return out
+
+    @property
+    def _response(self) -> np.ndarray:
+        """`response`, of shape (n_trials, n_timepoints, rank, embedding_dim)."""
+        return self.response.reshape(*self.z.shape, self.c.shape[1])
 
 
 def smooth(
