@@ -11,7 +11,8 @@ states of a trial and of its embedding is found by Gauss and Newton's method, an
 iterated Kalman smoother [1]_, [2]_: the Hessian is block tridiagonal in the states,
 with a border for the embedding. Its inverse at the mode is the posterior covariance
 (Laplace's approximation). It is Gauss and Newton's Hessian, from first derivatives of
-the steps alone: exact where these are linear in states and embedding. Each group of trials converges by itself.
+the steps alone: exact where these are linear in states and embedding. Each group of
+trials converges by itself.
 
 References
 ----------
