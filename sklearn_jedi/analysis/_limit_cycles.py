@@ -17,6 +17,7 @@ __all__ = ["LimitCycle", "closed_curve", "find_cycle"]
 
 _EXACT = {"map": 1e-4, "flow": 1e-8}  # distances of returns by interpolation
 
+_STEADY = 0.03  # how far the returns of a path that is settled may move, likewise
 _FITTED, _AT_LEAST = 10, 400  # periods of a trajectory that are fitted; steps
 
 
@@ -72,11 +73,11 @@ def find_cycle(
             orbit = periodic_orbit(system, path[-1], section.period, size)
         else:
             last = path[-max(int(_FITTED * section.period), _AT_LEAST) :]
-            times, _ = returns(last, section)
-            orbit = None
-            if len(times) > 2:
-                orbit = smooth_circle(system, last, mean_period(times))
-            if orbit is None:
+            times, places = returns(last, section)
+            if len(times) < 3:
+                continue
+            orbit = smooth_circle(system, last, mean_period(times))
+            if orbit is None and np.ptp(places, axis=0).max() < _STEADY * size:
                 orbit = sampled_circle(system, path[-1], section)
         # not a fixed point, nor another curve than the one that was followed
         if orbit is not None and 0.5 < size_of(orbit.points) / size < 2:

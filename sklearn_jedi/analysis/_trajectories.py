@@ -96,7 +96,7 @@ class _Follower:
         self._time = time
         self._cycles: list[LimitCycle] = []
         self._closed: list[tuple[np.ndarray, float]] = []  # curves; what is near them
-        self._passed: list[np.ndarray] = []  # slow paths to a stable point
+        self._passed: list[np.ndarray] = []  # slow ways to a stable point, late
         self._resting = np.empty((0, system.n_dims))
 
     def follow(self, kappa: np.ndarray) -> Settled:
@@ -107,7 +107,7 @@ class _Follower:
             n_lost += n_diverging
             if not len(waiting):
                 break
-        if len(waiting) and len(self._closed):  # those that were long on their way
+        if len(waiting):  # those that were long on their way
             waiting = self._elsewhere(self._run(waiting, _RECORDED[1][0])[-1])
         n_unsettled = n_lost + len(waiting)
         return Settled(self._cycles, self._resting, n_trajectories, n_unsettled)
@@ -152,20 +152,23 @@ class _Follower:
             for path in np.swapaxes(paths, 0, 1):
                 if not np.abs(path[-1]).max() < 1e6 * self._scale:
                     n_diverging += 1
-                elif _approaches(path, self._stable):
-                    self._passed.append(path[:: max(1, len(path) // 1000)])
                 elif not len(self._elsewhere(path[-1:])):
                     continue
                 elif len(self._cycles) > n_known:  # it may be on its way there
                     waiting = np.concatenate([waiting, path[-1:]])
-                elif not self._add_cycle(path):
+                elif self._add_cycle(path):
+                    continue
+                elif _approaches(path, self._stable):
+                    late = path[len(path) // 2 :]
+                    self._passed.append(late[:: max(1, len(late) // 1000)])
+                else:
                     n_vain += 1
                     # others that wander through the same set are no less unresolved
                     among = _distance(waiting, path[::3]) < _SAME_SET * size_of(path)
                     unresolved = np.concatenate([unresolved, path[-1:], waiting[among]])
                     waiting = waiting[~among]
             waiting = self._elsewhere(waiting)
-            if len(waiting) and len(self._closed):  # some are still on their way
+            if len(waiting):  # some may still be on their way
                 waiting = self._elsewhere(self._run(waiting, duration)[-1])
         return np.concatenate([unresolved, waiting]), n_diverging
 
@@ -194,10 +197,15 @@ class _Follower:
         self._closed.append((curve, near))
 
     def _elsewhere(self, kappa: np.ndarray) -> np.ndarray:
-        """The states that lie on no known cycle, now and a little later."""
+        """The states on no known cycle or way, nor at a stable point, now and later."""
+        distance = _distance(kappa, self._stable)
         known = self._is_known(kappa)
-        if known.any():
-            known[known] = self._is_known(self._run(kappa[known], _BLOCK)[-1])
+        likely = np.flatnonzero(known | (distance < _NEAR * self._scale))
+        if len(likely):
+            later = self._run(kappa[likely], _BLOCK)[-1]
+            arrived = _distance(later, self._stable) < 0.9 * distance[likely]
+            arrived &= distance[likely] < _NEAR * self._scale
+            known[likely] = (known[likely] & self._is_known(later)) | arrived
         others: np.ndarray = kappa[~known]
         return others
 
