@@ -64,8 +64,8 @@ def period(path: np.ndarray) -> float:
         moved = np.linalg.norm(places[m:] - places[:-m], axis=1)
         # to within what a straight line between two steps misses
         if moved[len(moved) // 2 :].max() < 4 * BACK * size:
-            n = (len(times) - 1) // m
-            return float((times[n * m] - times[0]) / n)
+            back = times[::m]  # the slope of a line through them averages best
+            return float(np.polyfit(np.arange(len(back)), back, 1)[0])
     return np.nan
 
 

@@ -107,10 +107,15 @@ class _Follower:
             n_lost += n_diverging
             if not len(waiting):
                 break
-        if len(waiting):  # those that were long on their way
+        if len(waiting) and self._somewhere:  # some were long on their way
             waiting = self._elsewhere(self._run(waiting, _RECORDED[1][0])[-1])
         n_unsettled = n_lost + len(waiting)
         return Settled(self._cycles, self._resting, n_trajectories, n_unsettled)
+
+    @property
+    def _somewhere(self) -> bool:
+        """Whether an attractor is known that trajectories may end on."""
+        return bool(len(self._stable) or self._closed)
 
     def _after_transient(self, kappa: np.ndarray) -> tuple[np.ndarray, int]:
         """The trajectories that settled nowhere known, and how many diverge."""
@@ -168,7 +173,7 @@ class _Follower:
                     unresolved = np.concatenate([unresolved, path[-1:], waiting[among]])
                     waiting = waiting[~among]
             waiting = self._elsewhere(waiting)
-            if len(waiting):  # some may still be on their way
+            if len(waiting) and self._somewhere:  # some may still be on their way
                 waiting = self._elsewhere(self._run(waiting, duration)[-1])
         return np.concatenate([unresolved, waiting]), n_diverging
 
