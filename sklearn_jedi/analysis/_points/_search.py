@@ -11,6 +11,7 @@ from sklearn_jedi.analysis._manifolds import (
     gather_surface,
     trace_manifolds,
 )
+from sklearn_jedi.analysis._points._census import Census
 from sklearn_jedi.analysis._points._certificates import (
     Certificates,
     certify,
@@ -33,11 +34,13 @@ __all__ = ["FixedPointSearch"]
 
 _CONTINUUM = 3  # uncertified roots on a curve that make it one of fixed points
 _MAX_ROUNDS = 5  # of a further search where a point is known to be missing
-_FIRST = 16  # random starts per dimension, at first, and no fewer than twice that
+_FIRST = 16  # random starts per dimension (from two to eight), at first
+_OFTEN = 3  # times that each root has to be found, if these are to be enough
 _BATCH = 256  # random starts at a time, later on
 _MAX_STARTS = 4096  # random starts, and
-_MAX_COST = 3e8  # numbers that go into their Jacobians and steps, in each iteration
-_PER_FIBRE = 2  # starts that take as long as a curve
+_MAX_COST = 1.5e8  # numbers that go into their Jacobians and steps, in each iteration
+_PER_FIBRE = 4  # starts that take as long as a curve to both sides
+_FEW = 64  # starts, however long they take
 _QUIET = 256  # starts in a row that lead to known roots, at the end, and
 _QUIET_PER_SQUARE = 3  # no more than so many times the square of the dimension
 
@@ -87,9 +90,7 @@ class FixedPointSearch:
         self.curves: list[np.ndarray] = []
         self.n_unconverged = 0
         self._dropped = False  # whether roots without a certificate were
-        self._hits = np.zeros(0, dtype=int)  # random starts that led to each root
-        self._is_confirmed = np.zeros(0, dtype=bool)  # found in another way, too
-        self._n_converged = 0  # random starts that led to roots
+        self.census = Census()
         self._n_followed = 0  # roots from which curves were followed
 
     @property
@@ -108,28 +109,18 @@ class FixedPointSearch:
     def missing_mass(self) -> float:
         """Estimated share of the converging random starts that lead to no known root.
 
-        Good and Turing's: the share of those that lead to where no other start did
-        [1]_. NaN where none converged.
-
-        References
-        ----------
-        .. [1] Good, "The population frequencies of species and the estimation of
-           population parameters", Biometrika 40 (1953).
+        NaN where none converged.
         """
-        if not self._n_converged:
-            return np.nan
-        return self._n_singles / self._n_converged
+        return self.census.missing_mass(self._is_isolated, self._partners)
 
     @property
-    def _n_singles(self) -> int:
-        """Roots that one random start led to, and nothing else."""
-        hits = self._hits
-        if self._starts.is_odd:  # the partner is found with it
-            partner = nearest(-self.roots, self.roots, self.scale)
-            at_origin = partner == np.arange(len(partner))
-            hits = hits + np.where((partner < 0) | at_origin, 0, hits[partner])
-        single = (hits == 1) & ~self._is_confirmed & (self._hits > 0)
-        return int((single & self._is_isolated).sum())
+    def _partners(self) -> np.ndarray:
+        """Number of the root on the other side of the origin, if that is one, too."""
+        own = np.arange(len(self.roots))
+        if not self._starts.is_odd:
+            return own
+        partners = nearest(-self.roots, self.roots, self.scale)
+        return np.where(partners < 0, own, partners)
 
     @property
     def _is_isolated(self) -> np.ndarray:
@@ -151,9 +142,9 @@ class FixedPointSearch:
         """
         n_dims = self.system.n_dims
         if n_starts == "auto":
-            n_random = _FIRST * max(n_dims, 2)
             cost = self.system.A.size * n_dims + n_dims**3
-            most = max(n_random, min(_MAX_STARTS, int(_MAX_COST / cost)))
+            most = max(_FEW, min(_MAX_STARTS, int(_MAX_COST / cost)))
+            n_random = min(_FIRST * min(max(n_dims, 2), 8), most)
             visited = self._starts.visited(n_random // 2)
         else:
             visited = self._starts.visited(int(n_starts) - int(n_starts) // 2)
@@ -162,10 +153,19 @@ class FixedPointSearch:
             np.concatenate([visited, self._starts.random(n_random)]), keep_slow=True
         )
         known, reached = np.split(which, [len(visited)])
-        self._is_confirmed[known[known >= 0]] = True
-        self._count(reached)
-        if not (self._n_converged >= min(self._n_quiet, most) and self._is_settled()):
+        self.census.count_otherwise(known)
+        self.census.count_random(reached)
+        if not self._is_enough(min(self._n_quiet, most)):
             self._search_on(n_random, most)
+
+    def _is_enough(self, n_quiet: int) -> bool:
+        """Whether the first starts found every root often enough."""
+        times = self.census.times_found(self._partners)[self._is_isolated]
+        return (
+            self.census.n_converged >= n_quiet
+            and times.min(initial=_OFTEN) >= _OFTEN
+            and self._is_settled()
+        )
 
     @property
     def _n_quiet(self) -> int:
@@ -236,7 +236,7 @@ class FixedPointSearch:
 
     def _is_settled(self) -> bool:
         """Whether neither the indices nor roots found only once speak for others."""
-        return self.index_sum in (1, None) and not self._n_singles
+        return self.index_sum in (1, None) and not self.missing_mass > 0
 
     def _search_on(self, n_spent: int, most: int) -> None:
         """Follow curves and start at random in turn, for at most so many starts.
@@ -245,34 +245,34 @@ class FixedPointSearch:
         case.
         """
         n_rounds = n_quiet = 0
-        n_first = max(2 * n_spent, 64)
+        n_first = max(2 * n_spent, _FEW)
         # the points of a chaotic network in many dimensions are too many to find
         n_least = _MAX_ROUNDS if self.system.n_dims <= 10 else 1
         while n_spent < most or (
             n_rounds < n_least and self.index_sum not in (1, None)
         ):
             if n_rounds:  # a few more starts are often enough
-                n_spent += self._follow_fibres()
+                n_spent += self._follow_fibres(max(most - n_spent, _FEW))
             n_batch = min(n_first << n_rounds, _BATCH)
-            n_before, n_isolated = self._n_converged, self._is_isolated.sum()
+            n_before, n_isolated = self.census.n_converged, self._is_isolated.sum()
             self._search_randomly(n_batch)
             n_spent += n_batch
             n_rounds += 1
             if self._is_isolated.sum() > n_isolated:
                 n_quiet = 0
                 continue
-            n_quiet += self._n_converged - n_before
-            enough = n_quiet >= self._n_quiet or not self._n_converged
+            n_quiet += self.census.n_converged - n_before
+            enough = n_quiet >= self._n_quiet or not self.census.n_converged
             if self._is_settled() and enough:
                 break
 
-    def _follow_fibres(self) -> int:
+    def _follow_fibres(self, most: int) -> int:
         """Follow curves from new roots on; for how many starts that stands."""
         n_spent = 0
-        while self._n_followed < len(self.roots) and n_spent < _MAX_STARTS:
+        while self._n_followed < len(self.roots) and n_spent < most:
             new = np.arange(self._n_followed, len(self.roots))
             self._n_followed = len(self.roots)
-            new = new[self._is_isolated[new]]
+            new = new[self._is_isolated[new]][: 1 + (most - n_spent) // _PER_FIBRE]
             crossings, origins = follow_fibres(
                 self.system,
                 self.roots[new],
@@ -283,18 +283,12 @@ class FixedPointSearch:
             which = self._search(crossings)
             # what is found again does not owe it to itself
             known = (which >= 0) & (new[origins] < which)
-            self._is_confirmed[which[known]] = True
-            n_spent += 2 * _PER_FIBRE * len(new)
+            self.census.count_otherwise(which[known])
+            n_spent += _PER_FIBRE * len(new)
         return n_spent
 
     def _search_randomly(self, n_starts: int) -> None:
-        self._count(self._search(self._starts.random(n_starts)))
-
-    def _count(self, which: np.ndarray) -> None:
-        """Take down to which roots random starts led."""
-        reached = which[which >= 0]
-        self._hits += np.bincount(reached, minlength=len(self.roots))
-        self._n_converged += len(reached)
+        self.census.count_random(self._search(self._starts.random(n_starts)))
 
     def _search(self, starts: np.ndarray, keep_slow: bool = False) -> np.ndarray:
         """Descend from each start; number of the root it led to, or -1."""
@@ -336,10 +330,7 @@ class FixedPointSearch:
                 for pair in zip(self.certificates, found, strict=True)
             )
         )
-        self._hits = np.concatenate([self._hits, np.zeros(len(new), dtype=int)])
-        self._is_confirmed = np.concatenate(
-            [self._is_confirmed, np.zeros(len(new), dtype=bool)]
-        )
+        self.census.take_in(len(new))
 
     def _drop(self, which: np.ndarray) -> None:
         self._dropped |= bool(which.any())
@@ -351,7 +342,7 @@ class FixedPointSearch:
         )
         self.roots = self.roots[which]
         self.certificates = Certificates(*(part[which] for part in self.certificates))
-        self._hits, self._is_confirmed = self._hits[which], self._is_confirmed[which]
+        self.census.keep(which)
 
     def _merge_uncertified(self) -> None:
         """Keep one of the points around a degenerate root, the slowest."""
