@@ -305,6 +305,72 @@ def test_linear_networks_with_eigenvalues_of_one(gains, kind, rng):
     assert analyzer.n_unsettled_.tolist() == [0]
 
 
+@pytest.mark.filterwarnings("ignore:nonlinearity='relu':UserWarning")
+@pytest.mark.parametrize("visits", [False, True])
+@pytest.mark.parametrize(
+    ("weights", "inputs", "ends"),
+    [
+        ([[0, -1], [-1, 0]], [1, 1], [[0, 1], [1, 0]]),
+        ([[0, -1], [-1, 0]], [100, 100], [[0, 100], [100, 0]]),
+        ([[0, -2], [-0.5, 0]], [2, 1], [[0, 1], [2, 0]]),
+    ],
+)
+def test_two_rectified_neurons_that_inhibit_each_other_hold_a_line(
+    weights, inputs, ends, visits, rng
+):
+    network = LowRankRNN.from_weights(np.array(weights), inputs, nonlinearity="relu")
+    ends = np.array(ends)
+    shares = rng.uniform(0, 1, (20, 1))
+    states = (shares * ends[0] + (1 - shares) * ends[1])[None] if visits else None
+    analyzer = FixedPointAnalyzer(random_state=0).fit(network, states=states)
+    (line,) = analyzer.manifolds_[0]
+    assert (line.kind, line.is_attracting) == ("line", True)
+    length = np.linalg.norm(ends[1] - ends[0])
+    assert line.length == pytest.approx(length, rel=2e-3)
+    np.testing.assert_allclose(
+        sorted_rows(line.states[[0, -1]]), sorted_rows(ends), atol=2e-3 * length
+    )
+    assert (line.drift_speed < 1e-12 * length / network.tau).all()
+    assert len(analyzer.fixed_points_[0]) == 0
+
+
+@pytest.mark.filterwarnings("ignore:nonlinearity='relu':UserWarning")
+@pytest.mark.parametrize("product", [1.0, 4.0])
+def test_two_rectified_neurons_that_excite_each_other_hold_a_ray(product):
+    weights = np.array([[0.0, product], [1 / product, 0.0]])
+    network = LowRankRNN.from_weights(weights, np.zeros(2), nonlinearity="relu")
+    (ray,) = points_of(network).manifolds_[0]
+    assert ray.kind == "line"
+    np.testing.assert_allclose(
+        ray.states[:, 0], product * ray.states[:, 1], atol=1e-9 * ray.length
+    )
+    assert np.linalg.norm(ray.states, axis=1).min() < 1e-3 * ray.length
+
+
+@pytest.mark.filterwarnings("ignore:nonlinearity='relu':UserWarning")
+@pytest.mark.parametrize("weight", [2.0, 0.5, -1.0])
+@pytest.mark.parametrize("rounded", [False, True])
+def test_at_a_kink_no_eigenvalue_says_what_is_stable(weight, rounded):
+    # the second neuron drives the first right to its threshold
+    level = 0.1 + 0.2 if rounded else 1.0
+    network = LowRankRNN.from_weights(
+        np.array([[weight, -1.0], [0.0, 0.0]]),
+        [0.3 if rounded else 1.0, level],
+        nonlinearity="relu",
+    )
+    analyzer = points_of(network)
+    np.testing.assert_allclose(analyzer.fixed_points_[0], [[0, level]], atol=1e-12)
+    assert analyzer.stability_type_[0].tolist() == ["marginal"]
+    assert analyzer.is_stable_[0].tolist() == [False]
+
+
+@pytest.mark.filterwarnings("ignore:nonlinearity='relu':UserWarning")
+def test_beside_a_kink_there_is_stability():
+    for shift, kind in ((0.1, "stable node"), (-0.1, "stable node")):
+        network = uniform(0.5, shift, nonlinearity="relu")
+        assert points_of(network).stability_type_[0].tolist() == [kind]
+
+
 # ------------------------------------------------------------------------- identities
 
 
@@ -398,6 +464,7 @@ def test_trajectories_that_end_at_a_point_are_settled():
     [
         ({"n_starts": 0}, ValueError, "n_starts must be at least 1"),
         ({"n_starts": 3.5}, TypeError, "n_starts must be an integer"),
+        ({"n_starts": "many"}, ValueError, 'n_starts must be "auto" or a number'),
         ({"max_cells": 0}, ValueError, "max_cells must be at least 1"),
         ({"tol": 0.0}, ValueError, "tol must be positive"),
         ({"tol": -1e-9}, ValueError, "tol must be positive"),

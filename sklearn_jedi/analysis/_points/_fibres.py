@@ -79,7 +79,7 @@ def follow_fibres(
         good = (error < _LARGEST_ERROR * length) & (cosine > _SHARPEST)
         crossed = good & (level * strength < 0)
         if crossed.any():
-            share = (strength / (strength - level))[crossed, None]
+            share = (strength[crossed] / (strength - level)[crossed])[:, None]
             start, end = kappa[crossed], ahead[crossed]
             crossings.append(start + share * (end - start))
             sources.append(origins[crossed])
