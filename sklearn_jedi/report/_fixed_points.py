@@ -104,8 +104,10 @@ class FixedPointSection(Section):
             "some trials. Filled: stable fixed points; open: unstable ones, with lines "
             "along which they are left; orange: limit cycles; blue: continuous "
             "attractors; crosses: slow points. Components are in the units of the "
-            "activity. The indices of all fixed points of a network sum to +1, so "
-            "that another sum shows that one was missed."
+            "activity. That the fixed points exist is proven, unless a note says "
+            "otherwise; that there are no others is not. Their indices sum to +1 if all "
+            "are found, so that another sum shows that one was missed, and the share of "
+            "random starts that would lead to points not found is estimated."
         )
 
     def draw(self) -> Figure:
@@ -166,6 +168,7 @@ class FixedPointSection(Section):
                     str(curves),
                     f"{self._visited[k].sum()} of {len(self._visited[k])}",
                     "not defined" if np.isnan(sum_) else f"{sum_:+.0f}",
+                    _percent(self.found.missing_mass_[k]),
                 )
             )
         header = (
@@ -175,7 +178,8 @@ class FixedPointSection(Section):
             "stable cycles",
             "continuous attractors",
             "points where activity was",
-            "index sum (+1 if none is missing)",
+            "index sum (if not +1, one is missing)",
+            "starts that lead to points not found (estimated)",
         )
         return [Table(header, rows)]
 
@@ -187,6 +191,13 @@ class FixedPointSection(Section):
             notes.append(
                 f"The indices of the fixed points of {first_few(names[wrong])} do not "
                 "sum to +1: a fixed point is missing."
+            )
+        unseen = (found.missing_mass_ > 0) & ~wrong
+        if unseen.any():
+            share = _percent(found.missing_mass_[unseen].max())
+            notes.append(
+                f"Fixed points of {first_few(names[unseen])} are probably missing: up "
+                f"to {share} of random starts are estimated to lead to others."
             )
         undefined = np.isnan(found.index_sum_)
         if undefined.any():
@@ -237,6 +248,7 @@ class FixedPointSection(Section):
             "residuals": np.concatenate(found.residuals_),
             "certified_radius": np.concatenate(found.certified_radius_),
             "index_sum": np.asarray(found.index_sum_),
+            "missing_mass": np.asarray(found.missing_mass_),
             "U": self._of.networks.U,
             "V": self._of.networks.V,
             "bias": self._of.networks.bias,
@@ -250,6 +262,10 @@ def _attractors(found: FixedPointAnalyzer, k: int) -> tuple[int, int, int]:
         sum(cycle.is_stable for cycle in found.limit_cycles_[k]),
         sum(curve.is_attracting for curve in found.manifolds_[k]),
     )
+
+
+def _percent(share: float) -> str:
+    return "not defined" if np.isnan(share) else f"{100 * share:.2g} %"
 
 
 def _is_near(points: np.ndarray, states: np.ndarray) -> np.ndarray:
