@@ -23,6 +23,7 @@ NAMES = (
     "larger_than_memory",
     "spectra",
     "fixed_points",
+    "completeness",
     "fixed_point_speed",
     "limit_cycles",
     "lyapunov",
