@@ -105,9 +105,9 @@ class FixedPointSection(Section):
             "along which they are left; orange: limit cycles; blue: continuous "
             "attractors; crosses: slow points. Components are in the units of the "
             "activity. That the fixed points exist is proven, unless a note says "
-            "otherwise; that there are no others is not. Their indices sum to +1 if all "
-            "are found, so that another sum shows that one was missed, and the share of "
-            "random starts that would lead to points not found is estimated."
+            "otherwise; that there are no others is not. Their indices sum to +1 if "
+            "all are found, so that another sum shows that one was missed, and the "
+            "share of random starts that would lead to points not found is estimated."
         )
 
     def draw(self) -> Figure:
