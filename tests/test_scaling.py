@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from sklearn_jedi import JEDIEstimator
 from sklearn_jedi._data._units import choose_scaling
+from sklearn_jedi.datasets import make_rotation_family
 
 
 @pytest.fixture
@@ -19,8 +21,8 @@ def scaling_of(X):
 
 
 @pytest.mark.parametrize("factor", [0.31, 1.0, 2.9])
-def test_unit_scale_data_are_left_alone(X, factor):
-    X = factor * X + 4
+def test_unit_scale_data_about_zero_are_left_alone(X, factor):
+    X = factor * (X + 0.29)
     scaling = scaling_of(X)
     assert scaling.is_identity
     np.testing.assert_array_equal(scaling.offset, np.zeros(4))
@@ -28,9 +30,12 @@ def test_unit_scale_data_are_left_alone(X, factor):
     np.testing.assert_array_equal(scaling.to_network(X), X)
 
 
-@pytest.mark.parametrize("factor", [1e-3, 0.29, 3.1, 30.0])
-def test_other_data_are_centred_and_softly_normalised(X, factor):
-    data = factor * X + 10
+@pytest.mark.parametrize(
+    "factor, offset",
+    [(1e-3, 0), (0.29, 0), (3.1, 0), (30.0, 0), (1.0, 0.31), (2.9, 2), (1.0, -5)],
+)
+def test_other_data_are_centred_and_softly_normalised(X, factor, offset):
+    data = factor * X + offset
     scaling = scaling_of(data)
     assert not scaling.is_identity
     scaled = scaling.to_network(data)
@@ -50,3 +55,20 @@ def test_constant_neurons_do_not_divide_by_zero(X):
     scaling = scaling_of(X)
     assert (scaling.scale > 0).all()
     np.testing.assert_allclose(scaling.to_network(X)[:, :, 0], 0, atol=1e-12)
+
+
+@pytest.mark.parametrize("offset", [-5.0])
+@pytest.mark.parametrize("observation", ["state", "gaussian"])
+def test_activity_is_forecast_from_any_baseline(observation, offset):
+    X = make_rotation_family(4, n_neurons=12, random_state=0)[0]
+    jedi = JEDIEstimator(2, 2, dt=0.01, observation=observation, max_epochs=0)
+    about_zero = r2_of_forecasts(jedi, X, X)
+    elsewhere = r2_of_forecasts(jedi, X + offset, X + offset)
+    assert about_zero > 0.9
+    assert elsewhere == pytest.approx(about_zero, abs=0.01)
+
+
+def r2_of_forecasts(jedi, X, truth):
+    found = jedi.fit(X[::2]).forecast(X[1::2, :50], 50)
+    later = truth[1::2, 50:]
+    return 1 - ((found - later) ** 2).sum() / ((later - later.mean((0, 1))) ** 2).sum()

@@ -6,8 +6,10 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-# Pooled standard deviations that a saturating transfer function takes as they are.
+# Pooled standard deviations that a saturating transfer function takes as they are, where
+# the root mean square of the neurons' means is at most this share of them.
 _UNIT_SCALE = (0.3, 3.0)
+_NEAR_ZERO = 0.3
 
 
 class Units(Protocol):
@@ -43,7 +45,7 @@ class Scaling(NamedTuple):
 
 
 def choose_scaling(mean: np.ndarray, sd: np.ndarray) -> Scaling:
-    """Leave unit-scale data alone; centre and soft-normalise everything else.
+    """Leave unit-scale data about zero alone; centre and soft-normalise all others.
 
     Soft normalisation divides by a neuron's standard deviation plus the mean standard
     deviation over neurons, so that weak neurons are not blown up to the size of strong
@@ -60,7 +62,8 @@ def choose_scaling(mean: np.ndarray, sd: np.ndarray) -> Scaling:
        (2012).
     """
     pooled = np.sqrt(np.mean(sd**2))
-    if _UNIT_SCALE[0] <= pooled <= _UNIT_SCALE[1] or pooled == 0:
+    about_zero = np.sqrt(np.mean(mean**2)) <= _NEAR_ZERO * pooled
+    if (_UNIT_SCALE[0] <= pooled <= _UNIT_SCALE[1] and about_zero) or pooled == 0:
         return Scaling(np.zeros_like(mean), np.ones_like(mean), True)
     scale = sd + sd.mean()
     scale *= np.sqrt(np.mean((sd / scale) ** 2))

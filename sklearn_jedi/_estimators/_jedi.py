@@ -100,10 +100,10 @@ class JEDIEstimator(FittedMethods):
     gain : float or "auto", default="auto"
         How strongly rates saturate; small values make the network nearly linear. The
         transfer function is `phi(gain r) / gain`, with `r` in network units. "auto" is
-        1 for data of unit scale (pooled standard deviation 0.3 to 3), which are left as
-        they are; other data are centred and scaled (see `scale_`), and the gain is
-        chosen on held-out windows of the training trials. With "gaussian" and for
-        counts it is 1.
+        1 for data of unit scale about zero (pooled standard deviation 0.3 to 3, means
+        within 0.3 of it), which are left as they are; other data are centred and scaled
+        (see `scale_`), and the gain is chosen on held-out windows of the training
+        trials. With "gaussian" and for counts it is 1.
     ridge : float or "auto", default="auto"
         How strongly weights are pulled to zero: the prior precision of the weights in
         units of the mean square of a feature. "auto" chooses it on held-out windows
