@@ -31,7 +31,7 @@ def test_unit_scale_data_about_zero_are_left_alone(X, factor):
 
 
 @pytest.mark.parametrize(
-    "factor, offset",
+    ("factor", "offset"),
     [(1e-3, 0), (0.29, 0), (3.1, 0), (30.0, 0), (1.0, 0.31), (2.9, 2), (1.0, -5)],
 )
 def test_other_data_are_centred_and_softly_normalised(X, factor, offset):

@@ -6,8 +6,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-# Pooled standard deviations that a saturating transfer function takes as they are, where
-# the root mean square of the neurons' means is at most this share of them.
+# Pooled standard deviations that a saturating transfer function takes as they are; the
+# root mean square of the neurons' means is then at most this share of them.
 _UNIT_SCALE = (0.3, 3.0)
 _NEAR_ZERO = 0.3
 

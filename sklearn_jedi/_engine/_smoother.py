@@ -120,8 +120,9 @@ class Smoothed(NamedTuple):
         """Covariance (n_trials, n_timepoints, rank, rank) of each state."""
         response = self._response
         along = response @ self.cov[self.group][:, None]
-        result: np.ndarray = self.hessian.marginal_covs()
-        return result + along @ np.swapaxes(response, -1, -2)
+        own = self.hessian.marginal_covs()
+        result: np.ndarray = own + along @ np.swapaxes(response, -1, -2)
+        return result
 
     def state_cov(self, at: np.ndarray) -> np.ndarray:
         """Joint covariance (n_trials, rank + d, rank + d) of a state and the embedding.
