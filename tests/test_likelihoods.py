@@ -241,21 +241,23 @@ def test_sums_over_blocks_are_sums(case):
         np.testing.assert_allclose(a, b, atol=1e-10)
 
 
-def test_spread_of_recordings_at_uncertain_activity(case):
-    """Against draws of activity and recordings."""
-    likelihood, _, distribution, _, _, _ = case
+def test_recordings_of_states_of_which_there_are_draws(case):
+    """Against recordings that are drawn, and against what is known of a Gaussian."""
+    likelihood, loading, distribution, _, _, _ = case
     rng = np.random.default_rng(5)
-    mean, sd = 0.3 * rng.standard_normal(N_NEURONS), 0.3
-    x = mean + sd * rng.standard_normal((200_000, N_NEURONS))
-    y = distribution(x).rvs(random_state=6)
     scale = np.ones(N_NEURONS)
-    if isinstance(likelihood, Gaussian):
-        expected = likelihood.expected(mean)
-    else:  # the rate's mean, of which `expected` is taken at one activity
-        expected = np.exp(mean + likelihood.offset + 0.5 * sd**2)
-    spread = likelihood.std(expected, np.full(N_NEURONS, sd**2), scale)
-    np.testing.assert_allclose(spread, y.std(0), rtol=0.03)
-    np.testing.assert_allclose(expected, y.mean(0), atol=0.05)
+    offset = getattr(likelihood, "offset", 0 * scale)
+    z = 0.4 * rng.standard_normal((2, 40_000, 2, RANK)) + [[[[0.2, -0.1]]]]
+    mean, std = likelihood.predictive(z, loading, Scaling(offset, scale, False))
+    y = distribution(activity(z, loading)).rvs(random_state=6)
+    assert mean.shape == std.shape == (2, 2, N_NEURONS)
+    np.testing.assert_allclose(std, y.std(1), rtol=0.03)
+    np.testing.assert_allclose(mean, y.mean(1), atol=0.06)
+    C, at_zero = loading[:, :-1], loading[:, -1] + offset
+    expected = likelihood.expected(
+        np.array([0.2, -0.1]) @ C.T + at_zero, 0.4**2 * (C**2).sum(1)
+    )
+    np.testing.assert_allclose(mean, np.broadcast_to(expected, mean.shape), atol=0.03)
 
 
 # ------------------------------------------------------------------------- whole fits

@@ -144,7 +144,8 @@ class Smoothed(NamedTuple):
     @property
     def _response(self) -> np.ndarray:
         """`response`, of shape (n_trials, n_timepoints, rank, embedding_dim)."""
-        return self.response.reshape(*self.z.shape, self.c.shape[1])
+        result: np.ndarray = self.response.reshape(*self.z.shape, self.c.shape[1])
+        return result
 
 
 def smooth(

@@ -11,7 +11,7 @@ from sklearn_jedi._data._trials import Block, Trials
 from sklearn_jedi._engine._likelihoods import Likelihood
 from sklearn_jedi._engine._smoother import smooth_from
 from sklearn_jedi._engine._state_space import StateSpace
-from sklearn_jedi._models._draws import activity_variance
+from sklearn_jedi._models._draws import paths_ahead
 from sklearn_jedi._models._model import Forecast, Model, Posterior
 from sklearn_jedi._networks._latent_dynamics import LatentDynamics
 
@@ -68,27 +68,32 @@ class InferredModel(Model):
             model.activity(found.z[np.arange(len(last)), last]),
             np.zeros_like(last),
             lambda: model.activity(found.z),
+            lambda: self._variance(found.marginal_covs()),
             lambda: found.state_cov(last),
         )
 
     def ahead(
         self, block: Block, found: Posterior, n_steps: int, *, with_std: bool
     ) -> Forecast:
-        c = found.mean[block.group]
-        mean = self.expected(self.run(c, found.last, n_steps))
-        if not with_std:
-            return Forecast(mean, None)
-        variance = activity_variance(self, found, c, n_steps)
-        return Forecast(mean, self.recording_std(mean, variance))
+        """Means over draws from the posterior and the noise of the steps."""
+        paths = paths_ahead(self, found, block.group, n_steps)
+        loading = self.state_space.loading
+        mean, std = self.likelihood.predictive(paths, loading, self.scaling)
+        return Forecast(mean, std if with_std else None)
 
-    def expected(self, x: np.ndarray) -> np.ndarray:
-        return self.likelihood.expected(self.scaling.to_data(x))
+    def _variance(self, cov: np.ndarray) -> np.ndarray:
+        """Of the activity of recorded neurons, from covariances of states."""
+        out = self.output
+        result: np.ndarray = np.einsum("ip,ntpq,iq->nti", out, cov, out, optimize=True)
+        return result
+
+    def expected(self, x: np.ndarray, variance: np.ndarray | float = 0.0) -> np.ndarray:
+        return self.likelihood.expected(
+            self.scaling.to_data(x), variance * self.scaling.scale**2
+        )
 
     def noise_variance(self) -> np.ndarray:
         return self.likelihood.noise_variance(self.scaling.scale)
-
-    def recording_std(self, expected: np.ndarray, variance: np.ndarray) -> np.ndarray:
-        return self.likelihood.std(expected, variance, self.scaling.scale)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,9 +124,9 @@ class LatentModel(InferredModel):
         result: np.ndarray = x @ self.basis.P  # their thresholds are orthogonal to it
         return result
 
-    def expected(self, x: np.ndarray) -> np.ndarray:
-        z = self.latents(x)
-        return super().expected(z @ self.output.T + self.loading[:, -1])
+    def expected(self, x: np.ndarray, variance: np.ndarray | float = 0.0) -> np.ndarray:
+        activity = self.latents(x) @ self.output.T + self.loading[:, -1]
+        return super().expected(activity, variance)
 
     def latent_dynamics(self, embeddings: np.ndarray) -> LatentDynamics:
         """The dynamics of embeddings."""

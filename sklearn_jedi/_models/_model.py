@@ -38,6 +38,8 @@ class Posterior(NamedTuple):
         Steps from there to the end of the trial.
     activity : callable
         Returns the inferred activity (n_trials, n_timepoints, n_neurons).
+    variance : callable
+        Returns its variance, of recorded neurons, of the same shape or that broadcasts.
     last_cov : callable
         Returns the joint covariance of the last state's coordinates and the embedding,
         (n_trials, rank + embedding_dim, rank + embedding_dim).
@@ -50,6 +52,7 @@ class Posterior(NamedTuple):
     last: np.ndarray
     since: np.ndarray
     activity: Callable[[], np.ndarray]
+    variance: Callable[[], np.ndarray]
     last_cov: Callable[[], np.ndarray]
 
 
@@ -131,22 +134,16 @@ class Model(ABC):
         Arrays of shape (n_trials, n_steps, n_neurons).
         """
 
-    def expected(self, x: np.ndarray) -> np.ndarray:
-        """Expected recording, in data units, of activity in network units."""
-        return self.scaling.to_data(x)
-
-    def recording_std(self, expected: np.ndarray, variance: np.ndarray) -> np.ndarray:
-        """Standard deviation of recordings, in data units.
+    def expected(self, x: np.ndarray, variance: np.ndarray | float = 0.0) -> np.ndarray:
+        """Expected recording, in data units, of activity in network units.
 
         Parameters
         ----------
-        expected : array of shape (n_trials, n_timepoints, n_neurons)
-            In data units.
-        variance : array of the same shape
-            Of the activity, in squared network units.
+        x : array of shape (..., n_units)
+        variance : array that broadcasts with (..., n_neurons)
+            How uncertain the activity is.
         """
-        result: np.ndarray = np.sqrt(variance) * self.scaling.scale
-        return result
+        return self.scaling.to_data(x)
 
     @abstractmethod
     def noise_variance(self) -> np.ndarray:

@@ -114,6 +114,7 @@ class ObservedModel(Model):
             block.values[rows, last],
             block.lengths - 1 - last,
             activity,
+            lambda: np.zeros(1),
             last_cov,
         )
 

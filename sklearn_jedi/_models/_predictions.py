@@ -55,7 +55,7 @@ def free_runs(model: Model, trials: Trials) -> Iterator[tuple[Block, np.ndarray]
 def smoothed(model: Model, trials: Trials) -> Iterator[tuple[Block, np.ndarray]]:
     """Expected recordings (n, T, n_neurons) at the inferred states; data units."""
     for block, found in posteriors(model, trials):
-        yield block, model.expected(found.activity())
+        yield block, model.expected(found.activity(), found.variance())
 
 
 def write(pieces: Iterator[tuple[Block, np.ndarray]], trials: Trials, out: Any) -> None:

@@ -83,6 +83,16 @@ class Linearised(NamedTuple):
     variance: np.ndarray
 
 
+class Predictive(NamedTuple):
+    """Means and standard deviations of recordings, in data units.
+
+    Arrays of shape (n_trials, n_timepoints, n_neurons).
+    """
+
+    mean: np.ndarray
+    std: np.ndarray
+
+
 @dataclass(frozen=True)
 class Likelihood(ABC):
     """How the recording of each neuron scatters about its activity `x`.
@@ -200,8 +210,17 @@ class Likelihood(ABC):
     # --------------------------------------------------------------------- predictions
 
     @abstractmethod
-    def expected(self, activity: np.ndarray) -> np.ndarray:
-        """Expected recordings, in data units, of activity in `units`' data units."""
+    def expected(
+        self, activity: np.ndarray, variance: np.ndarray | float = 0.0
+    ) -> np.ndarray:
+        """Expected recordings, in data units, of activity in `units`' data units.
+
+        Parameters
+        ----------
+        activity : array of shape (..., n_neurons)
+        variance : array that broadcasts with it
+            Of activity that is uncertain, and Gaussian.
+        """
 
     @staticmethod
     @abstractmethod
@@ -209,19 +228,17 @@ class Likelihood(ABC):
         """The way back from `expected`."""
 
     @abstractmethod
-    def std(
-        self, expected: np.ndarray, variance: np.ndarray, scale: np.ndarray
-    ) -> np.ndarray:
-        """Standard deviation of recordings, in data units.
+    def predictive(
+        self, paths: np.ndarray, loading: np.ndarray, units: Scaling
+    ) -> Predictive:
+        """Recordings of states of which there are draws.
 
         Parameters
         ----------
-        expected : array of shape (..., n_neurons)
-            In data units.
-        variance : array of the same shape
-            Of the activity, in squared network units.
-        scale : array of shape (n_neurons,)
-            Data units of one network unit.
+        paths : array of shape (n_trials, n_draws, n_timepoints, rank)
+        loading : array of shape (n_neurons, rank + 1)
+        units : Scaling
+            Of the activity.
         """
 
     @abstractmethod

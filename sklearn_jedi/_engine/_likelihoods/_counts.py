@@ -16,6 +16,7 @@ from sklearn_jedi._data._units import Scaling
 from sklearn_jedi._engine._likelihoods._base import (
     Likelihood,
     Linearised,
+    Predictive,
     ReadoutSums,
     regression,
 )
@@ -29,8 +30,8 @@ _FEWEST_SPIKES = 0.5
 _LEAST_RATE = 1e-12
 # Least SD of log rates that activity has to explain.
 _LEAST_LOG_RATE = 0.05
-# Log variances of rates beyond this would only overflow.
-_LARGEST_LOG_VARIANCE = 50.0
+# Rates of draws that are held in memory at once.
+_AT_ONCE = 2**20
 # Dispersions: where learning starts and what it is shrunk to, by this SD of the log;
 # their range; and how far one round moves the log.
 _FIRST_DISPERSION = 0.1
@@ -97,8 +98,8 @@ class Counts(Likelihood):
         """Derivative of the log likelihood by the log rate, and minus the second."""
 
     @abstractmethod
-    def _scatter(self, mean: np.ndarray, log_variance: np.ndarray) -> np.ndarray:
-        """Variance of counts about rates of this mean, whose logarithm varies."""
+    def _scatter(self, mean: np.ndarray, square: np.ndarray) -> np.ndarray:
+        """Variance of counts about rates of this mean and mean square."""
 
     def _noise_sums(self, block: Block, log_rates: list[np.ndarray]) -> np.ndarray:
         """What other parameters than the offset are learned from (n_neurons, n).
@@ -140,25 +141,36 @@ class Counts(Likelihood):
     ) -> tuple[np.ndarray, Likelihood]:
         return loading + regression(sums), self._learned(sums)
 
-    def expected(self, activity: np.ndarray) -> np.ndarray:
-        result: np.ndarray = np.exp(activity)
+    def expected(
+        self, activity: np.ndarray, variance: np.ndarray | float = 0.0
+    ) -> np.ndarray:
+        result: np.ndarray = np.exp(activity + 0.5 * variance)
         return result
 
     @staticmethod
     def activity(expected: np.ndarray) -> np.ndarray:
         return np.asarray(np.log(np.maximum(expected, _LEAST_RATE)))
 
-    def std(
-        self, expected: np.ndarray, variance: np.ndarray, scale: np.ndarray
-    ) -> np.ndarray:
-        # a log-normal rate, and counts about it
-        variance = np.minimum(variance, _LARGEST_LOG_VARIANCE)
-        spread = np.expm1(variance) * expected**2
-        result: np.ndarray = np.sqrt(spread + self._scatter(expected, variance))
-        return result
+    def predictive(
+        self, paths: np.ndarray, loading: np.ndarray, units: Scaling
+    ) -> Predictive:
+        n, n_draws, T, rank = paths.shape
+        rows = np.swapaxes(paths, 1, 2).reshape(n * T, n_draws, rank)
+        mean, square = np.empty((2, n * T, len(loading)))
+        at_once = max(1, _AT_ONCE // (n_draws * len(loading)))
+        for begin in range(0, len(rows), at_once):
+            some = slice(begin, begin + at_once)
+            activity = rows[some] @ loading[:, :-1].T + loading[:, -1]
+            rate = self.expected(units.to_data(activity))
+            mean[some] = rate.mean(1)
+            square[some] = (rate**2).mean(1)
+        variance = square - mean**2 + self._scatter(mean, square)
+        shape = (n, T, len(loading))
+        return Predictive(mean.reshape(shape), np.sqrt(variance).reshape(shape))
 
     def noise_variance(self, scale: np.ndarray) -> np.ndarray:
-        return self._scatter(np.exp(self.offset), np.zeros_like(self.offset))
+        rate = np.exp(self.offset)
+        return self._scatter(rate, rate**2)
 
     def explains_nothing(self, variance: np.ndarray) -> bool:
         return bool(np.sqrt(variance.mean()) < _LEAST_LOG_RATE)
@@ -174,7 +186,7 @@ class Counts(Likelihood):
     def linearised(self, loading: np.ndarray) -> Linearised:
         # counts are about rate (1 + C z)
         rate = np.exp(loading[:, -1] + self.offset)
-        variance = self._scatter(rate, np.zeros_like(rate))
+        variance = self._scatter(rate, rate**2)
         return Linearised(rate[:, None] * loading[:, :-1], rate, variance)
 
 
@@ -233,7 +245,7 @@ class Poisson(Counts):
         rate = np.exp(log_rate)
         return counts - rate, rate
 
-    def _scatter(self, mean: np.ndarray, log_variance: np.ndarray) -> np.ndarray:
+    def _scatter(self, mean: np.ndarray, square: np.ndarray) -> np.ndarray:
         return mean
 
     @classmethod
@@ -297,8 +309,8 @@ class NegativeBinomial(Counts):
         drawn = (counts + 1 / self.dispersion) * share
         return counts - drawn, drawn * (1 - share)
 
-    def _scatter(self, mean: np.ndarray, log_variance: np.ndarray) -> np.ndarray:
-        scatter: np.ndarray = mean + self.dispersion * mean**2 * np.exp(log_variance)
+    def _scatter(self, mean: np.ndarray, square: np.ndarray) -> np.ndarray:
+        scatter: np.ndarray = mean + self.dispersion * square
         return scatter
 
     def _noise_sums(self, block: Block, log_rates: list[np.ndarray]) -> np.ndarray:

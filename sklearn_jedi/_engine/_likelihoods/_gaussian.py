@@ -12,6 +12,7 @@ from sklearn_jedi._data._units import Scaling
 from sklearn_jedi._engine._likelihoods._base import (
     Likelihood,
     Linearised,
+    Predictive,
     ReadoutSums,
     regression,
 )
@@ -89,18 +90,25 @@ class Gaussian(Likelihood):
             self, variance=variance
         )
 
-    def expected(self, activity: np.ndarray) -> np.ndarray:
+    def expected(
+        self, activity: np.ndarray, variance: np.ndarray | float = 0.0
+    ) -> np.ndarray:
         return activity
 
     @staticmethod
     def activity(expected: np.ndarray) -> np.ndarray:
         return expected
 
-    def std(
-        self, expected: np.ndarray, variance: np.ndarray, scale: np.ndarray
-    ) -> np.ndarray:
-        result: np.ndarray = np.sqrt(variance + self.variance) * scale
-        return result
+    def predictive(
+        self, paths: np.ndarray, loading: np.ndarray, units: Scaling
+    ) -> Predictive:
+        C, offset = loading[:, :-1], loading[:, -1]
+        mean = paths.mean(1)
+        strayed = paths - mean[:, None]
+        cov = np.einsum("nstq,nstr->ntqr", strayed, strayed) / paths.shape[1]
+        variance = np.einsum("iq,ntqr,ir->nti", C, cov, C, optimize=True)
+        std = np.sqrt(variance + self.variance) * units.scale
+        return Predictive(units.to_data(mean @ C.T + offset), std)
 
     def noise_variance(self, scale: np.ndarray) -> np.ndarray:
         result: np.ndarray = self.variance * scale**2
