@@ -7,10 +7,17 @@ from sklearn.base import clone
 from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.model_selection import cross_val_score, cross_validate
 
-from sklearn_jedi import JEDIEstimator, MetaDynamicalSSM
+from sklearn_jedi import JEDIEstimator, LowRankRNN, MetaDynamicalSSM
 from sklearn_jedi.baselines import LinearStateSpace
 from sklearn_jedi.datasets import make_oscillator_sessions
-from sklearn_jedi.metrics import ForecastScorer, bits_per_spike, trajectory_r2
+from sklearn_jedi.metrics import (
+    ForecastScorer,
+    bits_per_spike,
+    power_spectrum_distance,
+    state_space_divergence,
+    trajectory_r2,
+    vector_field_agreement,
+)
 
 
 def test_r2_by_hand():
@@ -170,11 +177,156 @@ def test_trial_sets_are_scored(em_fitted, rotations):
 
 
 def test_forecasts_of_counts_in_bits(rotations, rng):
-    X = rng.poisson(np.exp(rotations[0][:, :, :8] - 1))
+    X = rng.poisson(np.exp(0.3 * rotations[0][:, :, :8] + 1))
     model = LinearStateSpace(3, n_iter=5).fit(X[::2])
     later, rates = X[1::2, 20:], model.forecast(X[1::2, :20], 20)
-    found = ForecastScorer(metric="bits_per_spike")(model, X[1::2])
+    scorer = ForecastScorer(metric="bits_per_spike")
+    found = scorer(model, X[1::2])
     assert found == pytest.approx(bits_per_spike(later, rates), abs=1e-12)
+    with pytest.raises(ValueError, match="not their square roots"):
+        scorer(model, np.sqrt(X[1::2]))
+    model.offset_ -= 10.0
+    with pytest.raises(ValueError, match=r"the forecast must be .* not negative"):
+        scorer(model, X[1::2])
+
+
+@pytest.mark.parametrize(
+    ("count", "rate", "text"),
+    [
+        (
+            1.0,
+            -0.5,
+            "rates must be expected .*; got -0.5 in trial 1, time point 2, neu",
+        ),
+        (0.0, np.nan, "rates must be expected .*; got nan in trial 1"),
+        (0.0, np.inf, "rates must be expected .*; got inf in trial 1"),
+        (2.0, 0.0, "rates must be positive where .*; got 0 in trial 1"),
+        (-1.0, 0.5, "X must be spike counts.*; got -1 in trial 1"),
+        (1.5, 0.5, "X must be spike counts.*; got 1.5 in trial 1"),
+    ],
+)
+def test_what_is_no_count_or_no_rate_is_refused(count, rate, text):
+    X, rates = np.ones((2, 3, 2)), np.full((2, 3, 2), 0.5)
+    X[1, 2, 0], rates[1, 2, 0] = count, rate
+    with pytest.raises(ValueError, match=text):
+        bits_per_spike(X, rates)
+    X[1, 2, 0] = np.nan  # not recorded: it does not count
+    assert np.isfinite(bits_per_spike(X, rates))
+
+
+def test_a_rate_of_zero_where_there_is_no_spike():
+    X = np.array([[[0.0], [3.0]]])
+    # of the model 3 log 3 - 3, of the mean 3 log 1.5 - 3
+    assert bits_per_spike(X, X) == pytest.approx(1.0)
+
+
+# --------------------------------------------------------- what else trials may be in
+
+
+def masked(X):
+    hidden = np.random.default_rng(1).random(X.shape) < 0.1
+    return np.ma.masked_array(np.where(hidden, 1e3, X), hidden)
+
+
+def frames(X):
+    pandas = pytest.importorskip("pandas")
+    return [pandas.DataFrame(x).convert_dtypes() for x in np.ma.filled(X, np.nan)]
+
+
+def column(X):
+    pandas = pytest.importorskip("pandas")
+    return pandas.Series(list(X), index=[f"t{k}" for k in range(len(X))])
+
+
+def turned(X):
+    xarray = pytest.importorskip("xarray")
+    values = np.ma.filled(X, np.nan)
+    return xarray.DataArray(values, dims=("epoch", "time", "unit")).transpose()
+
+
+def trial_set(X):
+    pandas = pytest.importorskip("pandas")
+    from sklearn_jedi.io import TrialSet
+
+    rows, columns = (pandas.DataFrame(index=range(n)) for n in X.shape[::2])
+    return TrialSet(np.ma.filled(X, np.nan), 0.01, rows, columns)
+
+
+FORMS = [masked, lambda X: list(masked(X)), frames, column, turned, trial_set]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("score", [trajectory_r2, bits_per_spike])
+def test_scores_of_trials_with_gaps_are_the_same_in_any_form(rng, form, score):
+    X = rng.poisson(2.0, (3, 5, 4)).astype(float)
+    rates = 2 + 0.1 * rng.standard_normal(X.shape)
+    given = masked(X)
+    expected = score(given.filled(np.nan), rates)
+    X = form(given if form in (frames, column, turned, trial_set) else X)
+    assert score(X, rates) == pytest.approx(expected, abs=1e-12)
+    assert score(X, turned(rates)) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("form", [list, frames, column, turned, trial_set])
+@pytest.mark.parametrize("score", [state_space_divergence, power_spectrum_distance])
+def test_long_runs_are_compared_in_any_form(rng, form, score):
+    X, Y = rng.standard_normal((2, 3, 30, 4))
+    assert score(form(X), form(Y)) == pytest.approx(score(X, Y), abs=1e-12)
+    assert score(form(X), Y) == pytest.approx(score(X, Y), abs=1e-12)
+    with pytest.raises(ValueError, match="X contains NaN"):
+        score(masked(X), Y)
+    with pytest.raises(ValueError, match="trials of Y must have as many time points"):
+        score(X, [Y[0], Y[1][:20]])
+
+
+def test_states_are_read_by_the_names_of_their_axes(rng):
+    rnn = LowRankRNN(*rng.standard_normal((2, 3, 4, 2)))
+    states = rng.standard_normal((3, 5, 4))
+    expected = vector_field_agreement(rnn, rnn, states)
+    found = vector_field_agreement(rnn, rnn, turned(states))
+    np.testing.assert_array_equal(found, expected)
+    with pytest.raises(ValueError, match="states contains NaN"):
+        vector_field_agreement(rnn, rnn, masked(states))
+
+
+def test_other_units_and_trials_are_not_scored(rng):
+    pandas, xarray = pytest.importorskip("pandas"), pytest.importorskip("xarray")
+    X = rng.standard_normal((2, 5, 3))
+    coords = {"trial": [7, 8], "neuron": [4, 5, 6]}
+    array = xarray.DataArray(X, coords, ("trial", "time", "neuron"))
+    assert trajectory_r2(array, array) == trajectory_r2(array, X) == 1.0
+    for score in (trajectory_r2, state_space_divergence):
+        with pytest.raises(
+            ValueError, match=r"units of .* first that differs: 6, for 4"
+        ):
+            score(array, array[:, :, ::-1])
+    with pytest.raises(
+        ValueError, match=r"trials of X_pred .*first that differs: 8, fo"
+    ):
+        trajectory_r2(array, array[::-1])
+    one, other = pandas.DataFrame(X[0], columns=[4, 5, 6]), pandas.DataFrame(X[1])
+    with pytest.raises(
+        ValueError, match="units of X, trial 1, are not those of X, trial"
+    ):
+        trajectory_r2([one, other.set_axis([6, 5, 4], axis=1)], X)
+
+
+def test_the_scorer_tells_units_and_time_steps(rotations):
+    pandas, xarray = pytest.importorskip("pandas"), pytest.importorskip("xarray")
+    X, ids = rotations[0][:8], np.arange(20) + 3
+    linear = LinearStateSpace(4, n_iter=1).fit(
+        [pandas.DataFrame(x, columns=ids) for x in X]
+    )
+    mixed = [pandas.DataFrame(x, columns=ids)[ids[::-1]] for x in X]
+    with pytest.raises(ValueError, match="the units of trial 0 are not those of fit"):
+        ForecastScorer()(linear, mixed)
+    jedi = JEDIEstimator(2, 2, dt=0.01, observation="state", max_epochs=0).fit(X)
+    times = {"time": 0.02 * np.arange(40)}
+    array = xarray.DataArray(X, times, ("trial", "time", "neuron"))
+    with pytest.warns(
+        UserWarning, match=r"0\.02 s apart, but JEDIEstimator was fitted"
+    ):
+        ForecastScorer()(jedi, array)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from sklearn_jedi._data._labelled_arrays import (
     is_labelled,
     like,
 )
-from sklearn_jedi._data._neuron_names import Name, neuron_names, plain_name
+from sklearn_jedi._data._neuron_names import Name, check_same, neuron_names, plain_name
 from sklearn_jedi._data._numbers import as_numbers, has_masks, stacked
 
 
@@ -226,19 +226,55 @@ class NamedTrial(np.ndarray):
         self.columns = getattr(other, "columns", None)
 
 
-def recorded_trials(X: TrialsLike) -> list[np.ndarray]:
-    """Trials (n_timepoints_i, n_neurons) of X, each up to its last value."""
+def trials_of(X: TrialsLike, name: str = "X") -> list[np.ndarray]:
+    """Trials (n_timepoints_i, n_neurons) of X, floats with NaN where one is missing.
+
+    They know the names of their neurons where X does. Trials of one neuron may have one
+    axis.
+    """
     trials, array, names = [], unwrap(X), names_of(X)
     for row in range(len(array)):
         own: Any = array[row]
-        trial = np.asarray(as_numbers(own, f"trial {row}"), dtype=float)
-        if trial.ndim == 1:
-            trial = trial[:, np.newaxis]
-        recorded = np.flatnonzero(~np.isnan(trial).all(axis=1))
-        trial = trial[: recorded[-1] + 1 if len(recorded) else 0]
+        trial = np.asarray(as_numbers(own, f"trial {row} of {name}"), dtype=float)
         columns = neuron_names(own) if names is None else names
         trials.append(trial if columns is None else NamedTrial.of(trial, columns))
     return trials
+
+
+def recorded_trials(X: TrialsLike) -> list[np.ndarray]:
+    """Trials (n_timepoints_i, n_neurons) of X, each up to its last value."""
+    trials = []
+    for trial in trials_of(X):
+        values = trial[:, np.newaxis] if trial.ndim == 1 else trial
+        recorded = np.flatnonzero(~np.isnan(np.asarray(values)).all(axis=1))
+        trials.append(values[: recorded[-1] + 1 if len(recorded) else 0])
+    return trials
+
+
+def refuse_other_units(**sets: list[np.ndarray]) -> None:
+    """Raise where trials have names of their neurons by which these are not the same.
+
+    Parameters
+    ----------
+    **sets : lists of trials from `trials_of`
+        By what messages call them.
+    """
+    expected: list[Name] | None = None
+    for name, trials in sets.items():
+        for k, trial in enumerate(trials):
+            names: list[Name] | None = getattr(trial, "columns", None)
+            if names is not None and expected is None:
+                expected, since = names, f"{name}, trial {k}"
+            elif names is not None and expected is not None:
+                check_same(names, expected, f"the units of {name}, trial {k},", since)
+
+
+def refuse_other_ids(X: TrialsLike, other: TrialsLike, name: str) -> None:
+    """Raise where both have ids of their trials, and these are not the same."""
+    ids = trial_ids(X), trial_ids(other)
+    if ids[0] is not None and ids[1] is not None:
+        own, given = (list(map(plain_name, labels)) for labels in (ids[0], ids[1]))
+        check_same(given, own, f"the trials of {name}", "X")
 
 
 def labels_given(**labels: ArrayLike | None) -> dict[str, ArrayLike]:

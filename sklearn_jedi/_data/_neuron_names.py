@@ -90,24 +90,32 @@ def check_names(
         expected, since = list(range(n_neurons)), "fit"
         named = {w: names for w, names in named.items() if set(names) == set(expected)}
     for what, names in named.items():
-        if len(names) == len(expected) and _differ(names, expected):
-            pairs = zip(names, expected, strict=True)
-            other, instead = next((a, b) for a, b in pairs if a != b)
-            raise ValueError(
-                f"the units of {what} are not those of {since}, or in another order "
-                f"(the first that differs: {other!r}, for {instead!r}); select the "
-                "same units in the same order, or pass plain arrays if only the names "
-                "differ"
-            )
+        check_same(names, expected, f"the units of {what}", since)
     return expected
 
 
-def _differ(names: list[Name], expected: list[Name]) -> bool:
-    """Whether names are of other neurons; 0, 1, 2, ... beside text are no names."""
+def check_same(names: list[Name], expected: list[Name], what: str, since: str) -> None:
+    """Raise where names differ; 0, 1, 2, ... beside text are no names.
+
+    Parameters
+    ----------
+    names, expected : lists
+        Where they differ in number, that is for others to say.
+    what, since : str
+        What messages call those of `names`, and where the expected ones are from.
+    """
+    if names == expected or len(names) != len(expected):
+        return
     for one, other in ((names, expected), (expected, names)):
         if _is_numbering(one) and not any(isinstance(x, (int, float)) for x in other):
-            return False
-    return names != expected
+            return
+    pairs = zip(names, expected, strict=True)
+    found, instead = next((a, b) for a, b in pairs if a != b)
+    raise ValueError(
+        f"{what} are not those of {since}, or in another order (the first that "
+        f"differs: {found!r}, for {instead!r}); select the same ones in the same "
+        "order, or pass plain arrays if only the names differ"
+    )
 
 
 def _is_numbering(names: list[Name]) -> bool:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from numpy.typing import ArrayLike
-
+from sklearn_jedi._data._forms import TrialsLike
 from sklearn_jedi._utils._streaming import BitsSums, pooled_bits
-from sklearn_jedi.metrics._trajectories import paired, summed
+from sklearn_jedi.metrics._trajectories import check_counts, paired, summed
 
 __all__ = ["bits_per_spike"]
 
 
-def bits_per_spike(X: ArrayLike, rates: ArrayLike) -> float:
+def bits_per_spike(X: TrialsLike, rates: TrialsLike) -> float:
     r"""How much better predicted rates explain spike counts than mean rates do.
 
     .. math:: \frac{1}{n_{spikes} \log 2} \sum \left[x \log \frac{\lambda}{\bar x} -
@@ -21,7 +20,8 @@ def bits_per_spike(X: ArrayLike, rates: ArrayLike) -> float:
 
     Parameters
     ----------
-    X, rates : array-like of shape (n_trials, n_timepoints, n_neurons) or list of arrays
+    X, rates : array-like of shape (n_trials, n_timepoints, n_neurons), list of arrays \
+            (n_timepoints_i, n_neurons), or TrialSet
         Counts and their predicted expectations per bin; bins where X is NaN do not
         count.
 
@@ -29,6 +29,12 @@ def bits_per_spike(X: ArrayLike, rates: ArrayLike) -> float:
     -------
     float
         In bits; 0 for each neuron's mean rate, and where there is no spike.
+
+    Raises
+    ------
+    ValueError
+        If X has other values than counts, or `rates` negative ones or 0 where there are
+        spikes.
 
     References
     ----------
@@ -44,4 +50,5 @@ def bits_per_spike(X: ArrayLike, rates: ArrayLike) -> float:
     (0.0, 1.0)
     """
     counts, predicted = paired(X, rates, "rates")
+    check_counts(counts, predicted, "rates")
     return pooled_bits(summed(BitsSums, counts, predicted))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
 from scipy.ndimage import gaussian_filter1d
+
+from sklearn_jedi._data._forms import TrialsLike, refuse_other_units, trials_of
 
 __all__ = ["power_spectrum_distance", "size_of", "state_space_divergence"]
 
@@ -12,8 +13,8 @@ _MOST_CUBES = 10_000_000
 
 
 def state_space_divergence(
-    X: ArrayLike,
-    Y: ArrayLike,
+    X: TrialsLike,
+    Y: TrialsLike,
     *,
     n_bins: int = 30,
     n_components: int = 3,
@@ -31,9 +32,9 @@ def state_space_divergence(
 
     Parameters
     ----------
-    X : array-like of shape (n_trials, n_timepoints, n_neurons)
-        True trajectories.
-    Y : array-like of shape (n_trials_y, n_timepoints_y, n_neurons)
+    X : array-like of shape (n_trials, n_timepoints, n_neurons) or TrialSet
+        True trajectories. Labelled arrays are read by the names of their axes.
+    Y : array-like of shape (n_trials_y, n_timepoints_y, n_neurons) or TrialSet
         Generated trajectories. Values that are not finite, of runs that diverged, are
         outside.
     n_bins : int, default=30
@@ -92,7 +93,7 @@ def state_space_divergence(
 
 
 def power_spectrum_distance(
-    X: ArrayLike, Y: ArrayLike, *, smoothing: float = 1.0
+    X: TrialsLike, Y: TrialsLike, *, smoothing: float = 1.0
 ) -> float:
     """Hellinger distance between power spectra, averaged over neurons.
 
@@ -103,9 +104,9 @@ def power_spectrum_distance(
 
     Parameters
     ----------
-    X : array-like of shape (n_trials, n_timepoints, n_neurons)
-        True activity.
-    Y : array-like of shape (n_trials_y, n_timepoints, n_neurons)
+    X : array-like of shape (n_trials, n_timepoints, n_neurons) or TrialSet
+        True activity. Labelled arrays are read by the names of their axes.
+    Y : array-like of shape (n_trials_y, n_timepoints, n_neurons) or TrialSet
         Generated activity.
     smoothing : float, default=1.0
         Standard deviation of the Gaussian in frequency bins, each of width
@@ -193,8 +194,9 @@ def _spectra(X: np.ndarray, smoothing: float) -> np.ndarray:
     return shares
 
 
-def _as_runs(X: ArrayLike, Y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    true, generated = np.asarray(X, dtype=float), np.asarray(Y, dtype=float)
+def _as_runs(X: TrialsLike, Y: TrialsLike) -> tuple[np.ndarray, np.ndarray]:
+    trials, runs = trials_of(X, "X"), trials_of(Y, "Y")
+    true, generated = _as_array(trials, "X"), _as_array(runs, "Y")
     if true.ndim != 3 or generated.ndim != 3 or 0 in true.shape + generated.shape:
         raise ValueError(
             "X and Y must be non-empty and have the shape (n_trials, n_timepoints, "
@@ -205,9 +207,20 @@ def _as_runs(X: ArrayLike, Y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
             "X and Y must have the same number of neurons; got "
             f"{true.shape[2]} and {generated.shape[2]}"
         )
+    refuse_other_units(X=trials, Y=runs)
     if not np.isfinite(true).all():
         raise ValueError(
             "X contains NaN or infinity: leave out trials with gaps, or fill them in "
             "with JEDIEstimator.smooth"
         )
     return true, generated
+
+
+def _as_array(trials: list[np.ndarray], name: str) -> np.ndarray:
+    shapes = {trial.shape for trial in trials}
+    if len(shapes) > 1:
+        raise ValueError(
+            f"the trials of {name} must have as many time points and neurons each; got "
+            f"the shapes {sorted(shapes)[:3]}"
+        )
+    return np.stack([np.asarray(x) for x in trials]) if trials else np.empty(0)

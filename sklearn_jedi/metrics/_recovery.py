@@ -11,6 +11,9 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 from sklearn.base import clone
 
+from sklearn_jedi._data._forms import is_trial_set, trials_of
+from sklearn_jedi._data._labelled_arrays import is_labelled
+from sklearn_jedi._data._numbers import as_numbers, has_masks
 from sklearn_jedi.analysis import FixedPointAnalyzer, LimitCycle, Manifold
 from sklearn_jedi.analysis._reduced import Networks, as_one_array
 from sklearn_jedi.metrics._long_runs import (
@@ -55,7 +58,7 @@ def spectral_distance(a: ArrayLike, b: ArrayLike) -> float | np.ndarray:
     >>> spectral_distance([1.0, 0.5], [1.0])
     0.25
     """
-    one, two = np.asarray(a, dtype=complex), np.asarray(b, dtype=complex)
+    one, two = (_filled(values, complex) for values in (a, b))
     if one.ndim not in (1, 2) or two.ndim != one.ndim or 0 in one.shape + two.shape:
         raise ValueError(
             "a and b must be two non-empty spectra of shapes (n,) and (m,), or of "
@@ -402,8 +405,13 @@ def _period_error(true: Sequence[LimitCycle], found: Sequence[LimitCycle]) -> fl
     return max(errors)
 
 
+def _filled(values: ArrayLike, dtype: type) -> np.ndarray:
+    """An array, NaN where it is masked."""
+    return np.asarray(np.ma.filled(np.ma.asarray(values, dtype=dtype), np.nan))
+
+
 def _as_points(points: ArrayLike, name: str) -> np.ndarray:
-    array = np.asarray(points, dtype=float)
+    array = _filled(points, float)
     if array.ndim != 2 or array.shape[1] == 0:
         raise ValueError(
             f"{name} must have the shape (n_points, n_neurons); got {array.shape}"
@@ -423,7 +431,13 @@ def _stability_flags(
         return None
     if true_stable is None or found_stable is None:
         raise ValueError("true_stable and found_stable go together; got one of them")
-    flags = np.asarray(true_stable, dtype=bool), np.asarray(found_stable, dtype=bool)
+    given = (
+        as_numbers(true_stable, "true_stable"),
+        as_numbers(found_stable, "found_stable"),
+    )
+    if any(np.isnan(of_points).any() for of_points in given):
+        raise ValueError("true_stable and found_stable have missing flags")
+    flags = given[0].astype(bool), given[1].astype(bool)
     if (flags[0].shape, flags[1].shape) != ((len(true),), (len(found),)):
         raise ValueError(
             "true_stable and found_stable must hold one flag for each point, shapes "
@@ -446,6 +460,8 @@ def _as_states(true: Networks, found: Networks, states: ArrayLike) -> np.ndarray
             f"true and found must have the same number of networks and "
             f"{true.state_axis}; got {sizes[0]} and {sizes[1]}"
         )
+    if is_labelled(states) or is_trial_set(states) or has_masks(states):
+        states = [np.asarray(trial) for trial in trials_of(states, "states")]
     at = as_one_array(states)
     n_networks, state_dim = sizes[0]
     if at.ndim != 3 or at.shape[::2] != sizes[0] or at.size == 0:

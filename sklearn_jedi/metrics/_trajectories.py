@@ -15,9 +15,13 @@ from sklearn_jedi._data._forms import (
     TrialsLike,
     labels_given,
     recorded_trials,
+    refuse_other_ids,
+    refuse_other_units,
+    trials_of,
 )
 from sklearn_jedi._data._gate import check_labels
 from sklearn_jedi._data._halves import second_halves
+from sklearn_jedi._data._time_step import warn_of_other_dt
 from sklearn_jedi._utils._checks import check_choice, check_integer
 from sklearn_jedi._utils._streaming import BitsSums, R2Sums, pooled_bits, pooled_r2
 from sklearn_jedi._utils._types import Forecaster
@@ -27,7 +31,7 @@ __all__ = ["ForecastScorer", "trajectory_r2"]
 Sums = TypeVar("Sums", R2Sums, BitsSums)
 
 
-def trajectory_r2(X: ArrayLike, X_pred: ArrayLike) -> float:
+def trajectory_r2(X: TrialsLike, X_pred: TrialsLike) -> float:
     """R^2 of predicted activity.
 
     `1 - SSE / SST`, pooled over trials, time and neurons, SST about each neuron's mean
@@ -35,9 +39,11 @@ def trajectory_r2(X: ArrayLike, X_pred: ArrayLike) -> float:
 
     Parameters
     ----------
-    X, X_pred : array-like of shape (n_trials, n_timepoints, n_neurons) or list of \
-            arrays of shape (n_timepoints_i, n_neurons)
-        Recorded and predicted activity; bins where X is NaN do not count.
+    X, X_pred : array-like of shape (n_trials, n_timepoints, n_neurons), list of \
+            arrays of shape (n_timepoints_i, n_neurons), or TrialSet
+        Recorded and predicted activity; bins where X is NaN do not count. Labelled
+        arrays are read by the names of their axes; where both name trials or neurons,
+        they have to be the same.
 
     Returns
     -------
@@ -73,33 +79,77 @@ def summed(
     return list(parts.values())
 
 
+def check_counts(
+    counts: Sequence[np.ndarray], rates: Sequence[np.ndarray], name: str
+) -> None:
+    """Refuse what is no count, and rates under which counts cannot be.
+
+    Raises
+    ------
+    ValueError
+        It says which value, and where.
+    """
+    for k, (count, rate) in enumerate(zip(counts, rates, strict=True)):
+        known = ~np.isnan(count)
+        with np.errstate(invalid="ignore"):
+            faults = {
+                "X must be spike counts, whole numbers of at least 0 (not their square "
+                "roots, nor spikes per second)": (count, (count < 0) | (count % 1 > 0)),
+                f"{name} must be expected counts per bin, finite and not negative (of "
+                "observation='poisson' or 'negative_binomial')": (
+                    rate,
+                    (rate < 0) | ~np.isfinite(rate),
+                ),
+                f"{name} must be positive where there are spikes; a rate of 0 rules "
+                "them out": (rate, (rate == 0) & (count > 0)),
+            }
+        for text, (values, wrong) in faults.items():
+            places = np.argwhere(wrong & known)
+            if len(places):
+                time, neuron = places[0]
+                raise ValueError(
+                    f"{text}; got {values[time, neuron]:.4g} in trial {k}, time point "
+                    f"{time}, neuron {neuron}"
+                )
+
+
 def paired(
-    X: ArrayLike, predicted: ArrayLike, name: str
+    X: TrialsLike, predicted: TrialsLike, name: str
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Trials and predictions as lists of arrays (n_timepoints_i, n_neurons).
 
     Raises
     ------
     ValueError
-        If they have other axes, or not the same.
+        If they have other axes, or not the same, or are of other neurons or trials.
     """
     trials, runs = _as_trials(X, "X"), _as_trials(predicted, name)
-    if [trial.shape for trial in trials] != [run.shape for run in runs]:
+    shapes = [[trial.shape for trial in part] for part in (trials, runs)]
+    if shapes[0] != shapes[1]:
+        described = [_described(of_part) for of_part in shapes]
         raise ValueError(
             f"X and {name} must have the same shape (n_trials, n_timepoints, "
-            f"n_neurons); got {np.shape(X)} and {np.shape(predicted)}"
-            if not isinstance(X, list)
-            else f"X and {name} must have the same number of trials of the same shapes"
+            f"n_neurons), or the same number of trials of the same shapes; got "
+            f"{described[0]} and {described[1]}"
         )
-    return trials, runs
+    refuse_other_ids(X, predicted, name)
+    refuse_other_units(**{"X": trials, name: runs})
+    return [np.asarray(x) for x in trials], [np.asarray(x) for x in runs]
 
 
-def _as_trials(X: Any, name: str) -> list[np.ndarray]:
-    trials = [np.asarray(trial, dtype=np.float64) for trial in X]
+def _described(shapes: list[tuple[int, ...]]) -> str:
+    if len(set(shapes)) == 1:
+        return str((len(shapes), *shapes[0]))
+    return f"{len(shapes)} trials of the shapes {sorted(set(shapes))[:3]}"
+
+
+def _as_trials(X: TrialsLike, name: str) -> list[np.ndarray]:
+    trials = trials_of(X, name)
     if not trials or any(trial.ndim != 2 for trial in trials):
+        shape = np.shape(trials[0]) if trials else ()
         raise ValueError(
             f"{name} must have the shape (n_trials, n_timepoints, n_neurons), or be a "
-            f"list of (n_timepoints_i, n_neurons) arrays; got {np.shape(trials[:1])}"
+            f"list of (n_timepoints_i, n_neurons) arrays; got {(len(trials), *shape)}"
         )
     return trials
 
@@ -189,11 +239,15 @@ class ForecastScorer(BaseEstimator):
             )
         given: Any = labels_given(sessions=sessions, conditions=conditions)
         forecast = partial(estimator.forecast, **given)
+        if hasattr(estimator, "dt_"):
+            warn_of_other_dt(estimator.dt_, X, type(estimator).__name__)
         later, ahead = second_halves(forecast, trials, self.n_given)
+        later = [np.asarray(trial) for trial in later]
         numbers = None
         if sessions is not None:
             numbers = check_labels("sessions", sessions, len(trials))
         if self.metric == "bits_per_spike":
+            check_counts(later, ahead, "the forecast")
             return pooled_bits(summed(BitsSums, later, ahead, numbers))
         return pooled_r2(summed(R2Sums, later, ahead, numbers))
 
