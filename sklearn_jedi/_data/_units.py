@@ -63,8 +63,10 @@ def choose_scaling(mean: np.ndarray, sd: np.ndarray) -> Scaling:
     """
     pooled = np.sqrt(np.mean(sd**2))
     about_zero = np.sqrt(np.mean(mean**2)) <= _NEAR_ZERO * pooled
-    if (_UNIT_SCALE[0] <= pooled <= _UNIT_SCALE[1] and about_zero) or pooled == 0:
-        return Scaling(np.zeros_like(mean), np.ones_like(mean), True)
+    if _UNIT_SCALE[0] <= pooled <= _UNIT_SCALE[1] or pooled == 0:
+        if about_zero or pooled == 0:
+            return Scaling(np.zeros_like(mean), np.ones_like(mean), True)
+        return Scaling(mean, np.ones_like(mean), False)
     scale = sd + sd.mean()
     scale *= np.sqrt(np.mean((sd / scale) ** 2))
     return Scaling(mean, scale, False)

@@ -100,10 +100,10 @@ class JEDIEstimator(FittedMethods):
     gain : float or "auto", default="auto"
         How strongly rates saturate; small values make the network nearly linear. The
         transfer function is `phi(gain r) / gain`, with `r` in network units. "auto" is
-        1 for data of unit scale about zero (pooled standard deviation 0.3 to 3, means
-        within 0.3 of it), which are left as they are; other data are centred and scaled
-        (see `scale_`), and the gain is chosen on held-out windows of the training
-        trials. With "gaussian" and for counts it is 1.
+        1 for data of unit scale (pooled standard deviation 0.3 to 3), which are not
+        scaled, and centred where their means are not near zero; other data are centred
+        and scaled (see `scale_`), and the gain is chosen on held-out windows of the
+        training trials. With "gaussian" and for counts it is 1.
     ridge : float or "auto", default="auto"
         How strongly weights are pulled to zero: the prior precision of the weights in
         units of the mean square of a feature. "auto" chooses it on held-out windows
@@ -370,12 +370,13 @@ class JEDIEstimator(FittedMethods):
         self, trials: Trials, summary: Summary, scaling: Scaling
     ) -> tuple[Model, Exception | None]:
         prepared = state_trials(trials, scaling, summary.first_whole)
+        unit_scale = bool((scaling.scale == 1).all())
         settings, basis = choose_settings(
             prepared,
             self.rank_,
             self.embedding_dim,
             Equation.of(self.tau_, self.dt_, self.nonlinearity),
-            gain=1.0 if self.gain == "auto" and scaling.is_identity else self.gain,
+            gain=1.0 if self.gain == "auto" and unit_scale else self.gain,
             window=self.window,
             ridge=self.ridge,
             full_rank=self.rank is None,
@@ -427,7 +428,7 @@ class JEDIEstimator(FittedMethods):
         observation.check(summary)
         names = getattr(self, "neuron_names_in_", None)
         warn_of_copies(trials, summary.mean, names)
-        if not scaling.is_identity:
+        if (scaling.scale != 1).any():
             # the activity, not the noise on it, is to have unit scale
             mean = scaling.to_network(summary.mean)
             share = white_share(trials.in_units(scaling), mean)

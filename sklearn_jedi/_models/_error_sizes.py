@@ -183,10 +183,11 @@ def _log_scale(errors: np.ndarray) -> float:
 
     The mean of those for half and for nine tenths of the errors.
     """
-    if not errors.any():
+    sizes = np.quantile(np.abs(errors), _SHARES) if len(errors) else np.zeros(1)
+    if not sizes.all():  # most are exactly zero
         return 0.0
     normal = stats.norm.ppf(0.5 + np.array(_SHARES) / 2)
-    return float(np.log(np.quantile(np.abs(errors), _SHARES) / normal).mean())
+    return float(np.log(sizes / normal).mean())
 
 
 def _ahead(model: ObservedModel, tests: _Tests, horizons: np.ndarray) -> _Ahead:

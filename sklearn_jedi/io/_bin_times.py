@@ -7,6 +7,8 @@ import numpy as np
 from sklearn_jedi._utils._checks import check_choice, check_real
 
 SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
+# In s. Sums of two later times are no whole nanoseconds in 64 bits.
+LATEST = 4e9
 
 
 def from_centres(

@@ -13,6 +13,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sklearn_jedi.io._intervals import union
+from sklearn_jedi.io._size import new_array
+
 _Train = TypeVar("_Train")
 
 # A spike, a beginning, an offset from it and an edge are each half a ns off at most.
@@ -73,7 +76,7 @@ class Bins:
         events: Callable[[_Train], tuple[np.ndarray, np.ndarray]],
     ) -> np.ndarray:
         """Counts of events, which come as trials and times after their left edges."""
-        counts = np.empty((self.total, len(trains)))
+        counts = new_array(self.total, len(trains))
         for begin in range(0, len(trains), _UNITS_AT_ONCE):
             some = [
                 np.bincount(self._bin(*events(train)), minlength=self.total)
@@ -89,7 +92,8 @@ class Bins:
         """
         samples, trial, since_left = self._within(times)
         bins = self._bin(trial, since_left)
-        means = np.full((self.total, values.shape[1]), np.nan)
+        means = new_array(self.total, values.shape[1])
+        means[:] = np.nan
         if len(bins):
             # samples of a bin stand next to each other
             begins = np.flatnonzero(np.diff(bins, prepend=-1))
@@ -117,7 +121,10 @@ class Bins:
 
     def recorded(self, intervals: np.ndarray) -> np.ndarray:
         """Which bins (total,) lie in one of the intervals (n_intervals, 2), in s."""
-        begins, ends = _merged(nanoseconds(intervals))
+        joined = union(intervals)
+        if not len(joined):
+            return np.zeros(self.total, dtype=bool)
+        begins, ends = nanoseconds(joined).T
         trial = np.repeat(np.arange(len(self.lefts)), self.n_bins)
         k = np.arange(self.total) - self.first[trial]
         left = self.lefts[trial] + self.edges[k] + TOLERANCE
@@ -142,14 +149,3 @@ def stack(
     if together is None:
         return np.stack(trials)
     return together.reshape(len(trials), -1, together.shape[1])
-
-
-def _merged(intervals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Begins and ends of intervals, sorted, those that touch joined; at least one."""
-    intervals = intervals[intervals[:, 1] > intervals[:, 0]]
-    if not len(intervals):
-        return np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
-    intervals = intervals[np.argsort(intervals[:, 0], kind="stable")]
-    begins, ends = intervals[:, 0], np.maximum.accumulate(intervals[:, 1])
-    apart = np.append(True, begins[1:] > ends[:-1] + TOLERANCE)
-    return begins[apart], ends[np.append(apart[1:], True)]

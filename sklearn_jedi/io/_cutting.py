@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sklearn_jedi.io._spike_clock import Spikes, warn_of_spike_clock
 from sklearn_jedi.io._trial_set import TrialSet
+from sklearn_jedi.io._trial_times import Clock
 from sklearn_jedi.io._windows import TrialWindows, Window, cut_windows, warn_left_out
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ def cut_spikes(
     window: Window,
     bin_size: float,
     where: str,
+    of_trial: tuple[str, str],
 ) -> TrialSet:
     """Trials of spike counts.
 
@@ -34,8 +37,15 @@ def cut_spikes(
     table, units : DataFrame
     align, window, bin_size, where
         As in `cut_windows`.
+    of_trial : pair of str
+        Columns, where there are such, with the begin and end of each trial.
     """
-    windows = cut_windows(table, align, window, bin_size, where)
+    spikes = Spikes.of(trains)
+    clock = Clock(*of_trial, (spikes.first, spikes.first + spikes.duration))
+    windows = cut_windows(table, align, window, bin_size, where, clock)
+    warn_of_spike_clock(
+        spikes, [*units.index], windows.edges, _trial_length(table, of_trial), where
+    )
     # mostly, all units were recorded at the same times
     distinct = {intervals.tobytes(): intervals for intervals in recorded}
     masks = {key: windows.bins.recorded(distinct[key]) for key in distinct}
@@ -64,6 +74,7 @@ def cut_samples(
     window: Window,
     bin_size: float,
     where: str,
+    of_trial: tuple[str, str],
 ) -> TrialSet:
     """Trials of means of the samples (n_samples, n_neurons) in each bin.
 
@@ -72,12 +83,15 @@ def cut_samples(
     ValueError
         If bins are narrower than samples are apart.
     """
-    windows = cut_windows(table, align, window, bin_size, where)
+    recording = (float(times[0]), float(times[-1])) if len(times) else (0.0, 0.0)
+    clock = Clock(*of_trial, recording)
+    windows = cut_windows(table, align, window, bin_size, where, clock)
     interval = np.median(np.diff(times)) if len(times) > 1 else 0.0
     if bin_size < interval - 1e-9:
         raise ValueError(
             f"{where}: bin_size={bin_size:g} s is shorter than the {interval:g} s "
-            "between samples: use at least that"
+            "between samples: use at least that, and look whether the times of samples "
+            "are in seconds"
         )
     means = windows.bins.average(times, values)
     if np.isnan(means).all():
@@ -99,3 +113,12 @@ def _trial_set(
         units,
         windows.start,
     )
+
+
+def _trial_length(table: DataFrame, of_trial: tuple[str, str]) -> float:
+    """How long trials are in the middle, in s; 0 where that is not known."""
+    if not all(name in table for name in of_trial):
+        return 0.0
+    begins, ends = (table[name].to_numpy(dtype=float) for name in of_trial)
+    lengths = (ends - begins)[np.isfinite(ends - begins)]
+    return float(np.median(lengths)) if len(lengths) else 0.0

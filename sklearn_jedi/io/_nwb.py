@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sklearn_jedi.io._bin_times import LATEST
 from sklearn_jedi.io._cutting import cut_spikes
 from sklearn_jedi.io._files import check_file, import_io, quoted, unreadable
 from sklearn_jedi.io._selection import Selection, select_rows
 from sklearn_jedi.io._spike_times import check_spike_times
+from sklearn_jedi.io._text import with_text
 from sklearn_jedi.io._trial_set import TrialSet
 from sklearn_jedi.io._windows import Window
 
@@ -124,6 +126,7 @@ def trials_from_nwb(
         window,
         bin_size,
         f"{path}: {epochs}",
+        ("start_time", "stop_time"),
     )
 
 
@@ -166,7 +169,8 @@ def _table(nwb: Any, name: str, path: Path) -> DataFrame:
     table = tables[name].to_dataframe(exclude={"timeseries"})
     if not len(table):
         raise ValueError(f"{path}: {name} is empty: there are no trials")
-    return table[[c for c in table if pandas.api.types.is_scalar(table[c].iloc[0])]]
+    plain = [c for c in table if pandas.api.types.is_scalar(table[c].iloc[0])]
+    return with_text(table[plain])
 
 
 def _units(
@@ -187,6 +191,11 @@ def _units(
         raise ValueError(
             f"{path}: units: ids are not unique: {quoted(np.unique(ids)[repeated])}"
         )
+    if not hasattr(nwb.units, "spike_times_index"):
+        raise ValueError(
+            f"{path}: units: spike_times has no index, which tells the spikes of one "
+            "unit from those of the next: write spike times with add_unit of pynwb"
+        )
     # Read by pynwb: pynapple sorts spike times without a word and loses the only spike
     # of a unit; of units whose ids are not in order, some versions mix up the columns.
     ends = np.asarray(nwb.units.spike_times_index.data[:])
@@ -199,7 +208,8 @@ def _units(
             np.reshape(nwb.units.get_unit_obs_intervals(k), (-1, 2)).astype(float)
             for k in range(len(ids))
         ]
-    return trains, pandas.DataFrame(_metadata(nwb.units), index=ids), observed
+    metadata = pandas.DataFrame(_metadata(nwb.units), index=ids)
+    return trains, with_text(metadata), observed
 
 
 def _metadata(units: Any) -> dict[str, Any]:
@@ -232,5 +242,6 @@ def _locations(electrodes: Any) -> np.ndarray:
 def _session(trains: list[np.ndarray], times: np.ndarray) -> np.ndarray:
     """The time (1, 2) in which a session without further evidence was recorded."""
     spikes = [train[[0, -1]] for train in trains if len(train)]
-    seen = np.concatenate([*spikes, times[np.isfinite(times)]])
+    known = times[np.isfinite(times) & (np.abs(times) < LATEST)]
+    seen = np.concatenate([*spikes, known])
     return np.array([[seen.min(), seen.max()]])

@@ -10,6 +10,8 @@ from sklearn_jedi.io._bin_times import from_centres
 from sklearn_jedi.io._cutting import cut_samples, cut_spikes
 from sklearn_jedi.io._files import import_io
 from sklearn_jedi.io._selection import Selection, select_rows
+from sklearn_jedi.io._spike_times import check_spike_times
+from sklearn_jedi.io._text import with_text
 from sklearn_jedi.io._trial_set import TrialSet
 from sklearn_jedi.io._windows import Window, check_window
 
@@ -77,7 +79,8 @@ def trials_from_pynapple(
     -----
     UserWarning
         If trials are left out, because a time is missing, no bin fits into the window
-        or nothing was recorded in it.
+        or nothing was recorded in it; if times look corrupt, or as if they were in
+        another unit or relative to the beginning of their trial.
 
     Examples
     --------
@@ -117,10 +120,12 @@ def trials_from_pynapple(
         raise ValueError("data is empty: there are no units")
     chosen = select_rows(neurons, units, "units", "data")
     neurons = neurons.iloc[chosen]
-    cut = (table, neurons, align, window, bin_size, "epochs")
+    cut = (table, neurons, align, window, bin_size, "epochs", ("start", "end"))
     if isinstance(data, nap.TsGroup):
-        recorded = [_recorded(data)] * len(chosen)
-        return cut_spikes([data[i].t for i in neurons.index], recorded, *cut)
+        trains = [data[int(data.index[k])].t for k in chosen]
+        for unit, train in zip(neurons.index, trains, strict=True):
+            check_spike_times(train, f"data: spike times of unit {unit}", -np.inf)
+        return cut_spikes(trains, [_recorded(data)] * len(chosen), *cut)
     values = np.asarray(data.values, dtype=float).reshape(len(data), -1)[:, chosen]
     return cut_samples(data.t, values, *cut)
 
@@ -166,7 +171,7 @@ def _table(epochs: IntervalSet | DataFrame | None) -> DataFrame:
         )
     if not len(table):
         raise ValueError("epochs is empty: there are no trials")
-    return table
+    return with_text(table)
 
 
 def _units(data: TsGroup | TsdFrame | Tsd) -> DataFrame:
@@ -175,7 +180,7 @@ def _units(data: TsGroup | TsdFrame | Tsd) -> DataFrame:
     if not hasattr(data, "metadata"):
         return pandas.DataFrame(index=range(1))
     labels = data.columns if hasattr(data, "columns") else data.index
-    return pandas.DataFrame(data.metadata).set_axis(labels, axis=0)
+    return with_text(pandas.DataFrame(data.metadata).set_axis(labels, axis=0))
 
 
 def _recorded(spikes: TsGroup) -> np.ndarray:

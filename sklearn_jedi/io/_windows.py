@@ -11,17 +11,16 @@ import numpy as np
 
 from sklearn_jedi._utils._checks import check_real
 from sklearn_jedi._utils._warnings import warn_user
-from sklearn_jedi.io._bin_times import as_seconds
+from sklearn_jedi.io._bin_times import LATEST
 from sklearn_jedi.io._binning import TOLERANCE, Bins, nanoseconds
-from sklearn_jedi.io._files import quoted
+from sklearn_jedi.io._size import check_n_bins
+from sklearn_jedi.io._trial_times import Clock, checked_times
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 # Begin and end, each in seconds from the alignment or a column with the time.
 Window = Sequence[float | str]
-
-_LATEST = 9e9  # s: later times cannot be whole nanoseconds in 64 bits
 
 
 class TrialWindows(NamedTuple):
@@ -40,6 +39,11 @@ class TrialWindows(NamedTuple):
     start: float | np.ndarray
     rows: np.ndarray
 
+    @property
+    def edges(self) -> np.ndarray:
+        """Begin and end (n_trials, 2) of each window, in s."""
+        return np.stack([self.bins.lefts, self.bins.rights], axis=1) / 1e9
+
     def keep(self, kept: np.ndarray, bin_size: float) -> TrialWindows:
         """The windows of some of the trials."""
         bins = Bins(self.bins.lefts[kept], self.bins.n_bins[kept], bin_size)
@@ -50,7 +54,12 @@ class TrialWindows(NamedTuple):
 
 
 def cut_windows(
-    table: DataFrame, align: str | None, window: Window, bin_size: float, where: str
+    table: DataFrame,
+    align: str | None,
+    window: Window,
+    bin_size: float,
+    where: str,
+    clock: Clock | None = None,
 ) -> TrialWindows:
     """The window of each trial, from the times in its row of the table.
 
@@ -66,16 +75,19 @@ def cut_windows(
         In s; a window holds as many whole bins as fit.
     where : str
         File or object, for messages.
+    clock : Clock, default=None
+        Of the recording that trials are cut from; None: each trial has its own.
 
     Warns
     -----
     UserWarning
-        If trials are left out: their times are missing, or no bin fits in.
+        If trials are left out, because their times are missing or no bin fits in; if
+        times cannot be or are those of another clock.
 
     Raises
     ------
     ValueError
-        If a column is missing, or no trial has a window.
+        If a column is missing, no trial has a window, or windows are too long.
     """
     check_real("bin_size", bin_size)
     begin, end = check_window(window, bin_size)
@@ -84,11 +96,13 @@ def cut_windows(
             f"{where}: window={window!r} begins at a number of seconds from the "
             "alignment: name the column in align"
         )
-    zero = times_of(table, str(begin) if align is None else align, where)
-    lefts = times_of(table, begin, where) if isinstance(begin, str) else zero
-    rights = times_of(table, end, where) if isinstance(end, str) else zero
+    ends = [str(begin) if align is None else align, begin, end]
+    used = list(dict.fromkeys(name for name in ends if isinstance(name, str)))
+    times = checked_times(table, used, clock, bin_size, where)
+    zero, lefts, rights = (
+        times[name] if isinstance(name, str) else times[str(ends[0])] for name in ends
+    )
     known = np.isfinite(zero) & np.isfinite(lefts) & np.isfinite(rights)
-    used = dict.fromkeys(name for name in (align, begin, end) if isinstance(name, str))
     warn_left_out(where, ~known, f"{' or '.join(used)} is missing")
     if not known.any():
         raise ValueError(f"{where}: {' or '.join(used)} is missing in every trial")
@@ -98,18 +112,50 @@ def cut_windows(
     )
     left_ns += 0 if isinstance(begin, str) else nanoseconds(begin)
     right_ns += 0 if isinstance(end, str) else nanoseconds(end)
-    n_bins = np.floor((right_ns - left_ns + TOLERANCE) / (bin_size * 1e9)).astype(int)
+    n_bins = np.floor((right_ns - left_ns + TOLERANCE) / (bin_size * 1e9))
     fits = n_bins > 0
     warn_left_out(where, ~fits, f"no bin of {bin_size:g} s fits in window={window!r}")
     if not fits.any():
         raise ValueError(
             f"{where}: in no trial a bin of {bin_size:g} s fits in window={window!r}"
         )
+    rows = np.flatnonzero(known)[fits]
+    check_n_bins(n_bins[fits], table.index.to_numpy()[rows], bin_size, where)
+    if clock is not None:
+        _warn_of_one_place(left_ns[fits], right_ns[fits], " or ".join(used), where)
     start = (left_ns - zero_ns)[fits] / 1e9
     return TrialWindows(
-        Bins(left_ns[fits], n_bins[fits], bin_size),
+        Bins(left_ns[fits], n_bins[fits].astype(int), bin_size),
         float(start[0]) if (start == start[0]).all() else start,
-        np.flatnonzero(known)[fits],
+        rows,
+    )
+
+
+def _warn_of_one_place(
+    left_ns: np.ndarray, right_ns: np.ndarray, used: str, where: str
+) -> None:
+    """Say where trials are cut out of the recording at the same place."""
+    windows = np.stack([left_ns, right_ns], axis=1)
+    _, which, sizes = np.unique(
+        windows, axis=0, return_inverse=True, return_counts=True
+    )
+    same = sizes[which.ravel()] > 1
+    if same.any():
+        left, right = windows[same.argmax()] / 1e9
+        what = (
+            f"{same.sum()} of {len(same)} trials have the window of another trial, "
+            f"such as {left:g} to {right:g} s"
+        )
+    elif len(same) > 2 and left_ns.max() < right_ns.min():
+        what = (
+            f"the windows of all {len(same)} trials overlap, between "
+            f"{left_ns.min() / 1e9:g} and {right_ns.max() / 1e9:g} s"
+        )
+    else:
+        return
+    warn_user(
+        f"{where}: {what}, so that they hold the same spikes or samples: is {used!r} "
+        "on the clock of the recording, and not that of each trial, and all in seconds?"
     )
 
 
@@ -122,7 +168,7 @@ def check_window(window: object, bin_size: float) -> tuple[float | str, float | 
         If it is no pair of numbers or columns, has no length, or is shorter than a bin.
     """
     ends = tuple(window) if isinstance(window, (tuple, list)) else ()
-    numbers_ = [end for end in ends if isinstance(end, numbers.Real)]
+    numbers_ = [float(end) for end in ends if isinstance(end, numbers.Real)]
     names = [end for end in ends if isinstance(end, str)]
     if len(ends) != 2 or len(numbers_) + len(names) != 2:
         raise ValueError(
@@ -131,6 +177,8 @@ def check_window(window: object, bin_size: float) -> tuple[float | str, float | 
         )
     if not all(math.isfinite(end) for end in numbers_):
         raise ValueError(f"window must be finite; got {window!r}")
+    if any(abs(end) > LATEST for end in numbers_):
+        raise ValueError(f"window must be in seconds, up to {LATEST:g}; got {window!r}")
     if len(numbers_) == 2:
         length = ends[1] - ends[0]
         if length <= 0:
@@ -141,28 +189,6 @@ def check_window(window: object, bin_size: float) -> tuple[float | str, float | 
                 "both are in seconds: 10 ms is 0.01"
             )
     return ends[0], ends[1]
-
-
-def times_of(table: DataFrame, column: str, where: str) -> np.ndarray:
-    """A column of times, in s; NaN where missing.
-
-    Raises
-    ------
-    ValueError
-        If there is no such column, or it does not hold numbers.
-    """
-    if column not in table.columns:
-        raise ValueError(
-            f"{where} has no column {column!r}; there are: {quoted(table.columns)}"
-        )
-    times = as_seconds(table[column], f"{where}: times in column {column!r}")
-    latest = np.nanmax(np.abs(times), initial=0.0)
-    if latest > _LATEST:
-        raise ValueError(
-            f"{where}: times in column {column!r} go up to {latest:g} s: are they in "
-            "another unit? Seconds are needed"
-        )
-    return times
 
 
 def warn_left_out(where: str, left_out: np.ndarray, why: str) -> None:
