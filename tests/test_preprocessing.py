@@ -334,6 +334,50 @@ def test_rates_in_spikes_per_second_have_any_time_step(step, counts):
     assert clone(step).fit(labelled(100 * counts, 0.02)).dt_ == 1
 
 
+def column_of_a_table(trials):
+    return pd.Series(trials, index=[f"t{k}" for k in range(len(trials))], name="rates")
+
+
+def turned_arrays(trials):
+    return [xr.DataArray(x.T, dims=("unit", "time")) for x in trials]
+
+
+def frames_of_probes(trials):
+    columns = pd.MultiIndex.from_product([["A", "B"], [0, 1, 2]], names=["probe", "id"])
+    return [pd.DataFrame(x, columns=columns) for x in trials]
+
+
+@pytest.mark.parametrize("form", [column_of_a_table, turned_arrays, frames_of_probes])
+def test_other_forms_of_trials_come_out_as_they_went_in(step, counts, form):
+    ragged = [trial[: 50 - k] for k, trial in enumerate(counts)]
+    given = form(ragged)
+    out, expected = step.fit_transform(given), clone(step).fit_transform(ragged)
+    assert type(out) is type(given)
+    for before, after, values in zip(given, out, expected, strict=True):
+        assert type(after) is type(before)
+        turn = after.T if form is turned_arrays else after
+        np.testing.assert_array_equal(np.asarray(turn), values)
+    if form is column_of_a_table:
+        assert list(out.index) == list(given.index)
+    if form is frames_of_probes:
+        assert out[0].columns.equals(given[0].columns[kept(step, counts)])
+        assert list(step.neuron_names_in_) == list(given[0].columns)
+        with pytest.raises(ValueError, match=r"differs: \('B', 2\), for \('A', 0\)"):
+            step.transform([frame.iloc[:, ::-1] for frame in given])
+
+
+@pytest.mark.parametrize("as_list", [False, True])
+def test_masks_and_missing_values_are_gaps(step, counts, as_list):
+    hidden = np.random.default_rng(3).random(counts.shape) < 0.1
+    gaps = np.where(hidden, np.nan, counts)
+    masked = np.ma.masked_array(np.where(hidden, 1e3, counts), hidden)
+    out = step.fit_transform(list(masked) if as_list else masked)
+    expected = clone(step).fit_transform(gaps)
+    np.testing.assert_array_equal(np.stack(out), expected)
+    frames = [pd.DataFrame(x).convert_dtypes() for x in gaps]
+    np.testing.assert_array_equal(np.stack(step.transform(frames)), expected)
+
+
 def test_memory_mapped_trials(step, counts, tmp_path):
     np.save(tmp_path / "X.npy", counts)
     mapped = np.load(tmp_path / "X.npy", mmap_mode="r")

@@ -84,9 +84,11 @@ BAD_TRIALS = {
     "a dict": (dict(enumerate(trials())), TypeError, r"list\(X.values\(\)\)"),
     "sparse trials": ([csr_array(trials(12, 3))] * 2, TypeError, "sparse array"),
     "one long frame": (
-        pd.concat(dict(enumerate(map(pd.DataFrame, trials())))),
+        pd.concat(
+            dict(enumerate(map(pd.DataFrame, trials()))), names=["trial", "time"]
+        ),
         ValueError,
-        r"several labels, .*X\.groupby\(level=0",
+        r"row for each time point: .*X\.groupby",
     ),
     "objects": (
         np.full((4, 12, 3), object()),

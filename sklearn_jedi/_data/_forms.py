@@ -13,6 +13,7 @@ from sklearn_jedi._data._labelled_arrays import (
     in_order,
     is_labelled,
     like,
+    role_of,
 )
 from sklearn_jedi._data._neuron_names import Name, check_same, neuron_names, plain_name
 from sklearn_jedi._data._numbers import as_numbers, has_masks, stacked
@@ -65,7 +66,7 @@ def unwrap(X: TrialsLike) -> SequenceOfTrials:
     inner: Any = X.X if is_trial_set(X) else X
     _refuse_uncut(inner)
     inner = in_order(inner)
-    entries = _entries(inner)
+    entries = entries_of(inner)
     if entries is not None:
         inner = entries
     if isinstance(inner, (list, tuple)):
@@ -96,11 +97,10 @@ def _refuse_uncut(X: Any) -> None:
         )
     if isinstance(X, Mapping) and not hasattr(X, "toarray"):
         raise TypeError(f"X is a {kind}: pass its trials, list(X.values())")
-    if getattr(getattr(X, "index", None), "nlevels", 1) > 1 and hasattr(X, "columns"):
+    if _is_table(X) and "time" in map(role_of, X.index.names):
         raise ValueError(
-            "X is one data frame whose rows have several labels, such as trial and "
-            "time: pass a frame for each trial, such as "
-            "[trial for _, trial in X.groupby(level=0, sort=False)]"
+            "X is one data frame with a row for each time point: pass a frame for each "
+            "trial, such as [trial for _, trial in X.groupby('trial', sort=False)]"
         )
 
 
@@ -115,8 +115,8 @@ def _needs_numbers(X: Any) -> bool:
     return kind not in "biuf" and len(X.shape) in (2, 3)
 
 
-def _entries(X: Any) -> list[Any] | None:
-    """Entries of a column, or of an array of arrays: one for each trial."""
+def entries_of(X: Any) -> list[Any] | None:
+    """Entries of a column, or of an array of arrays: one for each trial; or None."""
     if _is_table(X) and X.shape[1] == 1:
         X = X.iloc[:, 0]  # a table of one column
     if hasattr(X, "to_list") and not hasattr(X, "columns"):  # a Series

@@ -72,7 +72,7 @@ def in_order(X: AnyTrials, *, one_trial: bool = False) -> AnyTrials:
         return X
     dims = array.dims
     needed = DIMS if array.ndim == 3 else DIMS[1:] if one_trial else DIMS[:2]
-    if array.ndim == 2 and not one_trial and "neuron" in map(_role, dims):
+    if array.ndim == 2 and not one_trial and "neuron" in map(role_of, dims):
         raise ValueError(
             f"X has the dimensions {dims}: pass a list with such an array for each "
             "trial, or one array with the dimensions trial, time and neuron"
@@ -97,17 +97,17 @@ def _roles(dims: tuple[str, ...], needed: tuple[str, ...]) -> dict[str, str]:
         return dict(zip(needed, sorted(dims), strict=False))
     roles = {dim: dim for dim in needed if dim in dims}
     for dim in dims:
-        role = _role(dim)
+        role = role_of(dim)
         if role in needed and role is not None:
             roles.setdefault(role, dim)
     missing = [role for role in needed if role not in roles]
     left = [dim for dim in dims if dim not in roles.values()]
-    if len(missing) == len(left) == 1 and _role(left[0]) is None:
+    if len(missing) == len(left) == 1 and role_of(left[0]) is None:
         roles[missing[0]] = left[0]  # one axis is left, and one name
     return roles
 
 
-def _role(dim: object) -> str | None:
+def role_of(dim: object) -> str | None:
     """trial, time or neuron, if the first word of a name says so."""
     word = re.split("[^a-z]", str(dim).strip().lower().removeprefix("n_"))[0]
     for role, names in _ALSO.items():

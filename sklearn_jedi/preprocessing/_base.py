@@ -13,7 +13,7 @@ from sklearn.utils import Tags
 from sklearn.utils._set_output import _wrap_data_with_container
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_jedi._data._forms import TrialsLike, is_2d, is_trial_set
+from sklearn_jedi._data._forms import TrialsLike, entries_of, is_2d, is_trial_set
 from sklearn_jedi._data._gate import Summary, check_trials
 from sklearn_jedi._data._labelled_arrays import in_order, is_labelled, like
 from sklearn_jedi._data._time_step import choose_dt, warn_of_other_dt
@@ -171,19 +171,30 @@ def _like(X: Any, values: Any, neurons: np.ndarray) -> Any:
     if is_trial_set(X) and dataclasses.is_dataclass(X):
         inside = _like(X.X, values, neurons)
         return dataclasses.replace(X, X=inside, units=X.units.iloc[neurons])
+    entries = entries_of(X)
+    if entries is not None and not is_2d(X):
+        trials = [
+            _like_trial(x, z, neurons) for x, z in zip(entries, values, strict=True)
+        ]
+        if not hasattr(X, "iloc"):
+            return trials
+        column = X.iloc[:, 0] if hasattr(X, "columns") else X
+        # a column of a table keeps the ids of its trials
+        return type(column)(trials, index=column.index, name=column.name)
     if isinstance(values, list):
         return [_like_trial(x, z, neurons) for x, z in zip(X, values, strict=True)]
-    if is_labelled(X):
+    if is_labelled(X) and X.ndim == 3:
         ordered: Any = in_order(X)
         chosen = ordered.isel({ordered.dims[2]: neurons}).transpose(*X.dims)
         return like(chosen, values)
-    return values[..., 0] if is_2d(X) else values
+    return like(X, values[..., 0]) if is_2d(X) else values
 
 
 def _like_trial(trial: Any, values: np.ndarray, neurons: np.ndarray) -> Any:
     """Values (n_timepoints, n_neurons) labelled as one trial of a list is."""
-    if hasattr(trial, "isel"):
-        return trial[:, neurons].copy(data=values)
+    if is_labelled(trial):
+        ordered: Any = in_order(trial, one_trial=True)
+        return ordered[:, neurons].copy(data=values).transpose(*trial.dims)
     if hasattr(trial, "time_support"):
         return type(trial)(
             t=trial.t,
@@ -191,11 +202,12 @@ def _like_trial(trial: Any, values: np.ndarray, neurons: np.ndarray) -> Any:
             time_support=trial.time_support,
             columns=np.asarray(trial.columns)[neurons],
         )
+    if hasattr(trial, "iloc"):
+        columns = trial.columns[neurons]
+        return type(trial)(values, index=trial.index, columns=columns)
     if not hasattr(trial, "columns"):
         return values
     names = [trial.columns[neuron] for neuron in neurons]
-    if hasattr(trial, "iloc"):
-        return type(trial)(values, index=trial.index, columns=names)
     return type(trial)(values, schema=names, orient="row")
 
 

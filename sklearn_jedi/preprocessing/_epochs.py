@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
 from sklearn_jedi._data._forms import Activity, TrialsLike, is_2d, unwrap
-from sklearn_jedi._data._gate import check_trials
+from sklearn_jedi._data._gate import as_labels, check_trials, refuse_missing
 from sklearn_jedi._data._time_step import choose_dt
 from sklearn_jedi._utils._checks import check_real
 
@@ -112,12 +112,14 @@ def split_epochs(
     n_trials, given = len(trials), isinstance(trials.source, list)
     y = _check_labels("y", y, n_trials)
     groups = _check_labels("groups", groups, n_trials)
+    if groups is not None:
+        refuse_missing("groups", groups)
     starts = _check_starts(start, n_trials)
     step = choose_dt(dt, X)
     bins = _bins_of_windows(windows, starts, trials.lengths, step)
-    source: Any = unwrap(X) if given else trials.source
+    labelled: Any = unwrap(X)
     pieces: list[Any] = [
-        _cut(source[trial], first[trial], first[trial] + n_bins)
+        _cut(labelled[trial], trials.source[trial], first[trial], first[trial] + n_bins)
         for first, n_bins in bins
         for trial in range(n_trials)
     ]
@@ -140,7 +142,9 @@ def _check_labels(
     """One entry per trial, or None."""
     if labels is None:
         return None
-    array = np.asarray(labels)
+    array: np.ndarray = np.asanyarray(labels)
+    if isinstance(array, np.ma.MaskedArray):
+        array = as_labels(labels)
     if array.shape[:1] != (n_trials,):
         raise ValueError(
             f"{name} must have one entry per trial, shape ({n_trials},); got "
@@ -205,11 +209,10 @@ def _is_time(value: object) -> bool:
     return isinstance(value, numbers.Real) and math.isfinite(value)
 
 
-def _cut(trial: Any, first: int, last: int) -> Any:
+def _cut(trial: Any, values: np.ndarray, first: int, last: int) -> Any:
     """Time points of a trial: an array of its own, or a frame."""
     if hasattr(trial, "iloc"):
         return trial.iloc[first:last]
-    piece = trial[first:last]
     if hasattr(trial, "columns") or hasattr(trial, "isel"):
-        return piece
-    return np.array(piece)
+        return trial[first:last]
+    return np.array(values[first:last])
