@@ -31,6 +31,12 @@ def in_milliseconds():
     return array
 
 
+def rows(labels, name=None):
+    """Data frames, the rows of which are labelled so."""
+    index = pd.Index(labels, name=name)
+    return [pd.DataFrame(trial, index=index) for trial in VALUES]
+
+
 def frame(times=TIMES):
     return nap.TsdFrame(t=times, d=np.zeros((len(times), 2)))
 
@@ -45,8 +51,18 @@ CARRIERS = {
     "labelled": labelled(),
     "in another order": labelled().transpose("neuron", "trial", "time"),
     "other names": labelled(dims=("epoch", "sample", "unit")),
+    "any order of other names": labelled(dims=("rep", "t", "cell")).transpose(),
+    "unit in the name": labelled(1000 * TIMES, dims=("trial", "time_ms", "neuron")),
+    "rows in seconds": rows(TIMES + 3),
+    "rows of differences of times": rows(pd.to_timedelta(TIMES, "s")),
+    "rows of dates": rows(pd.Timestamp("2026-01-01") + pd.to_timedelta(TIMES, "s")),
+    "rows with a unit": rows(20 * np.arange(50), "time (ms)"),
+    "column of frames": pd.Series(rows(TIMES)),
     "late": labelled(TIMES + 5000),
     "milliseconds": in_milliseconds(),
+    "microseconds": labelled().assign_coords(
+        time=("time", 20000 * np.arange(50), {"units": "microseconds"})
+    ),
     "differences of times": labelled(pd.to_timedelta(TIMES, "s")),
     "dates": labelled(pd.Timestamp("2026-01-01") + pd.to_timedelta(TIMES, "s")),
     "attribute": xr.DataArray(VALUES, dims=DIMS, attrs={"dt": 0.02}),
@@ -73,6 +89,9 @@ OTHERS = {
     "one time point": labelled()[:, :1],
     "text": labelled([str(time) for time in TIMES]),
     "frame": [pd.DataFrame(VALUES[0])],
+    "rows that are numbered": rows(20 * np.arange(50)),
+    "rows of text": rows([str(time) for time in TIMES]),
+    "rows of two levels": rows(pd.MultiIndex.from_product([[7], range(50)])),
     "times of spikes": nap.Ts([1.0, 2.0, 3.5]),
 }
 
@@ -112,8 +131,14 @@ def test_where_nobody_says_the_usual_is_taken_with_one_warning():
 
 
 def test_milliseconds_and_numbers_of_bins_are_asked_about():
-    with pytest.warns(UserWarning, match=r"1 apart, .* pass dt=1 if it is right"):
+    text = r"1 apart, .*in ms, pass dt=0\.001; .* pass dt=1 if it is right"
+    with pytest.warns(UserWarning, match=text):
         assert choose_dt("auto", labelled(np.arange(50))) == 1.0
+    text = r"0\.01 s is assumed.* rows .* in steps of 20: if these are ms, dt=0\.02"
+    with pytest.warns(UserWarning, match=text):
+        assert choose_dt("auto", rows(20 * np.arange(50))) == 0.01
+    with pytest.warns(UserWarning, match="may be in ms"):
+        warn_of_other_dt(0.02, labelled(1000 * TIMES), "Smoother")
 
 
 def test_time_constants():

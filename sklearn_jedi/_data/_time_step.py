@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numbers
+import re
 from typing import Any
 
 import numpy as np
 
+from sklearn_jedi._data._forms import entries_of
+from sklearn_jedi._data._labelled_arrays import axis_named, is_labelled
 from sklearn_jedi._utils._warnings import warn_user
 
 # What is taken where neither the user nor the data say, in seconds.
@@ -19,43 +22,79 @@ _FEWEST_STEPS = 3
 _SAME = 0.01
 # Seconds: time steps from here on are rather numbers of bins, or milliseconds.
 _LONG = 1.0
-# What the attribute `units` of xarray's coordinates says, in seconds.
-_UNITS = {"ms": 1e-3, "us": 1e-6}
+# What the attribute `units` of xarray's coordinates says, or the name of times, such as
+# "time_ms"; in seconds.
+_UNITS = {
+    1e-3: ("ms", "msec", "msecs", "millisecond", "milliseconds"),
+    1e-6: ("us", "usec", "usecs", "microsecond", "microseconds"),
+    1e-9: ("ns", "nsec", "nsecs", "nanosecond", "nanoseconds"),
+    60.0: ("minute", "minutes"),
+}
 
 
-def time_step_of(X: object) -> float | None:
+def time_step_of(X: Any) -> float | None:
     """Seconds between time points, where the data carry them; otherwise None.
 
     A `TrialSet` has `dt`. A labelled array (xarray) has the coordinate of its time
-    axis, which is the dimension `time` or else the second of three: seconds, unless its
-    attribute `units` is "ms" or "us", or dates, or differences of times. Where there is
-    no such coordinate, the array's attribute `dt` is taken, in seconds. The objects of
-    pynapple have times. Of a list with one object for each trial, the first is asked.
+    axis: seconds, unless its attribute `units` or its name says "ms" or another unit,
+    or dates, or differences of times. Where there is no such coordinate, the array's
+    attribute `dt` is taken, in seconds. The objects of pynapple have times. So do data
+    frames whose rows are labelled by times: dates, differences, a named unit, or
+    numbers that are not whole. Of a list or column with one object for each trial, the
+    first is asked.
     """
     if hasattr(X, "table") and isinstance(dt := getattr(X, "dt", None), numbers.Real):
         return float(dt)
-    if isinstance(X, (list, tuple)):
-        return _of_array(X[0], 0) if X else None
-    return _of_array(X, 1)
-
-
-def _of_array(X: Any, axis: int) -> float | None:
-    """The time step of an object whose time axis is this, unless one is named time."""
-    if hasattr(X, "time_support"):
+    if not isinstance(X, (list, tuple)) and not hasattr(X, "time_support"):
+        if is_labelled(X):
+            return _of_labelled(X)
+        X = entries_of(X)
+        return None if X is None else time_step_of(X)
+    one: Any = X if hasattr(X, "time_support") else X[0] if X else None
+    if hasattr(one, "time_support"):
         # the times of spikes (Ts) are no time steps: they come without values
-        return _median_step(X.t) if hasattr(X, "values") and hasattr(X, "t") else None
-    if not (hasattr(X, "dims") and hasattr(X, "coords")):
-        return None
-    step = None
-    name = "time" if "time" in X.dims or X.ndim <= axis else X.dims[axis]
+        has_values = hasattr(one, "values") and hasattr(one, "t")
+        return _median_step(one.t) if has_values else None
+    if is_labelled(one):
+        return _of_labelled(one)
+    step, is_time = _of_rows(one)
+    return step if is_time else None
+
+
+def _of_labelled(X: Any) -> float | None:
+    """The time step of a labelled array."""
+    name, step = axis_named(X, "time"), None
     if name in X.coords and X.coords[name].dims == (name,):
         times = X.coords[name]
         step = _median_step(times.values)
-        if step is not None:
-            step *= _UNITS.get(times.attrs.get("units"), 1.0)
+        if step is not None and times.dtype.kind not in "mM":
+            unit = _unit(times.attrs.get("units")) or _unit(name) or 1.0
+            step = float(f"{step * unit:.9g}")
     if step is None and isinstance(X.attrs.get("dt"), numbers.Real):
         step = float(X.attrs["dt"])
     return step
+
+
+def _of_rows(frame: Any) -> tuple[float | None, bool]:
+    """The step of the labels of a data frame's rows, and whether these are times."""
+    if not hasattr(frame, "iloc") or frame.index.nlevels > 1:
+        return None, False
+    labels = frame.index.to_numpy()
+    step, unit = _median_step(labels), _unit(frame.index.name)
+    if step is None:
+        return None, False
+    if unit is not None and labels.dtype.kind not in "mM":
+        return float(f"{step * unit:.9g}"), True
+    return step, labels.dtype.kind in "mM" or step % 1 > 0
+
+
+def _unit(text: object) -> float | None:
+    """The unit of time that a text has among its words, in seconds, if any."""
+    words = re.split("[^a-z]+", str(text).lower().replace("µ", "u").replace("μ", "u"))
+    for seconds, names in _UNITS.items():
+        if set(words) & set(names):
+            return seconds
+    return None
 
 
 def _median_step(times: np.ndarray) -> float | None:
@@ -91,13 +130,14 @@ def choose_dt(dt: float | str, X: object) -> float:
             warn_user(
                 "dt was not given and X does not say its time step: "
                 f"{_USUAL_DT} s is assumed. All rates, frequencies and time constants "
-                "scale with it: pass dt in seconds"
+                f"scale with it: pass dt in seconds{_of_whole_rows(X)}"
             )
             return _USUAL_DT
         if own >= _LONG:
             warn_user(
                 f"the times of X are {own:g} apart, which is taken for seconds. If "
-                "they are in another unit, or number the bins, pass dt in seconds; "
+                f"they are in ms, pass dt={own / 1000:g}; if they are in another unit, "
+                "or number bins or samples, pass dt in seconds; "
                 f"pass dt={own:g} if it is right"
             )
         return own
@@ -112,6 +152,18 @@ def choose_dt(dt: float | str, X: object) -> float:
             f"{remedy}"
         )
     return given
+
+
+def _of_whole_rows(X: Any) -> str:
+    """What rows that are labelled by whole numbers other than 0, 1, 2, ... may mean."""
+    trials = X if isinstance(X, (list, tuple)) else entries_of(X)
+    step, _ = _of_rows(trials[0]) if trials else (None, False)
+    if step is None or step == 1:
+        return ""
+    return (
+        f". The rows of its data frames are labelled in steps of {step:g}: if these "
+        f"are ms, dt={step / 1000:g}"
+    )
 
 
 def warn_of_other_dt(dt: float, X: object, name: str) -> None:
@@ -133,9 +185,15 @@ def warn_of_other_dt(dt: float, X: object, name: str) -> None:
     """
     own = time_step_of(X)
     if own is not None and abs(own - dt) > _SAME * dt:
+        in_ms = abs(own - 1000 * dt) <= _SAME * 1000 * dt
         warn_user(
             f"the times of X are {own:g} s apart, but {name} was fitted with "
-            f"dt={dt:g} s: bin X as in fit"
+            f"dt={dt:g} s: "
+            + (
+                "they may be in ms: give them in seconds"
+                if in_ms
+                else "bin X as in fit"
+            )
         )
 
 
