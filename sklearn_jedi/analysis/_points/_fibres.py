@@ -8,7 +8,6 @@ from sklearn_jedi.analysis._reduced import ReducedDynamics
 
 __all__ = ["follow_fibres"]
 
-_N_STEPS = 40
 _FIRST, _LONGEST, _SHORTEST = 0.1, 0.5, 1e-4  # steps, as shares of the size of states
 _LARGEST_ERROR = 0.1  # distance from the curve, as a share of the step
 _SHARPEST, _STRAIGHT = 0.7, 0.95  # cosines between tangents: to step again, to speed up
@@ -20,6 +19,7 @@ def follow_fibres(
     directions: np.ndarray,
     scale: float,
     reach: float,
+    n_steps: int = 40,
 ) -> tuple[np.ndarray, np.ndarray]:
     r"""Where curves through fixed points meet other fixed points.
 
@@ -39,6 +39,8 @@ def follow_fibres(
         Size of the states.
     reach : float
         Strength of the input beyond which no curve is followed.
+    n_steps : int, default=40
+        To either side.
 
     Returns
     -------
@@ -63,7 +65,7 @@ def follow_fibres(
     inverse = _inverse(_derivative(system, kappa)[1], v, tangent)
     length = np.full(len(kappa), _FIRST * scale)
     crossings, sources = [np.empty((0, n_dims))], [np.empty(0, dtype=int)]
-    for _ in range(_N_STEPS):
+    for _ in range(n_steps):
         ahead = kappa + length[:, None] * tangent[:, :-1]
         level = strength + length * tangent[:, -1]
         for _ in range(2):

@@ -39,7 +39,8 @@ _OFTEN = 3  # times that each root has to be found, if these are to be enough
 _BATCH = 256  # random starts at a time, later on
 _MAX_STARTS = 4096  # random starts, and
 _MAX_COST = 1.5e8  # numbers that go into their Jacobians and steps, in each iteration
-_PER_FIBRE = 4  # starts that take as long as a curve to both sides
+_STEPS, _FURTHER = 40, 80  # along curves: from new roots, and from all at the end
+_PER_FIBRE = 4  # starts that take as long as so many steps to both sides
 _FEW = 64  # starts, however long they take
 _QUIET = 256  # starts in a row that lead to known roots, at the end, and
 _QUIET_PER_SQUARE = 3  # no more than so many times the square of the dimension
@@ -262,11 +263,13 @@ class FixedPointSearch:
                 n_quiet = 0
                 continue
             n_quiet += self.census.n_converged - n_before
-            enough = n_quiet >= self._n_quiet or not self.census.n_converged
-            if self._is_settled() and enough:
-                break
+            if n_quiet >= self._n_quiet or not self.census.n_converged:
+                n_quiet = self._n_followed = 0  # once more, further and elsewhere
+                n_spent += self._follow_fibres(max(most - n_spent, _FEW), _FURTHER)
+                if self._is_isolated.sum() == n_isolated and self._is_settled():
+                    break
 
-    def _follow_fibres(self, most: int) -> int:
+    def _follow_fibres(self, most: int, n_steps: int = _STEPS) -> int:
         """Follow curves from new roots on; for how many starts that stands."""
         n_spent = 0
         while self._n_followed < len(self.roots) and n_spent < most:
@@ -279,12 +282,13 @@ class FixedPointSearch:
                 self._starts.directions(len(new)),
                 self.scale,
                 2 * self._starts.reach,
+                n_steps,
             )
             which = self._search(crossings)
             # what is found again does not owe it to itself
             known = (which >= 0) & (new[origins] < which)
             self.census.count_otherwise(which[known])
-            n_spent += _PER_FIBRE * len(new)
+            n_spent += round(_PER_FIBRE * len(new) * n_steps / _STEPS)
         return n_spent
 
     def _search_randomly(self, n_starts: int) -> None:
