@@ -47,11 +47,11 @@ class FixedPointAnalyzer(BaseEstimator):
     n_starts : int or "auto", default="auto"
         Points from which to search, in each network: some of `states`, where given, and
         random ones. "auto" searches until new starts stop finding new points: from the
-        visited states and 16 random ones per dimension, and, if a point was found by
-        one start only or the index sum (see `index_sum_`) is not +1, along curves
-        through the points found [3]_ and from 256 random starts at a time, until a
-        round finds nothing new; at most about 4096 starts, fewer in large networks of
-        many dimensions. A number is kept to, half of them from `states`, unless the
+        visited states and 16 random ones per dimension (up to 8), and, if a point was
+        found less than three times or the index sum (see `index_sum_`) is not +1, from
+        more random ones and along curves through the points found [3]_, until enough
+        starts in a row and all curves lead to nothing new; at most about 4096 starts,
+        fewer in large networks of many dimensions. A number is kept to, half of them from `states`, unless the
         index sum shows that a point is missing.
     tol : float, default=1e-10
         Largest residual of a fixed point, as a share of the size of the states. Points
