@@ -51,8 +51,8 @@ class FixedPointAnalyzer(BaseEstimator):
         found less than three times or the index sum (see `index_sum_`) is not +1, from
         more random ones and along curves through the points found [3]_, until enough
         starts in a row and all curves lead to nothing new; at most about 4096 starts,
-        fewer in large networks of many dimensions. A number is kept to, half of them from `states`, unless the
-        index sum shows that a point is missing.
+        fewer in large networks of many dimensions. A number is kept to, half of them
+        from `states`, unless the index sum shows that a point is missing.
     tol : float, default=1e-10
         Largest residual of a fixed point, as a share of the size of the states. Points
         are refined down to rounding afterwards.
