@@ -12,7 +12,7 @@ from sklearn.utils.validation import validate_data
 
 from sklearn_jedi._data._forms import TrialsLike, is_2d, is_list, names_of, unwrap
 from sklearn_jedi._data._neuron_names import Name, as_names, check_names, neuron_names
-from sklearn_jedi._data._numbers import as_numbers, is_missing
+from sklearn_jedi._data._numbers import as_numbers, as_objects, is_missing
 from sklearn_jedi._data._trials import Source, Trials
 from sklearn_jedi._utils._streaming import RunningMoments
 from sklearn_jedi._utils._warnings import warn_user
@@ -289,7 +289,7 @@ def _scan(trials: Trials, name: str, reset: bool) -> tuple[np.ndarray, Summary]:
 
 def check_labels(name: str, labels: ArrayLike, n_trials: int) -> np.ndarray:
     """Numbers (n_trials,) of the groups that labels make, in order of appearance."""
-    array = as_labels(labels)
+    array = as_objects(labels)
     if array.shape != (n_trials,):
         raise ValueError(
             f"{name} must have one label per trial, shape ({n_trials},); got "
@@ -304,14 +304,6 @@ def check_labels(name: str, labels: ArrayLike, n_trials: int) -> np.ndarray:
         raise TypeError(
             f"{name} must be text, numbers or tuples of these; got {kinds}"
         ) from None
-
-
-def as_labels(labels: ArrayLike) -> np.ndarray:
-    """Labels as an array of objects; None where they are masked."""
-    array: np.ndarray = np.asanyarray(labels, dtype=object)
-    if isinstance(array, np.ma.MaskedArray):
-        array = np.ma.filled(array, None)
-    return np.asarray(array)
 
 
 def refuse_missing(name: str, labels: np.ndarray) -> None:

@@ -12,10 +12,10 @@ from sklearn_jedi._data._forms import TrialsLike, names_of, unwrap
 from sklearn_jedi._data._gate import (
     Sizes,
     Summary,
-    as_labels,
     check_labels,
     check_trials,
 )
+from sklearn_jedi._data._numbers import as_objects
 from sklearn_jedi._data._trials import Trials
 
 Label = str | int | float | None
@@ -174,7 +174,7 @@ def _refuse_different_neurons(X: Any) -> None:
 
 def _plain_labels(sessions: ArrayLike, numbers: np.ndarray) -> list[Label]:
     """The label of each number, as Python's own."""
-    array = as_labels(sessions)
+    array = as_objects(sessions)
     firsts = [int(np.argmax(numbers == k)) for k in range(numbers.max() + 1)]
     labels = [array[row] for row in firsts]
     labels = [x.item() if isinstance(x, np.generic) else x for x in labels]

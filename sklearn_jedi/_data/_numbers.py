@@ -47,7 +47,7 @@ def as_numbers(values: Any, what: str) -> np.ndarray:
     if isinstance(array, np.ma.MaskedArray) and array.dtype.kind in "biuf":
         array = np.ma.filled(array.astype(_as_float(array.dtype)), np.nan)
     elif isinstance(array, np.ma.MaskedArray):
-        array = np.ma.filled(array.astype(object), None)
+        array = as_objects(array)
     array = np.asarray(array)
     kind = array.dtype.kind
     if kind == "c":
@@ -57,6 +57,16 @@ def as_numbers(values: Any, what: str) -> np.ndarray:
     if kind == "O":
         return _from_objects(array, what)
     return array if kind in "iuf" else array.astype(np.float64)
+
+
+def as_objects(values: ArrayLike) -> np.ndarray:
+    """An array of objects, None where it is masked."""
+    array: np.ndarray = np.asanyarray(values, dtype=object)
+    if not isinstance(array, np.ma.MaskedArray):
+        return array
+    objects = np.array(array.data)
+    objects[np.ma.getmaskarray(array)] = None
+    return objects
 
 
 def has_masks(values: object) -> bool:

@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
 from sklearn_jedi._data._forms import Activity, TrialsLike, is_2d, unwrap
-from sklearn_jedi._data._gate import as_labels, check_trials, refuse_missing
+from sklearn_jedi._data._gate import check_trials, refuse_missing
+from sklearn_jedi._data._numbers import as_objects, is_missing
 from sklearn_jedi._data._time_step import choose_dt
 from sklearn_jedi._utils._checks import check_real
 
@@ -142,9 +143,9 @@ def _check_labels(
     """One entry per trial, or None."""
     if labels is None:
         return None
-    array: np.ndarray = np.asanyarray(labels)
-    if isinstance(array, np.ma.MaskedArray):
-        array = as_labels(labels)
+    objects, array = as_objects(labels), np.asarray(labels)
+    if np.ma.isMaskedArray(labels) or array.dtype.kind in "SU":
+        array = objects if any(map(is_missing, objects.tolist())) else array
     if array.shape[:1] != (n_trials,):
         raise ValueError(
             f"{name} must have one entry per trial, shape ({n_trials},); got "
