@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,9 +12,10 @@ from scipy.sparse import csr_array
 from sklearn.exceptions import NotFittedError
 from skorch.callbacks import Callback
 
-from sklearn_jedi import JEDIEstimator
+from sklearn_jedi import JEDIEstimator, MetaDynamicalSSM
 from sklearn_jedi._data._gate import check_trials
 from sklearn_jedi._utils._checks import check_integer, check_real
+from sklearn_jedi.preprocessing import split_epochs
 
 
 class NoTraining(Callback):
@@ -52,7 +54,11 @@ BAD_TRIALS = {
     "one time point": (trials(4, 1, 3), ValueError, "1 feature|time point"),
     "one time point of one neuron": (trials(4, 1), ValueError, "1 feature"),
     "no neurons": (trials(4, 12, 0), ValueError, "no neurons"),
-    "infinite": (with_value(np.inf), ValueError, "infinity"),
+    "infinite": (
+        with_value(np.inf),
+        ValueError,
+        r"infinity .*\(inf in trial 1, time point 2, neuron 1\)",
+    ),
     "minus infinite": (with_value(-np.inf), ValueError, "infinity"),
     "overflow": (1e160 * trials(), ValueError, "squares overflow .*smaller unit"),
     "all-NaN trial": (
@@ -208,11 +214,33 @@ def test_new_trials_have_to_be_counts_too(change):
     [
         ([0, 1], r"one label per trial, shape \(4,\); got \(2,\)"),
         ([0, 1, np.nan, 1], "None or NaN"),
-        (["a", None, "a", "b"], "None or NaN"),
+        (["a", None, "a", "b"], r"None or NaN \(trial 1\)"),
+        (pd.Series(["a", pd.NA, "a", "b"], dtype="string"), r"NaN \(trial 1\)"),
+        (pd.Series([1, 1, pd.NA, 2], dtype="Int64"), r"None or NaN \(trial 2\)"),
+        (pd.Series(["a", "b", None, "b"], dtype="category"), r"NaN \(trial 2\)"),
+        (pd.to_datetime(["2026", "2027", None, "2026"]), r"None or NaN \(trial 2\)"),
+        (pl.Series(["a", "b", None, "b"]), r"None or NaN \(trial 2\)"),
+        (np.ma.masked_array([1, 2, 1, 2], [0, 0, 0, 1]), r"None or NaN \(trial 3\)"),
     ],
 )
 def test_conditions_are_one_label_per_trial(labels, text):
     with pytest.raises(ValueError, match=text):
+        jedi().fit(trials(), conditions=labels)
+    with pytest.raises(ValueError, match=text):
+        MetaDynamicalSSM(gain=1.0).fit(trials(), sessions=labels)
+    with pytest.raises(ValueError, match=text.replace("label", "entry")):
+        split_epochs(trials(), {"all": (0.0, 0.1)}, groups=labels, dt=0.01)
+
+
+def test_labels_that_are_missing_are_no_text():
+    cut = split_epochs(trials(), {"a": (0.0, 0.1)}, y=["b", np.nan, "b", "c"], dt=0.01)
+    assert cut.y.tolist()[::2] == ["b", "b"]
+    assert np.isnan(cut.y[1])
+
+
+@pytest.mark.parametrize("labels", [[["a"], "b", "c", "d"], [{}, {}, {}, {}]])
+def test_labels_that_cannot_be_compared_are_refused(labels):
+    with pytest.raises(TypeError, match="must be text, numbers or tuples"):
         jedi().fit(trials(), conditions=labels)
 
 
@@ -508,6 +536,11 @@ def test_units_of_data_frames_are_told_by_name(tmp_path):
     with pytest.raises(ValueError, match="not those of fit"):
         again.transform(frames(X, ["c", "b", "a"]))
     assert not hasattr(model.fit(X), "neuron_names_in_")
+
+
+def test_columns_that_are_no_neurons_are_pointed_out():
+    with pytest.warns(UserWarning, match="column 'time' .* is read as a neuron"):
+        check_trials(jedi(), frames(trials(), ["a", "time", "b"]), reset=True)
 
 
 def test_what_looks_like_counts_is_pointed_out():

@@ -233,6 +233,11 @@ def trials_of(X: TrialsLike, name: str = "X") -> list[np.ndarray]:
     axis.
     """
     trials, array, names = [], unwrap(X), names_of(X)
+    if not hasattr(array, "__len__") or isinstance(array, str):
+        raise TypeError(
+            f"{name} must be trials, such as an array of shape (n_trials, n_timepoints,"
+            f" n_neurons) or a list of arrays; got {type(X).__name__}"
+        )
     for row in range(len(array)):
         own: Any = array[row]
         trial = np.asarray(as_numbers(own, f"trial {row} of {name}"), dtype=float)

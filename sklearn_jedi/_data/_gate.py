@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -25,6 +26,8 @@ _ARRAY_RULES: dict[str, Any] = {
     "ensure_all_finite": "allow-nan",
 }
 _LARGEST = 1e100
+# Columns of tables that are no neurons.
+_NO_NEURON = re.compile(r"(time|timestamp|trial)s?(_id|[ _(\[]*(m|u)?s(ec)?[)\]]*)?")
 
 
 class Sizes(Protocol):
@@ -213,10 +216,22 @@ def _check_names(
         for what, of_one in of_trials.items()
         if of_one is not None and len(of_one) == n_neurons
     }
+    if reset and names is None and named:
+        _warn_of_columns(next(iter(named.values())))
     known = None if reset else getattr(estimator, "neuron_names_in_", None)
     held = check_names(known, named, None if reset else n_neurons)
     if reset and held is not None:
         estimator.neuron_names_in_ = as_names(held)
+
+
+def _warn_of_columns(names: list[Name]) -> None:
+    """Say which columns of data frames are hardly neurons."""
+    others = [name for name in names if _NO_NEURON.fullmatch(str(name).lower())]
+    if others:
+        warn_user(
+            f"the column {others[0]!r} of the data frames is read as a neuron: leave "
+            "it out, or make it the index, if it is none"
+        )
 
 
 def _trial(trial: Any, number: int) -> np.ndarray:
@@ -253,10 +268,12 @@ def _scan(trials: Trials, name: str, reset: bool) -> tuple[np.ndarray, Summary]:
         values, recorded = block.values, block.recorded
         largest = float(np.abs(values).max())
         if not largest < _LARGEST:
+            trial, time, neuron = np.argwhere(~(np.abs(values) < _LARGEST))[0]
             raise ValueError(
-                f"Input X contains infinity or values whose squares overflow "
-                f"({largest:.3g}); mark missing bins as NaN, or give the activity in a "
-                "smaller unit"
+                "Input X contains infinity or values whose squares overflow "
+                f"({largest:.3g} in trial {block.numbers[trial]}, time point {time}, "
+                f"neuron {neuron}); mark missing bins as NaN, or give the activity in "
+                "a smaller unit"
             )
         if recorded is None:
             ends = block.lengths

@@ -139,7 +139,7 @@ class TrialTransformer(
         array of shape (n_trials, embedding_dim)
             One row per trial, the same for those that share an embedding. With
             ``set_output(transform="pandas")`` a data frame, whose index has the trials'
-            ids where X, a TrialSet or a DataArray, has them.
+            ids where X (a TrialSet, a DataArray, a column of a table) has them.
         """
         mode, _ = self.embedding_posterior(X, conditions=conditions, sessions=sessions)
         return self._with_ids(mode, X)

@@ -187,8 +187,9 @@ class JEDIEstimator(FittedMethods):
     n_neurons_in_ : int
         Number of neurons.
     neuron_names_in_ : array of shape (n_neurons,)
-        Where X names the neurons (data frames, labelled arrays, a TrialSet whose units
-        have names): later trials need the same in the same order.
+        Where X names the neurons (data frames, labelled arrays, a TrialSet): later
+        trials need the same in the same order. Integers stay integers; names of several
+        levels are tuples.
 
     Notes
     -----
@@ -425,7 +426,7 @@ class JEDIEstimator(FittedMethods):
 
     def _fit_noisy(self, trials: Trials, summary: Summary, scaling: Scaling) -> Model:
         observation = LIKELIHOODS[self.observation_]
-        observation.check(summary)
+        observation.check(summary, trials, np.arange(len(trials)))
         names = getattr(self, "neuron_names_in_", None)
         warn_of_copies(trials, summary.mean, names)
         if (scaling.scale != 1).any():

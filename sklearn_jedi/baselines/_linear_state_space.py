@@ -80,8 +80,9 @@ class LinearStateSpace(BaseEstimator):
     n_neurons_in_ : int
         Number of neurons.
     neuron_names_in_ : array of shape (n_neurons,)
-        Where X names the neurons (data frames, labelled arrays, a TrialSet whose units
-        have names): later trials need the same in the same order.
+        Where X names the neurons (data frames, labelled arrays, a TrialSet): later
+        trials need the same in the same order. Integers stay integers; names of several
+        levels are tuples.
 
     References
     ----------

@@ -50,7 +50,7 @@ class NeuronSelector(TrialStep):
     n_neurons_in_ : int
         Neurons of `fit`, before selection.
     neuron_names_in_ : array of shape (n_neurons,)
-        Only where trials are data frames with names, or labelled arrays; of the neurons
+        Only where trials are data frames, labelled arrays or a TrialSet; of the neurons
         kept: ``neuron_names_in_[support_]``.
 
     Raises

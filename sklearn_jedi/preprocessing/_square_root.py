@@ -37,7 +37,7 @@ class SquareRoot(TrialStep):
     n_neurons_in_ : int
         Neurons of `fit`.
     neuron_names_in_ : array of shape (n_neurons,)
-        Only where trials are data frames with names, or labelled arrays.
+        Only where trials are data frames, labelled arrays or a TrialSet.
 
     Raises
     ------
