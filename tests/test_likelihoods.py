@@ -230,6 +230,23 @@ def test_counts_that_are_poisson_get_a_small_dispersion():
     assert loading[0, 0] == pytest.approx(np.log(y.mean()), abs=1e-3)
 
 
+@pytest.mark.parametrize("likelihood", [Poisson, NegativeBinomial])
+def test_the_readout_is_found_where_newtons_first_step_would_overflow(likelihood):
+    """One bin of a state of its own: its log rate is that of its count."""
+    y = np.full((1, 200, 1), 1.0)
+    y[0, -1] = 5e4
+    one = np.zeros((1, 1, 200, 2))
+    one[..., 1] = 1.0
+    one[0, 0, -1, 0] = 1.0
+    loading, found = (
+        np.zeros((1, 2)),
+        likelihood.first(Scaling(np.zeros(1), np.ones(1), False)),
+    )
+    for _ in range(40):
+        loading, found = found.solved(loading, found.sums(loading, in_block(y), one))
+    np.testing.assert_allclose(loading, [[np.log(5e4), 0.0]], atol=1e-3)
+
+
 def test_sums_over_blocks_are_sums(case):
     likelihood, loading, _, z, block, y = case
     whole = likelihood.sums(loading, block, with_one(z)[None])
@@ -261,6 +278,49 @@ def test_recordings_of_states_of_which_there_are_draws(case):
 
 
 # ------------------------------------------------------------------------- whole fits
+
+
+@pytest.fixture(scope="module")
+def counts():
+    """Of 6 trials x 20 bins x 3 neurons."""
+    X = make_rotation_family(2, n_timepoints=20, n_neurons=3, random_state=0)[0][:6]
+    return np.random.default_rng(0).poisson(np.exp(X)).astype(float)
+
+
+@pytest.mark.parametrize("name", ["poisson", "negative_binomial"])
+@pytest.mark.parametrize("at", [(0, 0, 0), (4, 19, 2), (3, 10, 1)])
+@pytest.mark.parametrize("value", [65535, 1e9])
+def test_counts_that_none_can_be_are_named(counts, name, at, value):
+    odd = counts.copy()
+    odd[at] = value
+    named = "trial {}, time point {}, neuron {} has a count of {:.0f}".format(
+        *at, value
+    )
+    sessions = [1, 0, 0, 1, 0, 1]
+    with pytest.raises(ValueError, match=named):
+        JEDIEstimator(2, 1, observation=name, dt=0.01).fit(odd)
+    with pytest.raises(ValueError, match=named):
+        MetaDynamicalSSM(2, 1, observation=name, dt=0.01).fit(odd, sessions=sessions)
+
+
+def test_counts_that_none_can_be_are_named_after_the_fit(counts):
+    jedi = JEDIEstimator(2, 1, observation="poisson", dt=0.01, max_epochs=0).fit(counts)
+    odd = counts[:, :2].copy()
+    odd[2, 1, 1] = 65535
+    for method in (jedi.transform, jedi.smooth, lambda X: jedi.forecast(X, 2)):
+        with pytest.raises(ValueError, match="trial 2, time point 1, neuron 1 has"):
+            method(odd)
+    odd[2, 1, 1] = np.nan
+    assert np.isfinite(jedi.forecast(odd, 2)).all()
+
+
+def test_counts_of_very_active_neurons_are_fitted(counts):
+    """What is typical of a neuron decides, not the number alone."""
+    active = counts.copy()
+    active[:, :, 0] = 1e5 + 300 * counts[:, :, 0]
+    jedi = JEDIEstimator(2, 1, observation="poisson", dt=0.01, max_epochs=0)
+    found = jedi.fit(active).smooth(active)
+    np.testing.assert_allclose(found[:, :, 0], active[:, :, 0], rtol=0.02)
 
 
 @pytest.fixture(scope="module")

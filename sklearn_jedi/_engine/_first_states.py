@@ -26,7 +26,7 @@ _START_TRIALS = 256
 _WIDTHS = (1, 2, 4, 8)
 _WIDTH_TRIALS = 64
 # Newton steps of the regression of recordings on given states.
-_READOUT_STEPS = 6
+_READOUT_STEPS = 12
 # Directions with a smaller share of the largest variance are not blown up.
 _LEAST_SHARE = 1e-6
 _TINY = np.finfo(float).tiny

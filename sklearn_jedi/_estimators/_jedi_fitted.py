@@ -103,7 +103,8 @@ class FittedMethods(TrialTransformer):
     ) -> list[Part]:
         trials, summary = check_trials(self, X, reset=False)
         if self.observation_ in LIKELIHOODS:
-            LIKELIHOODS[self.observation_].check(summary)
+            rows, units = np.arange(len(trials)), self._model.scaling
+            LIKELIHOODS[self.observation_].check(summary, trials, rows, units)
         trials = self._sharing(trials, conditions, sessions)
         prepared = self._model.prepare(trials, summary.first_whole)
         rows = np.arange(len(trials))

@@ -456,7 +456,7 @@ class MetaDynamicalSSM(SessionMethods):
 
     def _session(self, part: SessionTrials, neurons: dict[Label, Neurons]) -> Recording:
         """A session's trials and what the fit needs to know of them."""
-        LIKELIHOODS[self.observation_].check(part.summary)
+        LIKELIHOODS[self.observation_].check(part.summary, part.trials, part.rows)
         of = self if part.label is UNNAMED else neurons[part.label]
         names = getattr(of, "neuron_names_in_", None)
         warn_of_copies(part.trials, part.summary.mean, names, part.label)

@@ -102,8 +102,9 @@ class SessionMethods(TrialTransformer):
         found, _ = check_sessions(self, X, sessions, known=self._neurons)
         parts = []
         for part in self._sharing(found, conditions):
-            LIKELIHOODS[self.observation_].check(part.summary)
             model = self._models[part.label]
+            likelihood = LIKELIHOODS[self.observation_]
+            likelihood.check(part.summary, part.trials, part.rows, model.scaling)
             prepared = model.prepare(part.trials, part.summary.first_whole)
             parts.append(Part(part.label, part.rows, part.trials, prepared, model))
         return parts

@@ -53,12 +53,15 @@ class ReadoutSums(NamedTuple):
     noise : array of shape (n_neurons, n_sums)
         What the parameters of the noise are learned from.
     n_recorded : array of shape (n_neurons,)
+    largest : array of shape (rank + 1,)
+        Largest absolute values of `[z, 1]`.
     """
 
     curvature: np.ndarray
     cross: np.ndarray
     noise: np.ndarray
     n_recorded: np.ndarray
+    largest: np.ndarray
 
     def plus(self, other: ReadoutSums) -> ReadoutSums:
         return ReadoutSums(
@@ -66,6 +69,7 @@ class ReadoutSums(NamedTuple):
             self.cross + other.cross,
             self.noise + other.noise,
             self.n_recorded + other.n_recorded,
+            np.maximum(self.largest, other.largest),
         )
 
 
@@ -134,8 +138,24 @@ class Likelihood(ABC):
         return (cls,)
 
     @classmethod
-    def check(cls, summary: Summary) -> None:
-        """Raise a ValueError for recordings that cannot have this likelihood."""
+    def check(
+        cls,
+        summary: Summary,
+        trials: Trials,
+        rows: np.ndarray,
+        units: Scaling | None = None,
+    ) -> None:
+        """Raise a ValueError for recordings that cannot have this likelihood.
+
+        Parameters
+        ----------
+        summary, trials
+            In data units, as the gate returns them.
+        rows : int array of shape (n_trials,)
+            What messages call the trials.
+        units : Scaling, default=None
+            Of the activity, as in `units`; None: this is `fit`.
+        """
         return
 
     @classmethod
@@ -280,6 +300,13 @@ class Likelihood(ABC):
     @abstractmethod
     def linearised(self, loading: np.ndarray) -> Linearised:
         """Recordings to first order in the state."""
+
+
+def largest_of(one: np.ndarray) -> np.ndarray:
+    """Largest absolute values (rank + 1,) of draws of `[z, 1]`, for `ReadoutSums`."""
+    flat = one.reshape(-1, one.shape[-1])
+    result: np.ndarray = np.maximum(flat.max(0), -flat.min(0))
+    return result
 
 
 def regression(sums: ReadoutSums) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from scipy.special import expit, gammaln, polygamma, psi
@@ -18,12 +18,16 @@ from sklearn_jedi._engine._likelihoods._base import (
     Linearised,
     Predictive,
     ReadoutSums,
+    largest_of,
     regression,
 )
 from sklearn_jedi._engine._likelihoods._gaussian import GaussianRoots
 from sklearn_jedi._networks._equation import library_of
 from sklearn_jedi._utils._streaming import BitsSums, pooled_bits
 
+# Counts that exceed this, and this many times what is typical, are none: no bin has so
+# many spikes of a neuron.
+_IMPOSSIBLE = 1000.0
 # A neuron without a spike counts as having had this many.
 _FEWEST_SPIKES = 0.5
 # Rates whose logarithm is taken, per bin.
@@ -32,6 +36,8 @@ _LEAST_RATE = 1e-12
 _LEAST_LOG_RATE = 0.05
 # Rates of draws that are held in memory at once.
 _AT_ONCE = 2**20
+# How far one round moves the logarithm of a rate.
+_FARTHEST_LOG_RATE = 2.0
 # Dispersions: where learning starts and what it is shrunk to, by this SD of the log;
 # their range; and how far one round moves the log.
 _FIRST_DISPERSION = 0.1
@@ -62,12 +68,32 @@ class Counts(Likelihood):
         return (GaussianRoots, cls)
 
     @classmethod
-    def check(cls, summary: Summary) -> None:
+    def check(
+        cls,
+        summary: Summary,
+        trials: Trials,
+        rows: np.ndarray,
+        units: Scaling | None = None,
+    ) -> None:
         if not summary.counts:
             raise ValueError(
                 f'observation="{cls.name}" needs spike counts, whole numbers that are '
                 "not negative; X has others. For smoothed or square-rooted counts use "
                 'observation="gaussian"'
+            )
+        found = _largest_counts(trials)
+        typical = found.typical if units is None else np.exp(units.offset)
+        ratio = found.largest / np.maximum(typical, 1.0)
+        neuron = int(ratio.argmax())
+        if ratio[neuron] > _IMPOSSIBLE:
+            trial, time = found.place[neuron]
+            raise ValueError(
+                f"trial {rows[trial]}, time point {time}, neuron {neuron} has a count "
+                f"of {found.largest[neuron]:.0f}, where {typical[neuron]:.2g} is "
+                f'typical of the neuron: observation="{cls.name}" takes no count above '
+                f"{_IMPOSSIBLE:.0f} that is also as many times the typical one. If it "
+                "stands for what was not recorded, give NaN; otherwise leave out the "
+                "trial or the neuron"
             )
 
     @classmethod
@@ -134,12 +160,16 @@ class Counts(Likelihood):
             curvature += weight.T @ outer / n_draws
         curvature = curvature.reshape(-1, size, size)
         noise = self._noise_sums(block, log_rates)
-        return ReadoutSums(curvature, cross, noise, block.n_recorded)
+        return ReadoutSums(curvature, cross, noise, block.n_recorded, largest_of(one))
 
     def solved(
         self, loading: np.ndarray, sums: ReadoutSums
     ) -> tuple[np.ndarray, Likelihood]:
-        return loading + regression(sums), self._learned(sums)
+        # a Newton step of an exponential that goes too far up goes too far by more
+        step = regression(sums)
+        moved = np.abs(step) @ sums.largest
+        step *= (_FARTHEST_LOG_RATE / np.maximum(moved, _FARTHEST_LOG_RATE))[:, None]
+        return loading + step, self._learned(sums)
 
     def expected(
         self, activity: np.ndarray, variance: np.ndarray | float = 0.0
@@ -188,6 +218,43 @@ class Counts(Likelihood):
         rate = np.exp(loading[:, -1] + self.offset)
         variance = self._scatter(rate, rate**2)
         return Linearised(rate[:, None] * loading[:, :-1], rate, variance)
+
+
+class _LargestCounts(NamedTuple):
+    """The largest count of each neuron.
+
+    Attributes
+    ----------
+    largest : array of shape (n_neurons,)
+    place : int array of shape (n_neurons, 2)
+        The trial and the time point of it.
+    typical : array of shape (n_neurons,)
+        The geometric mean, to which one is added for it: also where a share of the bins
+        has counts that are none.
+    """
+
+    largest: np.ndarray
+    place: np.ndarray
+    typical: np.ndarray
+
+
+def _largest_counts(trials: Trials) -> _LargestCounts:
+    """One pass over the trials."""
+    n = trials.n_neurons
+    largest, place = np.full(n, -1.0), np.zeros((n, 2), dtype=int)
+    logs, count = np.zeros(n), np.zeros(n)
+    for block in trials.blocks():
+        values = block.masked(block.values)
+        logs += np.log1p(values).sum((0, 1))
+        count += block.n_recorded
+        flat = values.reshape(-1, n)
+        at = flat.argmax(0)
+        here = flat[at, np.arange(n)]
+        trial, time = np.divmod(at, values.shape[1])
+        found = np.column_stack([block.numbers[trial], time])
+        place = np.where((here > largest)[:, None], found, place)
+        largest = np.maximum(largest, here)
+    return _LargestCounts(largest, place, np.expm1(logs / np.maximum(count, 1)))
 
 
 class CountTerms:

@@ -14,6 +14,7 @@ from sklearn_jedi._engine._likelihoods._base import (
     Linearised,
     Predictive,
     ReadoutSums,
+    largest_of,
     regression,
 )
 from sklearn_jedi._networks._equation import library_of
@@ -74,7 +75,9 @@ class Gaussian(Likelihood):
             recorded = block.recorded.reshape(-1, n_neurons).astype(float)
             curvature = recorded.T @ outer.reshape(len(recorded), -1)
             curvature = curvature.reshape(-1, size, size)
-        return ReadoutSums(curvature, cross, squares[:, None], block.n_recorded)
+        return ReadoutSums(
+            curvature, cross, squares[:, None], block.n_recorded, largest_of(one)
+        )
 
     def solved(
         self, loading: np.ndarray, sums: ReadoutSums
