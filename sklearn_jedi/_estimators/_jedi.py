@@ -426,7 +426,7 @@ class JEDIEstimator(FittedMethods):
 
     def _fit_noisy(self, trials: Trials, summary: Summary, scaling: Scaling) -> Model:
         observation = LIKELIHOODS[self.observation_]
-        observation.check(summary)
+        observation.check(summary, trials, np.arange(len(trials)))
         names = getattr(self, "neuron_names_in_", None)
         warn_of_copies(trials, summary.mean, names)
         if (scaling.scale != 1).any():
