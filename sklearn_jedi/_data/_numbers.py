@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike
 
 # What arrays may hold that is not activity, by the letter of their dtype.
 _OTHERS = {"M": "dates", "m": "time differences", "S": "text", "U": "text", "T": "text"}
+# Of these numpy makes numbers, and NaN of None.
+_PLAIN = (int, float, np.bool_, np.integer, np.floating, type(None))
 
 
 def is_missing(value: Any) -> bool:
@@ -101,6 +103,8 @@ def _as_float(dtype: np.dtype[Any]) -> np.dtype[Any]:
 def _from_objects(array: np.ndarray, what: str) -> np.ndarray:
     """Numbers of an array of objects, which may be arrays of one shape themselves."""
     values = array.ravel().tolist()
+    if all(issubclass(kind, _PLAIN) for kind in set(map(type, values))):
+        return array.astype(np.float64)
     if array.ndim and any(np.ndim(value) for value in values):
         shapes = {np.shape(value) for value in values}
         if len(shapes) > 1:
