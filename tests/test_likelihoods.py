@@ -1,5 +1,7 @@
 """Each likelihood against scipy's distributions and numerical derivatives."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -312,6 +314,20 @@ def test_counts_that_none_can_be_are_named_after_the_fit(counts):
             method(odd)
     odd[2, 1, 1] = np.nan
     assert np.isfinite(jedi.forecast(odd, 2)).all()
+
+
+def test_expected_counts_do_not_run_away(counts):
+    """Not beyond twice the largest count that the neuron had in the fit."""
+    jedi = JEDIEstimator(2, 1, observation="poisson", dt=0.01, max_epochs=0).fit(counts)
+    bilinear = jedi._model.bilinear
+    wild = bilinear._replace(A=100 * bilinear.A)
+    jedi._model = replace(jedi._model, bilinear=wild, step_cov=1e4 * np.eye(2))
+    mean, std = jedi.forecast(counts, 10, return_std=True)
+    free = jedi.reconstruct(counts)
+    assert np.isfinite(std).all()
+    for found in (mean, free, jedi.smooth(counts)):
+        assert (found <= 2 * counts.max((0, 1))).all()
+    np.testing.assert_allclose(free.max((0, 1)), 2 * counts.max((0, 1)))
 
 
 def test_counts_of_very_active_neurons_are_fitted(counts):

@@ -8,6 +8,7 @@ import pytest
 from sklearn_jedi import JEDIEstimator
 from sklearn_jedi._engine._likelihoods import Gaussian
 from sklearn_jedi._engine._reduction import free_run
+from sklearn_jedi._models._draws import balanced_normals
 from sklearn_jedi.datasets import make_rotation_family
 
 OBSERVATIONS = ["state", "gaussian", "poisson"]
@@ -102,6 +103,29 @@ def test_standardised_errors_have_unit_spread(case):
     for steps in (np.s_[:5], np.s_[5:15], np.s_[15:]):
         assert 0.8 < errors[:, steps].std() < 1.25
     assert abs(errors.mean()) < 0.1
+
+
+def test_totals_of_counts(cases):
+    X, _, jedi = cases["poisson"]
+    ahead = jedi.forecast(X[:, :N_SEEN], N_STEPS)
+    assert ahead.sum() / X[:, N_SEEN:].sum() == pytest.approx(1, abs=0.03)
+    assert jedi.smooth(X).sum() / X.sum() == pytest.approx(1, abs=0.01)
+
+
+def test_random_numbers_are_balanced():
+    n_draws, n_first, n_later = 64, 5, 100
+    columns = balanced_normals(n_draws, n_first, n_later)
+    gram = columns.T @ columns / n_draws
+    np.testing.assert_allclose(np.diag(gram), 1)
+    apart = np.abs(np.subtract.outer(range(105), range(105)))
+    near = (apart > 0) & (apart <= n_draws // 2 - n_first)
+    np.testing.assert_allclose(gram[near], 0, atol=1e-12)
+    np.testing.assert_allclose(gram[:n_first, n_first:], 0, atol=1e-12)
+    fewer = balanced_normals(n_draws, n_first, 10)
+    np.testing.assert_array_equal(columns[:, : n_first + 10], fewer)
+    # more of them than draws
+    crowded = balanced_normals(8, 12, 3)
+    np.testing.assert_allclose((crowded**2).mean(0), 1)
 
 
 def test_standard_deviations_grow_at_first(cases):

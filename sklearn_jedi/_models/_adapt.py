@@ -76,6 +76,7 @@ def adapt_session(recording: Recording, model: LatentModel) -> LatentModel:
         settings=model.settings._replace(start_smoothing=width),
         loading=best.loading,
         likelihood=best.likelihood,
+        ceiling=best.likelihood.ceiling(trials),
     )
 
 

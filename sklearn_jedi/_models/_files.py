@@ -59,7 +59,7 @@ _MODELS: dict[str, type[Model]] = {
 }
 
 # What sessions of one family do not share.
-_OF_SESSION = ("scaling", "settings", "loading", "likelihood")
+_OF_SESSION = ("scaling", "settings", "loading", "likelihood", "ceiling")
 
 Arrays = dict[str, np.ndarray]
 

@@ -152,7 +152,9 @@ def fit_inferred(
         fit = em(first, 0 if interrupted else n_rounds)
         fit.interrupted |= interrupted
     models: list[InferredModel] = []
-    for model, scaling, (_, width) in zip(fit.models, scalings, starts, strict=True):
+    for one, model, scaling, (_, width) in zip(
+        recordings, fit.models, scalings, starts, strict=True
+    ):
         fields: dict[str, Any] = {
             "scaling": scaling,
             "settings": settings._replace(start_smoothing=width),
@@ -166,6 +168,7 @@ def fit_inferred(
             "first_cov": model.first_cov,
             "likelihood": model.likelihood,
             "centres": np.zeros((1, embedding_dim)),
+            "ceiling": observation.ceiling(one.trials),
         }
         if units is None:
             models.append(InferredModel(**fields))

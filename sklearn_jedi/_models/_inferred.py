@@ -32,12 +32,15 @@ class InferredModel(Model):
     likelihood : Likelihood
     centres : array of shape (n_centres, embedding_dim)
         Embeddings that inference starts from.
+    ceiling : array of shape (n_neurons,)
+        What expected recordings do not exceed, in data units.
     """
 
     first_mean: np.ndarray
     first_cov: np.ndarray
     likelihood: Likelihood
     centres: np.ndarray
+    ceiling: np.ndarray
 
     @property
     def state_space(self) -> StateSpace:
@@ -78,7 +81,9 @@ class InferredModel(Model):
         """Means over draws from the posterior and the noise of the steps."""
         paths = paths_ahead(self, found, block.group, n_steps)
         loading = self.state_space.loading
-        mean, std = self.likelihood.predictive(paths, loading, self.scaling)
+        mean, std = self.likelihood.predictive(
+            paths, loading, self.scaling, self.ceiling
+        )
         return Forecast(mean, std if with_std else None)
 
     def _variance(self, cov: np.ndarray) -> np.ndarray:
@@ -89,7 +94,7 @@ class InferredModel(Model):
 
     def expected(self, x: np.ndarray, variance: np.ndarray | float = 0.0) -> np.ndarray:
         return self.likelihood.expected(
-            self.scaling.to_data(x), variance * self.scaling.scale**2
+            self.scaling.to_data(x), variance * self.scaling.scale**2, self.ceiling
         )
 
     def noise_variance(self) -> np.ndarray:

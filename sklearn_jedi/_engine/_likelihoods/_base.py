@@ -229,9 +229,23 @@ class Likelihood(ABC):
 
     # --------------------------------------------------------------------- predictions
 
+    @classmethod
+    def ceiling(cls, trials: Trials) -> np.ndarray:
+        """What expected recordings (n_neurons,) are not to exceed, in data units.
+
+        Parameters
+        ----------
+        trials : Trials
+            That are fitted, in data units.
+        """
+        return np.full(trials.n_neurons, np.inf)
+
     @abstractmethod
     def expected(
-        self, activity: np.ndarray, variance: np.ndarray | float = 0.0
+        self,
+        activity: np.ndarray,
+        variance: np.ndarray | float = 0.0,
+        ceiling: np.ndarray | float = np.inf,
     ) -> np.ndarray:
         """Expected recordings, in data units, of activity in `units`' data units.
 
@@ -240,6 +254,7 @@ class Likelihood(ABC):
         activity : array of shape (..., n_neurons)
         variance : array that broadcasts with it
             Of activity that is uncertain, and Gaussian.
+        ceiling : array that broadcasts with it
         """
 
     @staticmethod
@@ -249,7 +264,11 @@ class Likelihood(ABC):
 
     @abstractmethod
     def predictive(
-        self, paths: np.ndarray, loading: np.ndarray, units: Scaling
+        self,
+        paths: np.ndarray,
+        loading: np.ndarray,
+        units: Scaling,
+        ceiling: np.ndarray | float = np.inf,
     ) -> Predictive:
         """Recordings of states of which there are draws.
 
@@ -259,6 +278,7 @@ class Likelihood(ABC):
         loading : array of shape (n_neurons, rank + 1)
         units : Scaling
             Of the activity.
+        ceiling : array of shape (n_neurons,)
         """
 
     @abstractmethod

@@ -34,6 +34,12 @@ _FEWEST_SPIKES = 0.5
 _LEAST_RATE = 1e-12
 # Least SD of log rates that activity has to explain.
 _LEAST_LOG_RATE = 0.05
+# Expected counts do not exceed the largest count of the neuron by more than this factor:
+# exponentials of states far from where recordings were would.
+_ABOVE_LARGEST = 2.0
+# Where the logarithm of a rate is less certain than this, its posterior is not Gaussian,
+# and its variance says nothing of how far up it may be.
+_LARGEST_LOG_VARIANCE = 1.0
 # Rates of draws that are held in memory at once.
 _AT_ONCE = 2**20
 # How far one round moves the logarithm of a rate.
@@ -171,10 +177,20 @@ class Counts(Likelihood):
         step *= (_FARTHEST_LOG_RATE / np.maximum(moved, _FARTHEST_LOG_RATE))[:, None]
         return loading + step, self._learned(sums)
 
+    @classmethod
+    def ceiling(cls, trials: Trials) -> np.ndarray:
+        result: np.ndarray = np.maximum(_largest_counts(trials).largest, 1.0)
+        return _ABOVE_LARGEST * result
+
     def expected(
-        self, activity: np.ndarray, variance: np.ndarray | float = 0.0
+        self,
+        activity: np.ndarray,
+        variance: np.ndarray | float = 0.0,
+        ceiling: np.ndarray | float = np.inf,
     ) -> np.ndarray:
-        result: np.ndarray = np.exp(activity + 0.5 * variance)
+        log_rate = activity + 0.5 * np.minimum(variance, _LARGEST_LOG_VARIANCE)
+        with np.errstate(over="ignore"):
+            result: np.ndarray = np.minimum(np.exp(log_rate), ceiling)
         return result
 
     @staticmethod
@@ -182,7 +198,11 @@ class Counts(Likelihood):
         return np.asarray(np.log(np.maximum(expected, _LEAST_RATE)))
 
     def predictive(
-        self, paths: np.ndarray, loading: np.ndarray, units: Scaling
+        self,
+        paths: np.ndarray,
+        loading: np.ndarray,
+        units: Scaling,
+        ceiling: np.ndarray | float = np.inf,
     ) -> Predictive:
         n, n_draws, T, rank = paths.shape
         rows = np.swapaxes(paths, 1, 2).reshape(n * T, n_draws, rank)
@@ -191,7 +211,7 @@ class Counts(Likelihood):
         for begin in range(0, len(rows), at_once):
             some = slice(begin, begin + at_once)
             activity = rows[some] @ loading[:, :-1].T + loading[:, -1]
-            rate = self.expected(units.to_data(activity))
+            rate = self.expected(units.to_data(activity), 0.0, ceiling)
             mean[some] = rate.mean(1)
             square[some] = (rate**2).mean(1)
         variance = square - mean**2 + self._scatter(mean, square)

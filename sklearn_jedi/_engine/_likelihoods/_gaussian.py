@@ -94,7 +94,10 @@ class Gaussian(Likelihood):
         )
 
     def expected(
-        self, activity: np.ndarray, variance: np.ndarray | float = 0.0
+        self,
+        activity: np.ndarray,
+        variance: np.ndarray | float = 0.0,
+        ceiling: np.ndarray | float = np.inf,
     ) -> np.ndarray:
         return activity
 
@@ -103,7 +106,11 @@ class Gaussian(Likelihood):
         return expected
 
     def predictive(
-        self, paths: np.ndarray, loading: np.ndarray, units: Scaling
+        self,
+        paths: np.ndarray,
+        loading: np.ndarray,
+        units: Scaling,
+        ceiling: np.ndarray | float = np.inf,
     ) -> Predictive:
         C, offset = loading[:, :-1], loading[:, -1]
         mean = paths.mean(1)
