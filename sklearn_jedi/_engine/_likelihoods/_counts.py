@@ -34,11 +34,11 @@ _FEWEST_SPIKES = 0.5
 _LEAST_RATE = 1e-12
 # Least SD of log rates that activity has to explain.
 _LEAST_LOG_RATE = 0.05
-# Expected counts do not exceed the largest count of the neuron by more than this factor:
-# exponentials of states far from where recordings were would.
+# Expected counts do not exceed the largest count of the neuron by more than this
+# factor: exponentials of states far from where recordings were would.
 _ABOVE_LARGEST = 2.0
-# Where the logarithm of a rate is less certain than this, its posterior is not Gaussian,
-# and its variance says nothing of how far up it may be.
+# Where the logarithm of a rate is less certain than this, its posterior is not
+# Gaussian, and its variance says nothing of how far up it may be.
 _LARGEST_LOG_VARIANCE = 1.0
 # Rates of draws that are held in memory at once.
 _AT_ONCE = 2**20
