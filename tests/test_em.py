@@ -11,6 +11,7 @@ from sklearn_jedi._engine._bilinear_em import (
     serial_inflation,
 )
 from sklearn_jedi._engine._moments import trial_moments
+from sklearn_jedi._models._embedding_inflation import inflated
 
 
 def planted(rng, n_trials=60, n_steps=50, noise=0.0):
@@ -139,7 +140,8 @@ def test_posterior_is_the_inverse_hessian_of_the_objective(em_fitted, rotations)
         for a in axes
     ]
     hessian = np.array(hessian) / (4 * eps**2)
-    np.testing.assert_allclose(np.linalg.inv(hessian), cov[0], rtol=1e-4, atol=1e-8)
+    stated = inflated(np.linalg.inv(hessian)[None], em_fitted.embedding_inflation_)
+    np.testing.assert_allclose(stated, cov, rtol=1e-4, atol=1e-8)
     np.testing.assert_allclose(cov[0] @ gradient, 0, atol=1e-6)
 
 

@@ -101,7 +101,10 @@ class ForceRNN(BaseEstimator):
         rng = check_random_state(self.random_state)
         n = trials.shape[2]
         scaling = choose_scaling(trials.mean((0, 1)), trials.std((0, 1)))
-        self.offset_, self.scale_ = scaling.offset, scaling.scale
+        # its own bias takes up the means of data of unit scale
+        scaled = (scaling.scale != 1).any()
+        self.offset_ = scaling.offset if scaled else np.zeros(n)
+        self.scale_ = scaling.scale
         states = (trials - self.offset_) / self.scale_
         weights = np.zeros((n, n + 1))
         weights[:, :n] = self.g / np.sqrt(n) * rng.standard_normal((n, n))

@@ -37,6 +37,11 @@ class Scaling(NamedTuple):
     scale: np.ndarray
     is_identity: bool
 
+    @classmethod
+    def identity(cls, n_neurons: int) -> Scaling:
+        """Data as they are."""
+        return cls(np.zeros(n_neurons), np.ones(n_neurons), True)
+
     def to_network(self, X: np.ndarray) -> np.ndarray:
         return X if self.is_identity else (X - self.offset) / self.scale
 
@@ -65,7 +70,7 @@ def choose_scaling(mean: np.ndarray, sd: np.ndarray) -> Scaling:
     about_zero = np.sqrt(np.mean(mean**2)) <= _NEAR_ZERO * pooled
     if _UNIT_SCALE[0] <= pooled <= _UNIT_SCALE[1] or pooled == 0:
         if about_zero or pooled == 0:
-            return Scaling(np.zeros_like(mean), np.ones_like(mean), True)
+            return Scaling.identity(len(mean))
         return Scaling(mean, np.ones_like(mean), False)
     scale = sd + sd.mean()
     scale *= np.sqrt(np.mean((sd / scale) ** 2))

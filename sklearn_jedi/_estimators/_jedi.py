@@ -16,6 +16,7 @@ from sklearn_jedi._data._unit_copies import warn_of_copies
 from sklearn_jedi._data._units import Scaling, choose_scaling
 from sklearn_jedi._data._white_noise import choose_observation, white_share
 from sklearn_jedi._engine._likelihoods import LIKELIHOODS
+from sklearn_jedi._engine._reduction import Basis
 from sklearn_jedi._engine._settings import Settings, choose_settings, default_settings
 from sklearn_jedi._estimators._jedi_fitted import FittedMethods
 from sklearn_jedi._estimators._parameters import check_parameters, warn_of_unused
@@ -101,7 +102,8 @@ class JEDIEstimator(FittedMethods):
         How strongly rates saturate; small values make the network nearly linear. The
         transfer function is `phi(gain r) / gain`, with `r` in network units. "auto" is
         1 for data of unit scale (pooled standard deviation 0.3 to 3), which are not
-        scaled, and centred where their means are not near zero; other data are centred
+        scaled, and centred where their means are not near zero and held-out windows are
+        not predicted better as they are; other data are centred
         and scaled (see `scale_`), and the gain is chosen on held-out windows of the
         training trials. With "gaussian" and for counts it is 1.
     ridge : float or "auto", default="auto"
@@ -370,18 +372,28 @@ class JEDIEstimator(FittedMethods):
     def _fit_state(
         self, trials: Trials, summary: Summary, scaling: Scaling
     ) -> tuple[Model, Exception | None]:
-        prepared = state_trials(trials, scaling, summary.first_whole)
         unit_scale = bool((scaling.scale == 1).all())
-        settings, basis = choose_settings(
-            prepared,
-            self.rank_,
-            self.embedding_dim,
-            Equation.of(self.tau_, self.dt_, self.nonlinearity),
-            gain=1.0 if self.gain == "auto" and unit_scale else self.gain,
-            window=self.window,
-            ridge=self.ridge,
-            full_rank=self.rank is None,
-        )
+
+        def chosen(scaling: Scaling) -> tuple[Settings, Basis]:
+            return choose_settings(
+                state_trials(trials, scaling, summary.first_whole),
+                self.rank_,
+                self.embedding_dim,
+                Equation.of(self.tau_, self.dt_, self.nonlinearity),
+                gain=1.0 if self.gain == "auto" and unit_scale else self.gain,
+                window=self.window,
+                ridge=self.ridge,
+                full_rank=self.rank is None,
+            )
+
+        settings, basis = chosen(scaling)
+        if unit_scale and not scaling.is_identity:
+            # the network itself may have means, which say where its units saturate
+            as_recorded = Scaling.identity(trials.n_neurons)
+            other = chosen(as_recorded)
+            if other[0].score > settings.score:
+                scaling, (settings, basis) = as_recorded, other
+        prepared = state_trials(trials, scaling, summary.first_whole)
         self._report(trials, scaling, settings)
         model = fit_closed_form(
             prepared,

@@ -137,8 +137,7 @@ def find_error_sizes(model: ObservedModel, trials: Trials) -> ErrorSizes:
     n_steps = int(_WORK / len(model.step_cov) ** 3)
     n_runs = int(np.clip(n_steps / furthest, _FEWEST_RUNS, _MOST_TRIALS * len(_GIVEN)))
     furthest = min(furthest, max(n_steps // n_runs, 1))
-    chosen = trials.sample(n_runs // len(_GIVEN))
-    block = chosen.read(np.arange(len(chosen)))
+    block = trials.sample_block(n_runs // len(_GIVEN))
     recorded = block.values[block.bins]
     errors = ErrorSizes.of_steps()._replace(
         mean=recorded.mean(0), variance=recorded.var(0)
