@@ -20,10 +20,9 @@ def bits_per_spike(X: TrialsLike, rates: TrialsLike) -> float:
 
     Parameters
     ----------
-    X, rates : array-like of shape (n_trials, n_timepoints, n_neurons), list of arrays \
-            (n_timepoints_i, n_neurons), or TrialSet
-        Counts and their predicted expectations per bin; bins where X is NaN do not
-        count.
+    X, rates : array-like of shape (n_trials, n_timepoints, n_neurons), list or TrialSet
+        Counts and their predicted expectations per bin, or lists of arrays
+        (n_timepoints_i, n_neurons); bins where X is NaN do not count.
 
     Returns
     -------
