@@ -232,7 +232,8 @@ class TrialTransformer(
         Returns
         -------
         array of the shape of X, or list of arrays, or DataArray where X is one
-            Of counts: expected counts per time point. NaN after the end of a trial.
+            Of counts: expected counts per time point, over what the logarithm of the
+            rate may be. NaN after the end of a trial.
         """
         return self._like_trials(_predictions.smoothed, X, conditions, sessions)
 
@@ -285,8 +286,10 @@ class TrialTransformer(
         Returns
         -------
         expected : array of shape (n_trials, n_steps, n_neurons)
-            Expected recordings at the new time points, run on from the posterior's
-            mode; 2-D where X is. Of a DataArray one, whose times go on from those of X.
+            Expected recordings at the new time points; 2-D where X is. With
+            ``observation="state"`` the run from the posterior's mode, otherwise the
+            mean over 128 runs with noise, from draws of the posterior. Of a DataArray
+            one, whose times go on from those of X.
             Where sessions have different neurons and X is a list, a list of arrays
             (n_steps, n_neurons of the session).
         std : array of the same shape, or list

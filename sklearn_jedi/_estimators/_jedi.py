@@ -102,9 +102,9 @@ class JEDIEstimator(FittedMethods):
         How strongly rates saturate; small values make the network nearly linear. The
         transfer function is `phi(gain r) / gain`, with `r` in network units. "auto" is
         1 for data of unit scale (pooled standard deviation 0.3 to 3), which are not
-        scaled, and centred where their means are not near zero and held-out windows are
-        not predicted better as they are; other data are centred
-        and scaled (see `scale_`), and the gain is chosen on held-out windows of the
+        scaled; where their means are not near zero they are centred, with "state" only
+        if held-out windows are not predicted better without. Other data are centred and
+        scaled (see `scale_`), and the gain is chosen on held-out windows of the
         training trials. With "gaussian" and for counts it is 1.
     ridge : float or "auto", default="auto"
         How strongly weights are pulled to zero: the prior precision of the weights in

@@ -102,12 +102,12 @@ class FittedMethods(TrialTransformer):
         sessions: ArrayLike | None,
     ) -> list[Part]:
         trials, summary = check_trials(self, X, reset=False)
+        rows = np.arange(len(trials))
         if self.observation_ in LIKELIHOODS:
-            rows, units = np.arange(len(trials)), self._model.scaling
-            LIKELIHOODS[self.observation_].check(summary, trials, rows, units)
+            likelihood = LIKELIHOODS[self.observation_]
+            likelihood.check(summary, trials, rows, self._model.scaling)
         trials = self._sharing(trials, conditions, sessions)
         prepared = self._model.prepare(trials, summary.first_whole)
-        rows = np.arange(len(trials))
         return [Part(UNNAMED, rows, trials, prepared, self._model)]
 
     def _sharing(
@@ -135,7 +135,11 @@ class FittedMethods(TrialTransformer):
         if unused:
             names = " and ".join(f"{kind}s=" for kind in unused)
             inflates = needed and self.embedding == "trial" and "condition" in unused
-            but = " (conditions= but for embedding_inflation_)" if inflates else ""
+            but = (
+                ' (conditions= but for embedding_inflation_ of observation="state")'
+                if inflates
+                else ""
+            )
             warn_user(
                 f"{names} {'are' if len(unused) > 1 else 'is'} not used with "
                 f'embedding="{self.embedding}"{but}: set embedding="{unused[0]}" if '

@@ -16,7 +16,7 @@ _AT_ONCE = 2**20
 
 
 def paths_ahead(
-    model: Model, found: Posterior, group: np.ndarray, n_steps: int
+    model: Model, found: Posterior, joint: np.ndarray, group: np.ndarray, n_steps: int
 ) -> np.ndarray:
     """Coordinates (n, n_draws, n_steps, rank) after the last known state of trials.
 
@@ -25,11 +25,12 @@ def paths_ahead(
 
     Parameters
     ----------
+    joint : array of shape (n, rank + embedding_dim, rank + embedding_dim)
+        Covariance of the last state's coordinates and the embedding.
     group : int array of shape (n,)
         Rows of `found.mean` that are the trials' embeddings.
     """
     red, rank = model.reduction, len(model.step_cov)
-    joint = found.last_cov()
     n, size = joint.shape[:2]
     unit = balanced_normals(_PAIRS, size, n_steps * rank)
     unit = np.concatenate([unit, -unit])

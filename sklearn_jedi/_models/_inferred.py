@@ -79,7 +79,8 @@ class InferredModel(Model):
         self, block: Block, found: Posterior, n_steps: int, *, with_std: bool
     ) -> Forecast:
         """Means over draws from the posterior and the noise of the steps."""
-        paths = paths_ahead(self, found, block.group, n_steps)
+        assert found.last_cov is not None
+        paths = paths_ahead(self, found, found.last_cov(), block.group, n_steps)
         loading = self.state_space.loading
         mean, std = self.likelihood.predictive(
             paths, loading, self.scaling, self.ceiling

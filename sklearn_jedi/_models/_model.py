@@ -42,7 +42,8 @@ class Posterior(NamedTuple):
         Returns its variance, of recorded neurons, of the same shape or that broadcasts.
     last_cov : callable
         Returns the joint covariance of the last state's coordinates and the embedding,
-        (n_trials, rank + embedding_dim, rank + embedding_dim).
+        (n_trials, rank + embedding_dim, rank + embedding_dim); None where states are
+        known.
     """
 
     mean: np.ndarray
@@ -53,7 +54,7 @@ class Posterior(NamedTuple):
     since: np.ndarray
     activity: Callable[[], np.ndarray]
     variance: Callable[[], np.ndarray]
-    last_cov: Callable[[], np.ndarray]
+    last_cov: Callable[[], np.ndarray] | None = None
 
 
 class Forecast(NamedTuple):
@@ -153,11 +154,6 @@ class Model(ABC):
     def output(self) -> np.ndarray:
         """From coordinates of the state to recorded neurons (n_neurons, rank)."""
         return self.basis.P
-
-    @property
-    def rest_variance(self) -> np.ndarray:
-        """Step noise (n_neurons,) outside the span of `P`, in squared network units."""
-        return np.zeros(len(self.output))
 
     def run(
         self,

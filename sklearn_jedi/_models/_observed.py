@@ -71,6 +71,7 @@ class ObservedModel(Model):
 
     @property
     def rest_variance(self) -> np.ndarray:
+        """Step noise (n_neurons,) outside the span of `P`, in squared network units."""
         P = self.basis.P
         within = np.einsum("nr,rs,ns->n", P, self.step_cov, P)
         result: np.ndarray = np.maximum(self.step_variance - within, 0.0)
@@ -90,8 +91,7 @@ class ObservedModel(Model):
                 self.reduction, self.hypernetwork, self.path_noise, block, mean
             )
         cov = inflated(cov, self.embedding_inflation)
-        last, (rank, d) = block.last_bins(), (self.basis.P.shape[1], mean.shape[1])
-        rows = np.arange(len(last))
+        last = block.last_bins()
 
         def activity() -> np.ndarray:
             if block.recorded is None:
@@ -101,21 +101,15 @@ class ObservedModel(Model):
             runs = np.concatenate([block.values[:, :1], later], 1)
             return np.where(block.recorded, block.values, runs)
 
-        def last_cov() -> np.ndarray:
-            joint = np.zeros((len(rows), rank + d, rank + d))
-            joint[:, rank:, rank:] = cov[block.group]
-            return joint
-
         return Posterior(
             mean,
             cov,
             converged,
             block.values[:, 0],
-            block.values[rows, last],
+            block.values[np.arange(len(last)), last],
             block.lengths - 1 - last,
             activity,
             lambda: np.zeros(1),
-            last_cov,
         )
 
     def ahead(
