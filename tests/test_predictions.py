@@ -129,14 +129,14 @@ def test_random_numbers_are_balanced():
 
 
 def test_standard_deviations_grow_at_first(cases):
-    for observation, share in (("state", 0.2), ("gaussian", 1e-4)):
+    for observation, share, least in (("state", 0.2, 0.75), ("gaussian", 1e-4, 1)):
         X, _, jedi = cases[observation]
         std = jedi.forecast(X[:, :N_SEEN], N_STEPS, return_std=True)[1]
         size = std.mean((0, 2))
         assert (np.diff(size[:6]) > 0).all()
         assert size[5] > (1 + share) * size[0]
-        # the noise of a recording (or step) remains; draws scatter
-        assert (std**2 > 0.75 * jedi.noise_variance_).all()
+        # the noise of a recording remains; that of one step is of all neurons together
+        assert (std**2 > least * jedi.noise_variance_).all()
 
 
 def predicted_std(model, X, n_steps):
