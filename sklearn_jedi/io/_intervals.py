@@ -1,4 +1,4 @@
-"""Intervals of time: their union, and what lies in them."""
+"""Intervals of time: their union, and how long it is."""
 
 from __future__ import annotations
 
@@ -28,11 +28,3 @@ def union(intervals: np.ndarray) -> np.ndarray:
 def duration(intervals: np.ndarray) -> float:
     """Length in s of a union of intervals."""
     return float(np.diff(intervals).sum())
-
-
-def are_within(times: np.ndarray, intervals: np.ndarray) -> np.ndarray:
-    """Which times lie in a union of intervals."""
-    if not len(intervals):
-        return np.zeros(len(times), dtype=bool)
-    at = np.searchsorted(intervals[:, 0] - _TOUCH, times, side="right") - 1
-    return np.asarray((at >= 0) & (times <= intervals[at, 1] + _TOUCH))

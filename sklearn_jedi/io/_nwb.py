@@ -13,14 +13,15 @@ import numpy as np
 from sklearn_jedi.io._bin_times import LATEST
 from sklearn_jedi.io._cutting import cut_spikes
 from sklearn_jedi.io._files import check_file, import_io, quoted, unreadable
+from sklearn_jedi.io._intervals import duration, union
 from sklearn_jedi.io._selection import Selection, select_rows
-from sklearn_jedi.io._spike_times import check_spike_times
+from sklearn_jedi.io._spike_times import problem_of
 from sklearn_jedi.io._text import with_text
 from sklearn_jedi.io._trial_set import TrialSet
 from sklearn_jedi.io._windows import Window
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from pandas import DataFrame, Index
 
 
 def trials_from_nwb(
@@ -105,18 +106,20 @@ def trials_from_nwb(
     with _opened(path) as nwb:
         table = _table(nwb, epochs, path)
         trains, unit_table, observed = _units(nwb, path)
+    problems = _problems(trains, observed, unit_table.index, path)
     times = table[["start_time", "stop_time"]].to_numpy(dtype=float)
-    session = _session(trains, times)
-    durations = []
-    for k, intervals in enumerate(observed):
-        if not len(intervals):
-            observed[k] = session
-        durations.append(np.diff(observed[k]).sum())
+    fine = [t for t, problem in zip(trains, problems, strict=True) if not problem]
+    session = _session(fine, times)
+    observed = [union(of_unit) if len(of_unit) else session for of_unit in observed]
+    durations = np.array([duration(of_unit) for of_unit in observed])
     n_spikes = np.array([len(train) for train in trains])
     if "rate" not in unit_table:
-        unit_table["rate"] = n_spikes / np.maximum(durations, np.finfo(float).tiny)
+        unit_table["rate"] = n_spikes / np.where(durations > 0, durations, np.nan)
     table = table.iloc[select_rows(table, trials, "trials", str(path))]
     chosen = select_rows(unit_table, units, "units", str(path))
+    for k in chosen:
+        if problem := problems[k]:
+            raise ValueError(f"{problem}; units= can leave it out")
     return cut_spikes(
         [trains[k] for k in chosen],
         [observed[k] for k in chosen],
@@ -200,8 +203,6 @@ def _units(
     # of a unit; of units whose ids are not in order, some versions mix up the columns.
     ends = np.asarray(nwb.units.spike_times_index.data[:])
     trains = np.split(np.asarray(nwb.units.spike_times.data[:], dtype=float), ends[:-1])
-    for unit, train in zip(ids, trains, strict=True):
-        check_spike_times(train, f"{path}: units: spike_times of unit {unit}", 0.0)
     observed = [np.empty((0, 2))] * len(ids)
     if "obs_intervals" in nwb.units.colnames:
         observed = [
@@ -210,6 +211,21 @@ def _units(
         ]
     metadata = pandas.DataFrame(_metadata(nwb.units), index=ids)
     return trains, with_text(metadata), observed
+
+
+def _problems(
+    trains: list[np.ndarray], observed: list[np.ndarray], ids: Index, path: Path
+) -> list[str | None]:
+    """What is wrong with each unit, if anything is: a sentence."""
+    problems = []
+    for unit, train, intervals in zip(ids, trains, observed, strict=True):
+        problem = problem_of(train, f"{path}: units: spike_times of unit {unit}", 0.0)
+        if not problem and (np.diff(intervals) < 0).any():
+            problem = (
+                f"{path}: units: obs_intervals of unit {unit} end before they begin"
+            )
+        problems.append(problem)
+    return problems
 
 
 def _metadata(units: Any) -> dict[str, Any]:

@@ -32,19 +32,6 @@ def as_text(value: Any) -> Any:
     return value
 
 
-def without_filling(value: Any) -> Any:
-    """Text, or an array of text, without spaces at the end.
-
-    The rows of MATLAB's char arrays are filled up to one length.
-    """
-    value = as_text(value)
-    if isinstance(value, str):
-        return value.rstrip(_FILLING)
-    if isinstance(value, np.ndarray) and value.dtype.kind == "U":
-        return np.char.rstrip(value, _FILLING)
-    return value
-
-
 def with_text(table: DataFrame) -> DataFrame:
     """A table with text for bytes: in its columns, their names and its index."""
     held = {

@@ -121,6 +121,7 @@ def corrupt_times(
     far = (np.abs(times - middle) > _SPREADS * spread) & (
         (times < first - margin) | (times > last + margin)
     )
+    far &= np.isfinite(times)
     known = np.maximum(np.isfinite(times).sum(axis=0), 1)
     corrupt |= far & (far.sum(axis=0) <= known / 2)
     return corrupt

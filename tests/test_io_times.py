@@ -1,0 +1,225 @@
+"""Times of trials and spikes: of another clock or unit, corrupt, or too many."""
+
+import contextlib
+import warnings
+
+import h5py
+import numpy as np
+import pandas as pd
+import pynapple as nap
+import pytest
+from nwb_files import write_nwb
+
+from sklearn_jedi.io import trials_from_nwb, trials_from_pynapple
+from sklearn_jedi.io._intervals import duration, union
+from sklearn_jedi.io._size import check_n_bins, new_array
+from sklearn_jedi.io._text import as_text, with_text
+from sklearn_jedi.io._trial_times import corrupt_times
+
+STARTS = np.arange(1.0, 55.0, 3.0)
+N_TRIALS = len(STARTS)
+
+
+@pytest.fixture(scope="module")
+def spikes():
+    """Of 3 units, 10 a second for 60 s."""
+    rng = np.random.default_rng(0)
+    return [np.sort(rng.uniform(0, 60, 600)) for _ in range(3)]
+
+
+def table_of(**columns):
+    return pd.DataFrame({"start_time": STARTS, "stop_time": STARTS + 2} | columns)
+
+
+def read_nwb(path, spikes, trials, **options):
+    write_nwb(path, spikes, trials)
+    return trials_from_nwb(path, **options)
+
+
+def read_pynapple(_, spikes, trials, **options):
+    names = {"start_time": "start", "stop_time": "end"}
+    window = tuple(names.get(end, end) for end in options.pop("window"))
+    options["align"] = names.get(options["align"], options["align"])
+    data = nap.TsGroup(
+        {k: nap.Ts(train) for k, train in enumerate(spikes)},
+        time_support=nap.IntervalSet(0, max(train[-1] for train in spikes) + 1),
+    )
+    epochs = trials.rename(columns=names)
+    return trials_from_pynapple(data, epochs, window=window, **options)
+
+
+READERS = {"nwb": read_nwb, "pynapple": read_pynapple}
+
+
+@pytest.fixture(params=READERS)
+def read(request, tmp_path):
+    def called(spikes, trials, **options):
+        """Trials, or None if they are refused, and the warnings."""
+        found, path = None, tmp_path / "session.nwb"
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            with contextlib.suppress(ValueError):
+                found = READERS[request.param](path, spikes, trials, **options)
+        return found, [str(w.message) for w in caught if w.category is UserWarning]
+
+    return called
+
+
+# ------------------------------------------------------------------ clocks of trials
+
+
+def test_times_of_the_session_draw_no_warning(read, spikes):
+    trials, said = read(
+        spikes, table_of(go=STARTS + 0.5), align="go", window=(0.1, 0.5)
+    )
+    assert said == []
+    counts = [np.histogram(spikes[1], t + 0.5 + np.r_[0.1, 0.5])[0][0] for t in STARTS]
+    np.testing.assert_array_equal(trials.X.sum(1)[:, 1], counts)
+
+
+@pytest.mark.parametrize(
+    ("go", "n_outside", "why"),
+    [
+        (np.full(N_TRIALS, 0.5), N_TRIALS, "from the beginning of each trial"),
+        (np.where(np.arange(N_TRIALS) % 3, STARTS + 0.5, 0.0), 6, "if 0 means that"),
+        (1000 * (STARTS + 0.5), N_TRIALS, "looks like ms; divide it by 1000"),
+    ],
+    ids=["relative", "0 for no event", "ms"],
+)
+def test_alignment_outside_of_its_trials_is_named(read, spikes, go, n_outside, why):
+    said = read(spikes, table_of(go=go), align="go", window=(0.1, 0.5))[1]
+    first = next(text for text in said if "lies outside" in text)
+    assert f"in {n_outside} of {N_TRIALS} trials" in first
+    assert "'go'" in first
+    assert why in first
+
+
+def test_trials_at_one_place_are_named(read, spikes):
+    said = read(spikes, table_of(go=np.full(N_TRIALS, 0.5)), align="go", window=(0, 1))
+    assert any(f"{N_TRIALS} of {N_TRIALS} trials have the window" in t for t in said[1])
+
+
+# ---------------------------------------------------------------------- spike clocks
+
+
+@pytest.mark.parametrize(
+    ("of_second", "rounded", "hint"),
+    [
+        (1e3, False, "look like ms; divide them by 1000"),
+        (3e4, True, "look like sample numbers; divide them by the sampling rate"),
+    ],
+)
+def test_spike_times_in_another_unit_are_named(read, spikes, of_second, rounded, hint):
+    other = [train * of_second for train in spikes]
+    if rounded:
+        other = [np.unique(np.rint(train)) for train in other]
+    said = read(other, table_of(), align="start_time", window=(0, 0.5))[1]
+    assert len([text for text in said if hint in text]) == 1
+    assert any("all 3 units" in text for text in said)
+
+
+# --------------------------------------------------------------------- corrupt times
+
+
+def test_a_corrupt_time_costs_its_own_trial(tmp_path, spikes):
+    stops = STARTS + 2
+    stops[9] = 1e12
+    path = write_nwb(tmp_path / "s.nwb", spikes, table_of(stop_time=stops))
+    with pytest.warns(UserWarning, match=r"'stop_time' cannot .* in 1 of 18 .* 9: 1e"):
+        assert len(trials_from_nwb(path, window=(0, 0.5)).X) == N_TRIALS
+    with pytest.warns(UserWarning, match="1 of 18 trials are left out"):
+        trials = trials_from_nwb(path, window=("start_time", "stop_time"))
+    np.testing.assert_array_equal(trials.table.index, np.delete(range(N_TRIALS), 9))
+
+
+def test_what_is_far_from_everything_is_corrupt_unless_most_of_it_is():
+    times = np.array([[1.0, 2.0], [4.0, 5.0], [7.0, 1e6], [10.0, np.inf]])
+    expected = [[False, False], [False, False], [False, True], [False, True]]
+    np.testing.assert_array_equal(corrupt_times(times, (0.0, 12.0)), expected)
+    in_ms = np.column_stack([times[:, 0], 1000 * (times[:, 0] + 1)])
+    assert not corrupt_times(in_ms, (0.0, 12.0)).any()
+
+
+def test_too_many_bins_are_refused_before_they_are_counted():
+    n_bins, ids = np.array([200.0, 1e11]), np.array([3, 9])
+    with pytest.raises(
+        ValueError, match=r"trial 9 lasts 1e\+09 s, which is 100,000,000"
+    ):
+        check_n_bins(n_bins, ids, 0.01, "file")
+    n_bins = np.array([200.0, 200.0, 30_000.0])
+    with pytest.warns(UserWarning, match="trial 5 lasts 300 s, which is 30,000 bins"):
+        check_n_bins(n_bins, np.array([3, 4, 5]), 0.01, "file")
+    with pytest.raises(ValueError, match=r"need 74505806\.0 GiB of memory"):
+        new_array(10**13, 1000)
+    assert new_array(4, 3).shape == (4, 3)
+
+
+# -------------------------------------------------------------- units of an NWB file
+
+
+def test_intervals_are_joined():
+    joined = union([[4.0, 6.0], [0.0, 2.0], [1.0, 3.0], [0.0, 2.0], [5.0, 5.0]])
+    np.testing.assert_array_equal(joined, [[0, 3], [4, 6]])
+    assert duration(joined) == 5.0
+
+
+def test_overlapping_observations_count_once(tmp_path, spikes):
+    observed = [np.array([[0.0, 40.0], [20.0, 60.0], [0.0, 40.0]])] * 3
+    path = tmp_path / "s.nwb"
+    write_nwb(path, spikes, table_of(), units={"obs_intervals": observed})
+    trials = trials_from_nwb(path, window=(0, 0.5))
+    np.testing.assert_allclose(trials.units["rate"], 10.0)  # 600 spikes in 60 s
+    assert np.isfinite(trials.X).all()
+
+
+@pytest.mark.parametrize("fault", ["end before they begin", "not in order"])
+def test_a_bad_unit_can_be_left_out(tmp_path, spikes, fault):
+    observed, trains = [np.array([[0.0, 60.0]])] * 3, list(spikes)
+    if fault == "end before they begin":
+        observed[1] = np.array([[60.0, 0.0]])
+    else:
+        trains[1] = spikes[1][::-1]
+    path = tmp_path / "s.nwb"
+    write_nwb(path, trains, table_of(), units={"obs_intervals": observed})
+    with pytest.raises(ValueError, match=f"of unit 1 .*{fault}.*units= can leave it"):
+        trials_from_nwb(path, window=(0, 0.5))
+    trials = trials_from_nwb(path, window=(0, 0.5), units=[0, 2])
+    np.testing.assert_array_equal(trials.units.index, [0, 2])
+
+
+def test_units_without_an_index_of_spike_times_are_refused(tmp_path, spikes):
+    path = write_nwb(tmp_path / "s.nwb", spikes[:1], table_of())
+    with h5py.File(path, "a") as file:
+        units = file["units"]
+        attrs = dict(units["id"].attrs)
+        del units["spike_times_index"], units["id"]
+        units.create_dataset("id", data=np.arange(600)).attrs.update(attrs)
+    with pytest.raises(ValueError, match="units: spike_times has no index"):
+        trials_from_nwb(path, window=(0, 0.5))
+
+
+# ------------------------------------------------------------------------------ text
+
+
+def test_bytes_are_text():
+    assert as_text(b"left \0") == "left"
+    fixed = np.array(["left", "right"], dtype="S6")
+    for held in (fixed, fixed.astype(object), [b"left", b"right"]):
+        assert list(as_text(held)) == ["left", "right"]
+    table = with_text(pd.DataFrame({b"side": [b"left", b"right"], "n": [1, 2]}))
+    assert table.columns.tolist() == ["side", "n"]
+    assert table["side"].tolist() == ["left", "right"]
+    assert table["n"].dtype == int
+
+
+def test_trials_are_chosen_by_text_of_fixed_length(tmp_path, spikes):
+    side = ["left", "right"] * (N_TRIALS // 2)
+    path = write_nwb(tmp_path / "s.nwb", spikes, table_of(side=side))
+    with h5py.File(path, "a") as file:
+        group = file["intervals/trials"]
+        attrs = dict(group["side"].attrs)
+        del group["side"]
+        data = group.create_dataset("side", data=np.array(side, dtype="S5"))
+        data.attrs.update(attrs)
+    trials = trials_from_nwb(path, window=(0, 0.5), trials="side == 'left'")
+    np.testing.assert_array_equal(trials.table.index, range(0, N_TRIALS, 2))
