@@ -190,8 +190,10 @@ def _may_be_spike_times(value: object) -> bool:
     return several and all(_is_in_order(train) for trial in trials for train in trial)
 
 
-def _is_in_order(train: object) -> bool:
-    times = np.asarray(train) if np.ndim(train) < 2 else np.asarray("")  # type: ignore[arg-type]
+def _is_in_order(train: Any) -> bool:
+    if np.ndim(train) > 1:
+        return False
+    times = np.asarray(train)
     return times.dtype.kind in "biuf" and bool((np.diff(np.ravel(times)) >= 0).all())
 
 

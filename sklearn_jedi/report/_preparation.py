@@ -140,7 +140,8 @@ def _taken(X: Any, neurons: list[int]) -> Any:
         inside = _taken(X.X, neurons)
         return dataclasses.replace(X, X=inside, units=units.iloc[neurons])
     if is_labelled(X):
-        return X.isel({axis_named(X, "neuron"): neurons})  # type: ignore[attr-defined]
+        array: Any = X
+        return array.isel({axis_named(X, "neuron"): neurons})
     trials: Any = unwrap(X)
     if isinstance(trials, (list, tuple)):
         return [np.asarray(trial)[:, neurons] for trial in trials]
