@@ -19,7 +19,7 @@ from sklearn_jedi.baselines import LinearStateSpace
 from sklearn_jedi.metrics import trajectory_r2
 
 N_TRAIN, N_STATES, N_NEURONS = 40, 3, 10
-UNITS = Scaling(np.zeros(N_NEURONS), np.ones(N_NEURONS), is_identity=True)
+UNITS = Scaling.identity(N_NEURONS)
 
 
 @pytest.fixture(scope="module")

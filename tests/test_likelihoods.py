@@ -157,7 +157,7 @@ def test_the_readout_converges_to_the_maximum_of_the_likelihood(case):
         start = 0 * loading
     else:
         found, start = (
-            type(likelihood).first(Scaling(likelihood.offset, 1.0, False)),
+            type(likelihood).first(Scaling(likelihood.offset, np.ones(1))),
             loading,
         )
     for _ in range(60):
@@ -242,7 +242,7 @@ def test_the_readout_is_found_where_newtons_first_step_would_overflow(likelihood
     one[0, 0, -1, 0] = 1.0
     loading, found = (
         np.zeros((1, 2)),
-        likelihood.first(Scaling(np.zeros(1), np.ones(1), False)),
+        likelihood.first(Scaling(np.zeros(1), np.ones(1))),
     )
     for _ in range(40):
         loading, found = found.solved(loading, found.sums(loading, in_block(y), one))
@@ -267,7 +267,7 @@ def test_recordings_of_states_of_which_there_are_draws(case):
     scale = np.ones(N_NEURONS)
     offset = getattr(likelihood, "offset", 0 * scale)
     z = 0.4 * rng.standard_normal((2, 40_000, 2, RANK)) + [[[[0.2, -0.1]]]]
-    mean, std = likelihood.predictive(z, loading, Scaling(offset, scale, False))
+    mean, std = likelihood.predictive(z, loading, Scaling(offset, scale))
     y = distribution(activity(z, loading)).rvs(random_state=6)
     assert mean.shape == std.shape == (2, 2, N_NEURONS)
     np.testing.assert_allclose(std, y.std(1), rtol=0.03)

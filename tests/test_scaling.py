@@ -77,3 +77,15 @@ def r2_of_forecasts(jedi, X, truth):
     found = jedi.fit(X[::2]).forecast(X[1::2, :50], 50)
     later = truth[1::2, 50:]
     return 1 - ((found - later) ** 2).sum() / ((later - later.mean((0, 1))) ** 2).sum()
+
+
+@pytest.mark.parametrize(
+    ("factor", "offset", "words"),
+    [
+        (1.0, 0, "left as they are"),
+        (1.0, 5, "centred"),
+        (30.0, 0, "centred, soft-normalised"),
+    ],
+)
+def test_what_becomes_of_the_data_is_said(X, factor, offset, words):
+    assert scaling_of(factor * X + offset).describe() == words

@@ -29,7 +29,7 @@ def test_what_is_read_is_a_contiguous_float64_copy(rng, scale):
     for data in (X, X.astype(np.float32), X[:, ::-1], X[::-1]):
         trials = in_trials(data)
         if scale:
-            trials = trials.in_units(Scaling(np.zeros(5), np.full(5, scale), False))
+            trials = trials.in_units(Scaling(np.zeros(5), np.full(5, scale)))
         values = trials.read(np.arange(7)).values
         expected = data.astype(np.float64) / (scale or 1)
         np.testing.assert_array_equal(values, expected)

@@ -102,8 +102,7 @@ class ForceRNN(BaseEstimator):
         n = trials.shape[2]
         scaling = choose_scaling(trials.mean((0, 1)), trials.std((0, 1)))
         # its own bias takes up the means of data of unit scale
-        scaled = (scaling.scale != 1).any()
-        self.offset_ = scaling.offset if scaled else np.zeros(n)
+        self.offset_ = np.zeros(n) if scaling.is_of_unit_scale else scaling.offset
         self.scale_ = scaling.scale
         states = (trials - self.offset_) / self.scale_
         weights = np.zeros((n, n + 1))

@@ -29,18 +29,31 @@ class Scaling(NamedTuple):
     ----------
     offset, scale : arrays of shape (n_neurons,)
         In the units of the data.
-    is_identity : bool
-        True where the data were left as they are.
     """
 
     offset: np.ndarray
     scale: np.ndarray
-    is_identity: bool
 
     @classmethod
     def identity(cls, n_neurons: int) -> Scaling:
         """Data as they are."""
-        return cls(np.zeros(n_neurons), np.ones(n_neurons), True)
+        return cls(np.zeros(n_neurons), np.ones(n_neurons))
+
+    @property
+    def is_of_unit_scale(self) -> bool:
+        """Whether data are at most centred."""
+        return bool(np.all(self.scale == 1))
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether data are left as they are."""
+        return self.is_of_unit_scale and not np.any(self.offset)
+
+    def describe(self) -> str:
+        """What becomes of the data."""
+        if self.is_identity:
+            return "left as they are"
+        return "centred" if self.is_of_unit_scale else "centred, soft-normalised"
 
     def to_network(self, X: np.ndarray) -> np.ndarray:
         return X if self.is_identity else (X - self.offset) / self.scale
@@ -50,7 +63,9 @@ class Scaling(NamedTuple):
 
 
 def choose_scaling(mean: np.ndarray, sd: np.ndarray) -> Scaling:
-    """Leave unit-scale data about zero alone; centre and soft-normalise all others.
+    """Leave unit-scale data alone, or centre them; soft-normalise all others, too.
+
+    Unit-scale data are left alone where their means are near zero.
 
     Soft normalisation divides by a neuron's standard deviation plus the mean standard
     deviation over neurons, so that weak neurons are not blown up to the size of strong
@@ -67,11 +82,12 @@ def choose_scaling(mean: np.ndarray, sd: np.ndarray) -> Scaling:
        (2012).
     """
     pooled = np.sqrt(np.mean(sd**2))
-    about_zero = np.sqrt(np.mean(mean**2)) <= _NEAR_ZERO * pooled
-    if _UNIT_SCALE[0] <= pooled <= _UNIT_SCALE[1] or pooled == 0:
-        if about_zero or pooled == 0:
+    if pooled == 0:
+        return Scaling.identity(len(mean))
+    if _UNIT_SCALE[0] <= pooled <= _UNIT_SCALE[1]:
+        if np.sqrt(np.mean(mean**2)) <= _NEAR_ZERO * pooled:
             return Scaling.identity(len(mean))
-        return Scaling(mean, np.ones_like(mean), False)
+        return Scaling(mean, np.ones_like(mean))
     scale = sd + sd.mean()
     scale *= np.sqrt(np.mean((sd / scale) ** 2))
-    return Scaling(mean, scale, False)
+    return Scaling(mean, scale)

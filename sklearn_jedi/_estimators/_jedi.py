@@ -372,7 +372,7 @@ class JEDIEstimator(FittedMethods):
     def _fit_state(
         self, trials: Trials, summary: Summary, scaling: Scaling
     ) -> tuple[Model, Exception | None]:
-        unit_scale = bool((scaling.scale == 1).all())
+        unit_scale = scaling.is_of_unit_scale
 
         def chosen(scaling: Scaling) -> tuple[Settings, Basis]:
             return choose_settings(
@@ -441,7 +441,7 @@ class JEDIEstimator(FittedMethods):
         observation.check(summary, trials, np.arange(len(trials)))
         names = getattr(self, "neuron_names_in_", None)
         warn_of_copies(trials, summary.mean, names)
-        if (scaling.scale != 1).any():
+        if not scaling.is_of_unit_scale:
             # the activity, not the noise on it, is to have unit scale
             mean = scaling.to_network(summary.mean)
             share = white_share(trials.in_units(scaling), mean)
@@ -486,11 +486,10 @@ class JEDIEstimator(FittedMethods):
 
     def _report(self, trials: Trials, scaling: Scaling, settings: Settings) -> None:
         if self.verbose:
-            left = scaling.is_identity
             chosen = settings.describe()
             print(
                 f"JEDIEstimator: {len(trials)} trials x {trials.n_timepoints} time "
                 f"points x {trials.n_neurons} neurons, "
-                f"{'left as they are' if left else 'centred, soft-normalised'}; "
+                f"{scaling.describe()}; "
                 f"observation={self.observation_!r}, {chosen}"
             )

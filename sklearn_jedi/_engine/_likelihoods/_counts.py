@@ -111,7 +111,7 @@ class Counts(Likelihood):
         """Logarithms of rates, from that of the mean on."""
         n_bins = max(int(trials.lengths.sum()), 1)
         log_mean = np.log(np.maximum(mean, _FEWEST_SPIKES / n_bins))
-        return Scaling(log_mean, np.ones_like(log_mean), False)
+        return Scaling(log_mean, np.ones_like(log_mean))
 
     # of counts and log rates of shape (n_trials, n_timepoints, n_neurons) each
 
