@@ -15,8 +15,8 @@ from sklearn_jedi.analysis._reduced import ReducedDynamics
 
 __all__ = ["LimitCycle", "closed_curve", "find_cycle"]
 
-_EXACT = {"map": 1e-4, "flow": 1e-8}  # distances of returns by interpolation
-
+# errors of returns by interpolation, as shares of the size of the path
+_EXACT = {"map": 1e-4, "flow": 1e-8}
 _STEADY = 0.03  # how far the returns of a path that is settled may move, likewise
 _FITTED, _AT_LEAST = 10, 400  # periods of a trajectory that are fitted; steps
 

@@ -8,11 +8,10 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from sklearn_jedi.analysis._cycles._orbit import size_of
-from sklearn_jedi.analysis._cycles._samples import run_map
-from sklearn_jedi.analysis._cycles._shooting import run_flow
 from sklearn_jedi.analysis._limit_cycles import LimitCycle, closed_curve, find_cycle
 from sklearn_jedi.analysis._manifolds import distance_to_curve
 from sklearn_jedi.analysis._reduced import ReducedDynamics
+from sklearn_jedi.analysis._runs import run
 
 __all__ = ["find_cycles"]
 
@@ -226,8 +225,7 @@ class _Follower:
         """States (n_steps, n_states, n_dims) in a time of some time constants."""
         most = _MAX_STEPS if duration > _BLOCK else _MAX_STEPS // 10
         n_steps = min(round(duration / self._system.equation.alpha), most)
-        run = run_map if self._time == "map" else run_flow
-        return run(self._system, kappa, max(n_steps, 1))
+        return run(self._system, kappa, max(n_steps, 1), self._time)
 
 
 def _beside(system: ReducedDynamics, points: np.ndarray, scale: float) -> np.ndarray:

@@ -10,7 +10,7 @@ from sklearn_jedi.analysis._reduced import ReducedDynamics
 __all__ = ["smooth_circle"]
 
 _MAX_UNKNOWNS = 360
-_MAX_HARMONICS = 64
+_N_HARMONICS = (8, 16, 32, 64)  # until the curve is resolved
 _MAX_ITER = 12
 _MAX_SAMPLES = 768  # of a trajectory, in a fit
 _NEARLY = 1e-2  # tail of a fit, above which Newton's method is not tried
@@ -39,20 +39,18 @@ def smooth_circle(
        for invariant manifolds" (2016), chapter 3.
     """
     omega = 2 * np.pi / period
-    n_harmonics = 8
-    while n_harmonics <= _MAX_HARMONICS:
+    for n_harmonics in _N_HARMONICS:
         if (2 * n_harmonics + 1) * system.n_dims > _MAX_UNKNOWNS:
-            break
+            return None
         gamma = _fit_curve(path, omega, n_harmonics)
-        if tail(gamma) < _NEARLY:
-            gamma, rate, residual = _solve(system, gamma, omega)
-            size = size_of(gamma)
-            if residual < _SMALL * size and tail(gamma) < _SMALL and rate > 0:
-                multipliers = _multipliers(system, gamma, rate)
-                if (np.abs(np.abs(multipliers[1:]) - 1) < _RESOLVED).any():
-                    return None
-                return Orbit(2 * np.pi / rate, gamma, multipliers, residual)
-        n_harmonics *= 2
+        if not tail(gamma) < _NEARLY:
+            continue
+        gamma, rate, residual = _solve(system, gamma, omega)
+        if residual < _SMALL * size_of(gamma) and tail(gamma) < _SMALL and rate > 0:
+            multipliers = _multipliers(system, gamma, rate)
+            if (np.abs(np.abs(multipliers[1:]) - 1) < _RESOLVED).any():
+                return None
+            return Orbit(2 * np.pi / rate, gamma, multipliers, residual)
     return None
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Orbit", "along_first", "size_of", "tail"]
+__all__ = ["MAX_POINTS", "Orbit", "along_first", "evenly", "size_of", "tail"]
+
+MAX_POINTS = 1025  # of a curve
 
 
 class Orbit(NamedTuple):
@@ -39,6 +42,24 @@ def tail(points: np.ndarray) -> float:
     """Share of the amplitude in the highest quarter of the harmonics."""
     size = np.abs(np.fft.rfft(points, axis=0)).sum(axis=1)
     return float(size[-max(1, len(size) // 4) :].sum() / size[1:].sum())
+
+
+def evenly(curve: Callable[[np.ndarray], np.ndarray], smooth: float) -> np.ndarray:
+    """Evenly spaced points (n_points, n_dims), as many as the sharpest corner asks for.
+
+    Parameters
+    ----------
+    curve : callable
+        Takes phases (n_points,) from 0 to 1; returns the points there.
+    smooth : float
+        Share of the amplitude that may be in the highest quarter of the harmonics.
+    """
+    n = 65
+    while True:
+        points = curve(np.arange(n) / n)
+        if n >= MAX_POINTS or tail(points) < smooth:
+            return points
+        n = 2 * n - 1
 
 
 def along_first(multipliers: np.ndarray) -> np.ndarray:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 from scipy.interpolate import CubicSpline
 
-from sklearn_jedi.analysis._cycles._orbit import Orbit, size_of, tail
+from sklearn_jedi.analysis._cycles._orbit import MAX_POINTS, Orbit, evenly, size_of
 from sklearn_jedi.analysis._cycles._returns import Section, bump, mean_period, returns
 from sklearn_jedi.analysis._reduced import ReducedDynamics
+from sklearn_jedi.analysis._runs import run
 
-__all__ = ["run_map", "sampled_circle"]
+__all__ = ["sampled_circle"]
 
 _N_ORBITS = (4, 16)  # of long and of short periods
 _N_PERIODS = (8, 32, 128, 512)  # until the orbits agree
@@ -22,7 +23,7 @@ _SLOW = 0.3  # the drift, as a share of that before, where it takes too long
 _MAX_STEPS = 40_000
 _MISSED = 1e-3  # residual, as a share of the size of the circle
 _LOCKED = 1e-9  # distance between an orbit and its return, likewise
-_MAX_POINTS = 1025
+_SMOOTH = 1e-6  # share of the amplitude in the highest harmonics of its points
 _N_SIZES = 10  # of multipliers
 _AT_ONCE = 8  # steps between orthonormalisations
 _RESOLVED = 1e-3  # multipliers this near to 1 may be 1
@@ -50,11 +51,11 @@ def sampled_circle(
     share = np.arange(n_orbits)[:, None] / n_orbits
     kappa = start + share * (system.step(start[None]) - start)
     n_settling = int(min(_SETTLING * period + 200, _MAX_STEPS))
-    kappa = run_map(system, kappa, n_settling)[-1]
+    kappa = run(system, kappa, n_settling)[-1]
     before = np.inf
     for n_periods in _N_PERIODS:
         n_steps = int(min(n_periods * period + 4, _MAX_STEPS))
-        paths = run_map(system, kappa, n_steps)
+        paths = run(system, kappa, n_steps)
         if not np.isfinite(paths[-1]).all():
             return None
         size = size_of(paths[:, 0])
@@ -82,15 +83,15 @@ def sampled_circle(
     offsets = [weights @ (t - period * np.arange(n_returns)) for t in times]
     phases = (np.arange(n_steps)[:, None] - np.array(offsets)) / period
     curve = _curve_through(phases.ravel() % 1, paths.reshape(-1, system.n_dims), period)
-    points = _even(curve)
+    points = evenly(curve, _SMOOTH)
     ahead = curve((np.arange(len(points)) / len(points) + 1 / period) % 1)
     residual = np.linalg.norm(system.step(points) - ahead, axis=1).max()
     if not residual < _MISSED * size:
         return None
-    sizes = _multiplier_sizes(system, paths[:, 0], period)
-    if len(sizes) > 1 and sizes[1] > 1 - _RESOLVED:
+    multipliers = _multipliers(system, paths[:, 0], period)
+    if multipliers is None:
         return None
-    return Orbit(period, points, sizes.astype(complex), float(residual))
+    return Orbit(period, points, multipliers, float(residual))
 
 
 def _drift(places: np.ndarray) -> float:
@@ -101,21 +102,11 @@ def _drift(places: np.ndarray) -> float:
     return float(np.linalg.norm(weights @ middle[-half:] - weights @ middle[:half]))
 
 
-def run_map(system: ReducedDynamics, kappa: np.ndarray, n_steps: int) -> np.ndarray:
-    """States (n_steps, n_states, n_dims) after each step."""
-    path = np.empty((n_steps, *kappa.shape))
-    with np.errstate(over="ignore", invalid="ignore"):
-        for t in range(n_steps):
-            kappa = system.step(kappa)
-            path[t] = kappa
-    return path
-
-
 def _closed_orbit(
     system: ReducedDynamics, path: np.ndarray, period: float, tol: float
 ) -> Orbit | None:
     """The closed orbit that a path ends on, with its turns; None if it ends on none."""
-    n_turns = np.arange(1, int(min(len(path), _MAX_POINTS) / period) + 1)
+    n_turns = np.arange(1, int(min(len(path), MAX_POINTS) / period) + 1)
     lengths = np.round(n_turns * period).astype(int)
     lengths = np.unique(np.concatenate([lengths - 1, lengths, lengths + 1]))
     lengths = lengths[(lengths > 1) & (lengths < len(path))]
@@ -126,11 +117,11 @@ def _closed_orbit(
     turns = round(length / period)
     order = (np.arange(length) * turns % length).argsort()
     points = path[-length:][order]
-    sizes = _multiplier_sizes(system, path, length / turns)
-    if len(sizes) > 1 and sizes[1] > 1 - _RESOLVED:
+    multipliers = _multipliers(system, path, length / turns)
+    if multipliers is None:
         return None
     residual = float(np.linalg.norm(system.step(path[-1:]) - path[-length]))
-    return Orbit(length / turns, points, sizes.astype(complex), residual)
+    return Orbit(length / turns, points, multipliers, residual)
 
 
 def _curve_through(
@@ -148,20 +139,13 @@ def _curve_through(
     return CubicSpline(knots, points[np.append(chosen, chosen[0])], bc_type="periodic")
 
 
-def _even(curve: CubicSpline) -> np.ndarray:
-    """Evenly spaced points, as many as the sharpest corner asks for."""
-    n = 65
-    while True:
-        points: np.ndarray = curve(np.arange(n) / n)
-        if n >= _MAX_POINTS or tail(points) < 1e-6:
-            return points
-        n = 2 * n - 1
-
-
-def _multiplier_sizes(
+def _multipliers(
     system: ReducedDynamics, path: np.ndarray, period: float
-) -> np.ndarray:
-    """Magnitudes of the multipliers, from how perturbations grow along a path."""
+) -> np.ndarray | None:
+    """Magnitudes of the multipliers, from how perturbations grow along a path.
+
+    None where others than the first may be 1.
+    """
     n_chunks = len(path) // _AT_ONCE
     _, slopes = system.activity(path[: n_chunks * _AT_ONCE])
     jac = system.equation.linearised(system.jacobian(slopes), "map")
@@ -178,5 +162,7 @@ def _multiplier_sizes(
         growth[k] = np.log(np.maximum(np.abs(np.diagonal(stretch)), 1e-300))
     first = n_chunks // 4  # in which the frame turns into place
     rate = bump(n_chunks - first) @ growth[first:] / _AT_ONCE
-    sizes: np.ndarray = np.sort(np.exp(rate * period))[::-1]
-    return sizes
+    sizes = np.sort(np.exp(rate * period))[::-1]
+    if (sizes[1:] > 1 - _RESOLVED).any():
+        return None
+    return sizes.astype(complex)

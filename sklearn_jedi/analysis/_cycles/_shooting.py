@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.integrate import solve_ivp
 
-from sklearn_jedi.analysis._cycles._orbit import Orbit, along_first, tail
+from sklearn_jedi.analysis._cycles._orbit import Orbit, along_first, evenly
 from sklearn_jedi.analysis._reduced import ReducedDynamics
 
-__all__ = ["periodic_orbit", "run_flow"]
+__all__ = ["periodic_orbit"]
 
 _MAX_ITER = 8
 _MAX_TURNS = 40  # where perturbations are followed in some directions only
@@ -18,10 +18,9 @@ _CLOSED = 1e-9  # distance between start and end, as a share of the size of the 
 _ACCEPTED = 1e-7
 _NEARLY = 0.3  # likewise, of the first turn
 _CHAOTIC = 100.0  # multipliers of orbits that no trajectory would have stayed near
-_MAX_POINTS = 1025
 _RESOLVED = 1e-6  # multipliers this near to 1 may be 1
 _RTOL, _RTOL_VARIED = 1e-11, 1e-8  # of the state, and of perturbations of it
-_FINE = 0.1  # longest step of `run_flow`, in tau
+_SMOOTH = 1e-8  # share of the amplitude in the highest harmonics of the points
 
 
 def periodic_orbit(
@@ -84,7 +83,7 @@ def periodic_orbit(
     multipliers = along_first(multipliers.astype(complex))
     if (np.abs(np.abs(multipliers[1:]) - 1) < _RESOLVED).any():
         return None
-    points = _even(system, state, time, size)
+    points = _points(system, state, time, size)
     return Orbit(time / dt, points, multipliers, miss)
 
 
@@ -115,10 +114,10 @@ def _one_turn(
     return end[:n_dims], end[n_dims:].reshape(frame.shape)
 
 
-def _even(
+def _points(
     system: ReducedDynamics, state: np.ndarray, time: float, size: float
 ) -> np.ndarray:
-    """Evenly spaced points, as many as the sharpest corner asks for."""
+    """Points of the orbit, evenly spaced in time."""
     run = solve_ivp(
         lambda t, y: system.velocity(y[None])[0],
         (0, time),
@@ -128,29 +127,4 @@ def _even(
         rtol=_RTOL,
         atol=0.1 * _RTOL * size,
     )
-    n = 65
-    while True:
-        points: np.ndarray = run.sol(time * np.arange(n) / n).T
-        if n >= _MAX_POINTS or tail(points) < 1e-8:
-            return points
-        n = 2 * n - 1
-
-
-def run_flow(system: ReducedDynamics, kappa: np.ndarray, n_steps: int) -> np.ndarray:
-    """States (n_steps, n_states, n_dims) after each `dt`.
-
-    By the classical fourth-order Runge-Kutta rule.
-    """
-    n_between = int(np.ceil(system.equation.alpha / _FINE - 1e-9))
-    h = system.equation.dt / n_between
-    path = np.empty((n_steps, *kappa.shape))
-    with np.errstate(over="ignore", invalid="ignore"):
-        for t in range(n_steps):
-            for _ in range(n_between):
-                k1 = system.velocity(kappa)
-                k2 = system.velocity(kappa + h / 2 * k1)
-                k3 = system.velocity(kappa + h / 2 * k2)
-                k4 = system.velocity(kappa + h * k3)
-                kappa = kappa + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
-            path[t] = kappa
-    return path
+    return evenly(lambda phases: run.sol(time * phases).T, _SMOOTH)
