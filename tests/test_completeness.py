@@ -29,8 +29,8 @@ def drawn(seed, rank, n_neurons=50, gain=6.0, bias=0.5):
 
 
 def search_of(network, seed=0):
-    random_state = np.random.RandomState(seed)
-    return FixedPointSearch(ReducedDynamics(network)[0], 1e-10, None, random_state)
+    system = ReducedDynamics(network)[0]
+    return FixedPointSearch(Starts(system, None, np.random.RandomState(seed)), 1e-10)
 
 
 @pytest.mark.parametrize(

@@ -153,6 +153,19 @@ def test_natural_size_is_where_the_argument_is_one(gain):
     assert system.natural_size * np.abs(system.A).max() == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize(
+    ("nonlinearity", "bias", "is_odd"),
+    [("tanh", 0.0, True), ("relu", 0.0, False), ("tanh", 0.5, False)],
+)
+@pytest.mark.parametrize("size", [1.0, 1e3])
+def test_odd_networks_are_told_from_others(nonlinearity, bias, is_odd, size, rng):
+    # large states saturate every neuron, whatever its bias
+    U, V = rng.uniform(1, 2, (2, 12, 1))
+    network = LowRankRNN(U, V, np.full(12, bias), nonlinearity=nonlinearity)
+    system = ReducedDynamics(network)[0]
+    assert system.is_odd(size * np.ones((3, 1))) is is_odd
+
+
 @pytest.mark.parametrize("nonlinearity", ["tanh", "relu", "softplus", "linear"])
 def test_networks_can_be_pickled(nonlinearity):
     networks = random_networks(nonlinearity=nonlinearity)

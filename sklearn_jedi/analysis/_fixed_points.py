@@ -15,6 +15,7 @@ from sklearn_jedi._utils._warnings import warn_user
 from sklearn_jedi.analysis._limit_cycles import LimitCycle
 from sklearn_jedi.analysis._points._search import FixedPointSearch
 from sklearn_jedi.analysis._points._stability import stability
+from sklearn_jedi.analysis._points._starts import Starts
 from sklearn_jedi.analysis._reduced import (
     Networks,
     ReducedDynamics,
@@ -236,7 +237,7 @@ class FixedPointAnalyzer(BaseEstimator):
         for k in range(len(dynamics)):
             system = reduced[k]
             known = None if visited is None else system.project(visited[k])
-            search = FixedPointSearch(system, self.tol, known, rng)
+            search = FixedPointSearch(Starts(system, known, rng), self.tol)
             search.run(self.n_starts)
             self._add(dynamics[k] if len(dynamics) > 1 else dynamics, search)
             if self.verbose:

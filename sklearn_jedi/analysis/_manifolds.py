@@ -13,6 +13,7 @@ __all__ = [
     "Manifold",
     "distance_to_curve",
     "gather_surface",
+    "is_near",
     "trace_manifolds",
 ]
 
@@ -140,6 +141,11 @@ def distance_to_curve(point: np.ndarray, curve: np.ndarray) -> float:
     )
     nearest = start + np.clip(share, 0, 1)[:, None] * along
     return float(np.linalg.norm(point - nearest, axis=1).min())
+
+
+def is_near(points: np.ndarray, curve: np.ndarray, distance: float) -> np.ndarray:
+    """Which points (n_points, n_dims) lie within a distance of a curve."""
+    return np.array([distance_to_curve(p, curve) < distance for p in points], bool)
 
 
 def _trace(

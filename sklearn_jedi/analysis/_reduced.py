@@ -155,6 +155,17 @@ class ReducedDynamics:
         """Time derivative of the flow, per second."""
         return self.equation.velocity(kappa, self.drive(kappa))
 
+    def is_odd(self, kappa: np.ndarray) -> bool:
+        """Whether `F(-kappa) = -F(kappa)`, as far as some states show.
+
+        Roots and cycles are then their own mirror images, or come in pairs.
+        """
+        if self.c.any():
+            return False
+        reach = np.linalg.norm(kappa, axis=-1).max()
+        ahead, mirrored = self.drive(kappa), self.drive(-kappa)
+        return np.allclose(mirrored, -ahead, rtol=0, atol=1e-12 * reach)
+
     def box(self) -> np.ndarray:
         """Bounds of `|F_k|` (..., n_dims), within which all roots lie; or infinity."""
         bound = self.equation.transfer.bound

@@ -9,7 +9,7 @@ from scipy.spatial.distance import cdist
 
 from sklearn_jedi.analysis._cycles._orbit import size_of
 from sklearn_jedi.analysis._limit_cycles import LimitCycle, closed_curve, find_cycle
-from sklearn_jedi.analysis._manifolds import distance_to_curve
+from sklearn_jedi.analysis._manifolds import is_near
 from sklearn_jedi.analysis._reduced import ReducedDynamics
 from sklearn_jedi.analysis._runs import run
 
@@ -133,7 +133,7 @@ class _Follower:
             self._resting = np.concatenate([self._resting, kappa[at_rest]])
             left = bounded & ~arrived & ~at_rest
             for curve in self._curves:
-                left &= ~_along(kappa, curve, near)
+                left &= ~is_near(kappa, curve, near)
             kappa, before = kappa[left], distance[left]
             if not len(kappa):
                 break
@@ -179,16 +179,15 @@ class _Follower:
     def _add_cycle(self, path: np.ndarray) -> bool:
         """Whether a path follows a cycle, which is then listed, as is its mirror image.
 
-        The cycles of an odd network are their own mirror images, or come in pairs.
+        That is a cycle, too, of an odd network.
         """
         cycle = find_cycle(self._system, path, self._time)
         if cycle is None:
             return False
         self._list(cycle)
-        drive = self._system.drive
-        if np.allclose(drive(-path[-1:]), -drive(path[-1:]), rtol=0, atol=1e-12):
-            points = -self._system.project(cycle.states)
-            self._list(cycle._replace(states=self._system.lift(points)))
+        points = self._system.project(cycle.states)
+        if self._system.is_odd(points):
+            self._list(cycle._replace(states=self._system.lift(-points)))
         return True
 
     def _list(self, cycle: LimitCycle) -> None:
@@ -218,7 +217,7 @@ class _Follower:
         for path in self._passed:
             known |= _distance(kappa, path) < _NEAR * self._scale
         for curve, near in self._closed:
-            known |= _along(kappa, curve, near)
+            known |= is_near(kappa, curve, near)
         return known
 
     def _run(self, kappa: np.ndarray, duration: float) -> np.ndarray:
@@ -248,11 +247,6 @@ def _distance(kappa: np.ndarray, points: np.ndarray) -> np.ndarray:
     """From each state to the nearest of some points; infinite where there are none."""
     distance: np.ndarray = cdist(kappa, points).min(axis=1, initial=np.inf)
     return distance
-
-
-def _along(kappa: np.ndarray, curve: np.ndarray, near: float) -> np.ndarray:
-    """Which states lie near a curve."""
-    return np.array([distance_to_curve(state, curve) < near for state in kappa], bool)
 
 
 def _approaches(path: np.ndarray, stable: np.ndarray) -> bool:

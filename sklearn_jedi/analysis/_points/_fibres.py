@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sklearn_jedi.analysis._points._roots import evaluate
 from sklearn_jedi.analysis._reduced import ReducedDynamics
 
 __all__ = ["follow_fibres"]
@@ -61,8 +62,9 @@ def follow_fibres(
     strength = np.zeros(len(kappa))
     sides = np.zeros((len(kappa), n_dims + 1))
     sides[:, -1] = np.repeat([1.0, -1.0], len(points))
-    tangent = _tangent(_inverse(_derivative(system, kappa)[1], v, sides))
-    inverse = _inverse(_derivative(system, kappa)[1], v, tangent)
+    _, jac, _ = evaluate(system, kappa)
+    tangent = _tangent(_inverse(jac, v, sides))
+    inverse = _inverse(jac, v, tangent)
     length = np.full(len(kappa), _FIRST * scale)
     crossings, sources = [np.empty((0, n_dims))], [np.empty(0, dtype=int)]
     for _ in range(n_steps):
@@ -72,7 +74,7 @@ def follow_fibres(
             error = system.drive(ahead) - ahead - level[:, None] * v
             move = (inverse[:, :, :-1] @ error[..., None])[..., 0]
             ahead, level = ahead - move[:, :-1], level - move[:, -1]
-        G, jac = _derivative(system, ahead)
+        G, jac, _ = evaluate(system, ahead)
         level = (G * v).sum(axis=1)
         error = np.linalg.norm(G - level[:, None] * v, axis=1)
         new_inverse = _inverse(jac, v, tangent)
@@ -101,14 +103,6 @@ def follow_fibres(
         if not len(kappa):
             break
     return np.concatenate(crossings), np.concatenate(sources)
-
-
-def _derivative(
-    system: ReducedDynamics, kappa: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """`G` and its derivative."""
-    activity, slopes = system.activity(kappa)
-    return activity @ system.B - kappa, system.jacobian(slopes) - np.eye(system.n_dims)
 
 
 def _inverse(jac: np.ndarray, v: np.ndarray, border: np.ndarray) -> np.ndarray:

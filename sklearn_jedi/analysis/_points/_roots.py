@@ -7,7 +7,7 @@ from scipy.spatial.distance import cdist
 
 from sklearn_jedi.analysis._reduced import ReducedDynamics
 
-__all__ = ["MERGE", "descend", "merge", "nearest", "polish", "slow_points"]
+__all__ = ["MERGE", "descend", "evaluate", "merge", "nearest", "polish", "slow_points"]
 
 # points nearer to each other than this share of the size of the states are one
 MERGE = 1e-6
@@ -56,7 +56,7 @@ def descend(
     tol = tol * scale
     ends, speeds = starts.copy(), np.empty(len(starts))
     active, kappa = np.arange(len(starts)), starts.copy()
-    G, jac, speed = _evaluate(system, kappa)
+    G, jac, speed = evaluate(system, kappa)
     damping, idle = np.full(len(starts), 1e-2), np.zeros(len(starts), dtype=int)
     for _ in range(max_iter):
         done = (speed <= tol) | (idle > _MAX_IDLE)
@@ -70,7 +70,7 @@ def descend(
                 break
         steps = _damped(jac, G, damping * np.minimum(speed / scale, 1.0))
         trial = kappa - steps
-        G_new, jac_new, speed_new = _evaluate(system, trial)
+        G_new, jac_new, speed_new = evaluate(system, trial)
         better = speed_new < speed
         idle += 1
         idle[speed_new < 0.99 * speed] = 0
@@ -140,7 +140,7 @@ def _damped(jac: np.ndarray, G: np.ndarray, level: np.ndarray) -> np.ndarray:
     return steps
 
 
-def _evaluate(
+def evaluate(
     system: ReducedDynamics, kappa: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """`G`, its derivative and its norm."""
@@ -167,7 +167,7 @@ def slow_points(
     if not groups:
         return np.empty((0, system.n_dims)), 0
     points, is_minimum = _settle(system, np.array([g[0] for g in groups]), scale)
-    speed = _evaluate(system, points)[2]
+    speed = evaluate(system, points)[2]
     slow = is_minimum & (speed > tol * scale)
     sizes = np.array([len(group) for group in groups])
     return merge(points[slow], scale, 1e-3), int(sizes[slow].sum())
@@ -185,9 +185,7 @@ def _settle(
     eye = np.eye(n_dims)
     nudges = 1e-5 * scale * np.concatenate([np.zeros((1, n_dims)), eye, -eye])
     for _ in range(_MAX_SETTLING):
-        G, jac, speed = _evaluate(
-            system, (points[:, None] + nudges).reshape(-1, n_dims)
-        )
+        G, jac, speed = evaluate(system, (points[:, None] + nudges).reshape(-1, n_dims))
         gradients = (np.swapaxes(jac, 1, 2) @ G[..., None])[..., 0]
         gradients = gradients.reshape(n_points, -1, n_dims)
         forward, backward = gradients[:, 1 : n_dims + 1], gradients[:, n_dims + 1 :]

@@ -7,8 +7,8 @@ import numpy as np
 from sklearn_jedi.analysis._manifolds import (
     SPACING,
     Manifold,
-    distance_to_curve,
     gather_surface,
+    is_near,
     trace_manifolds,
 )
 from sklearn_jedi.analysis._points._census import Census
@@ -28,7 +28,6 @@ from sklearn_jedi.analysis._points._roots import (
     slow_points,
 )
 from sklearn_jedi.analysis._points._starts import Starts
-from sklearn_jedi.analysis._reduced import ReducedDynamics
 
 __all__ = ["FixedPointSearch"]
 
@@ -36,7 +35,7 @@ _CONTINUUM = 3  # uncertified roots on a curve that make it one of fixed points
 _MAX_ROUNDS = 5  # of a further search where a point is known to be missing
 _FIRST = 16  # random starts per dimension (from two to eight), at first
 _OFTEN = 3  # times that each root has to be found, if these are to be enough
-_BATCH = 256  # random starts at a time, later on
+_BATCH = 256  # starts at a time, later on
 _MAX_STARTS = 4096  # random starts, and
 _MAX_COST = 1.5e8  # numbers that go into their Jacobians and steps, in each iteration
 _STEPS, _FURTHER = 40, 80  # along curves: from new roots, and from all at the end
@@ -51,15 +50,13 @@ class FixedPointSearch:
 
     Parameters
     ----------
-    system : ReducedDynamics of one network
+    starts : Starts
     tol : float
         Largest residual of a fixed point, as a share of the size of the states.
-    visited : array of shape (n_states, n_dims) or None
-        Where the activity was.
-    rng : RandomState
 
     Attributes
     ----------
+    system : ReducedDynamics of the network
     scale : float
         Size of the states.
     roots, slow : arrays of shape (n_points, n_dims)
@@ -71,18 +68,11 @@ class FixedPointSearch:
     n_unconverged : int
     """
 
-    def __init__(
-        self,
-        system: ReducedDynamics,
-        tol: float,
-        visited: np.ndarray | None,
-        rng: np.random.RandomState,
-    ) -> None:
-        self.system = system
+    def __init__(self, starts: Starts, tol: float) -> None:
+        self.system = system = starts.system
         self.tol = tol
-        self.rng = rng
-        self._starts = Starts(system, visited, rng)
-        self.scale = self._starts.scale
+        self._starts = starts
+        self.scale = starts.scale
         self._lipschitz = curvature(system)
         self.roots = np.empty((0, system.n_dims))
         self.slow = np.empty((0, system.n_dims))
@@ -194,8 +184,7 @@ class FixedPointSearch:
             if not len(left):
                 return True
             n_before = len(self.roots)
-            chosen = self.rng.permutation(len(left))[:256]
-            self._search(left[chosen])
+            self._search(self._starts.some_of(left, _BATCH))
             if len(self.roots) == n_before:
                 break
         return False
@@ -365,7 +354,4 @@ class FixedPointSearch:
         self._keep(~drop)
 
     def _near(self, points: np.ndarray, curve: np.ndarray) -> np.ndarray:
-        near = 2 * SPACING * self.scale
-        return np.array(
-            [distance_to_curve(p, curve) < near for p in points], dtype=bool
-        )
+        return is_near(points, curve, 2 * SPACING * self.scale)

@@ -20,7 +20,7 @@ class Starts:
 
     Parameters
     ----------
-    system : ReducedDynamics of one network
+    system : ReducedDynamics of one network, which is also an attribute
     visited : array of shape (n_states, n_dims) or None
         Where the activity was.
     rng : RandomState
@@ -41,7 +41,7 @@ class Starts:
         visited: np.ndarray | None,
         rng: np.random.RandomState,
     ) -> None:
-        self._system = system
+        self.system = system
         self._visited = visited
         self._rng = rng
         size = None if visited is None else _root_mean_square(visited)
@@ -55,14 +55,7 @@ class Starts:
         sizes = [_root_mean_square(sample), size or 0.0]
         self.scale = max(sizes) if is_bounded else size or sizes[0]
         self.scale = self.scale or system.natural_size
-        self.is_odd = not system.c.any() and bool(
-            np.allclose(
-                system.drive(-sample),
-                -system.drive(sample),
-                rtol=0,
-                atol=1e-12 * self.reach,
-            )
-        )
+        self.is_odd = system.is_odd(sample)
 
     def scale_given(self, roots: np.ndarray) -> float:
         """Size of the states, that of the roots where nothing else tells."""
@@ -73,7 +66,7 @@ class Starts:
     def visited(self, n_starts: int) -> np.ndarray:
         """Visited states (at most n_starts, n_dims), spread over all of them."""
         if self._visited is None:
-            return np.empty((0, self._system.n_dims))
+            return np.empty((0, self.system.n_dims))
         n_visited = min(n_starts, len(self._visited))
         spread = np.linspace(0, len(self._visited) - 1, n_visited).round().astype(int)
         visited: np.ndarray = self._visited[spread]
@@ -89,12 +82,17 @@ class Starts:
 
     def _draw(self, n_starts: int) -> np.ndarray:
         return random_starts(
-            self._system, n_starts, self._rng, self._unit, self._decades
+            self.system, n_starts, self._rng, self._unit, self._decades
         )
+
+    def some_of(self, points: np.ndarray, n_points: int) -> np.ndarray:
+        """Some of the points (at most n_points, n_dims), at random."""
+        chosen: np.ndarray = points[self._rng.permutation(len(points))[:n_points]]
+        return chosen
 
     def directions(self, n_directions: int) -> np.ndarray:
         """Random unit vectors (n_directions, n_dims)."""
-        return _unit_vectors(n_directions, self._system.n_dims, self._rng)
+        return _unit_vectors(n_directions, self.system.n_dims, self._rng)
 
 
 def random_starts(
