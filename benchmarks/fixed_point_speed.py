@@ -40,7 +40,6 @@ class Found(NamedTuple):
     """What a method found: distinct points, and how the starts ended."""
 
     points: np.ndarray
-    n_converged: int
     n_stalled: int
     n_open: int
 
@@ -80,8 +79,7 @@ def analyzer(
     fitted = FixedPointAnalyzer(n_starts, TOL, limit_cycles=False, random_state=0).fit(
         network, states=states[None]
     )
-    n_open = int(fitted.n_unconverged_[0])
-    return Found(fitted.fixed_points_[0], N_STARTS - n_open, 0, n_open)
+    return Found(fitted.fixed_points_[0], 0, int(fitted.n_unconverged_[0]))
 
 
 def adam(
@@ -135,7 +133,7 @@ def adam(
         scale *= (1 - 0.9**k) / np.sqrt(1 - beta**k) / step
         r -= m / scale
     points = np.array(ends).reshape(-1, states.shape[1])
-    return Found(distinct(points, size), len(ends), n_stalled, len(r))
+    return Found(distinct(points, size), n_stalled, len(r))
 
 
 def newton(network: LowRankRNN, states: np.ndarray, max_iter: int = 50) -> Found:
@@ -177,7 +175,7 @@ def newton(network: LowRankRNN, states: np.ndarray, max_iter: int = 50) -> Found
         if not len(r):
             break
     points = np.array(ends).reshape(-1, states.shape[1])
-    return Found(distinct(points, size), len(ends), n_stalled, len(r))
+    return Found(distinct(points, size), n_stalled, len(r))
 
 
 def tuned(n_neurons: int, n_networks: int) -> tuple[float, int, float]:

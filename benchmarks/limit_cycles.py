@@ -112,7 +112,7 @@ def integrated_period(network: LowRankRNN, state: np.ndarray, guess: float) -> f
     def height(t: float, kappa: np.ndarray) -> float:
         return float((kappa - start) @ across)
 
-    # what scipy reads off an event
+    # scipy reads it off the function, whose type does not have it
     height.direction = 1  # type: ignore[attr-defined]
     run = solve_ivp(
         motion, (0, 1.5 * guess), start, "DOP853", events=height, rtol=1e-11, atol=1e-12
