@@ -6,6 +6,7 @@ from sklearn.exceptions import ConvergenceWarning
 from test_fixed_points import points_of, uniform
 
 from sklearn_jedi import LowRankRNN
+from sklearn_jedi.analysis._points._census import Census
 from sklearn_jedi.analysis._points._fibres import follow_fibres
 from sklearn_jedi.analysis._points._search import FixedPointSearch
 from sklearn_jedi.analysis._points._starts import Starts
@@ -67,6 +68,19 @@ def test_curves_lead_to_points_that_hardly_any_start_leads_to():
     assert origins.tolist() == [0, 0]
     away = np.abs(np.sort(crossings, axis=0) - roots[1:])
     assert (away < 0.1 * search.scale).all()
+
+
+def test_what_a_single_start_led_to_stands_for_what_is_missing():
+    census = Census()
+    census.take_in(6)
+    census.count_random(np.array([0, 0, 1, 2, -1, 4, 5]))
+    census.count_otherwise(np.array([1, 3, -1]))
+    # 0 was found twice, 1 by a curve, too, 3 by a curve alone, 4 with its mirror image
+    partners = np.array([0, 1, 2, 3, 5, 4])
+    assert census.times_found(partners).tolist() == [2, 2, 1, 1, 2, 2]
+    assert census.missing_mass(np.full(6, True), partners) == 1 / 6
+    assert census.missing_mass(np.arange(6) != 2, partners) == 0
+    assert np.isnan(Census().missing_mass(np.full(0, True), np.arange(0)))
 
 
 def test_the_missing_mass_is_that_of_later_starts():

@@ -10,6 +10,7 @@ from sklearn_jedi.analysis import FixedPointAnalyzer, LyapunovAnalyzer
 from sklearn_jedi.analysis._limit_cycles import closed_curve, find_cycle
 from sklearn_jedi.analysis._manifolds import distance_to_curve
 from sklearn_jedi.analysis._reduced import ReducedDynamics
+from sklearn_jedi.analysis._trajectories import find_cycles
 from sklearn_jedi.datasets import make_attractor_family, make_rotation_family
 
 
@@ -246,6 +247,34 @@ def test_a_cycle_beside_a_point():
     expected = [1, *sorted([abs(alone.multipliers[1]), decay], reverse=True)]
     np.testing.assert_allclose(np.abs(cycle.multipliers), expected, rtol=1e-4)
     assert analyzer.n_unsettled_.tolist() == [0]
+
+
+def test_what_lies_beside_an_unstable_point_is_found_without_starts():
+    system = ReducedDynamics(planted())[0]
+    settled = find_cycles(
+        system, np.empty((0, 2)), np.zeros((1, 2)), np.array([False]), [], 6.0, "map"
+    )
+    (cycle,) = settled.cycles
+    assert cycle.period == pytest.approx(0.5, rel=1e-9)
+    assert (settled.n_trajectories, settled.n_unsettled) == (2, 0)
+
+
+def test_the_mirror_image_of_a_cycle_is_one():
+    # two-state neurons, and neurons that rotate whatever the state of the others
+    network = rotating(1.0)
+    U, V = np.zeros((128, 3)), np.zeros((128, 3))
+    U[:64, 0], V[:64, 0] = 1, 2 / 64
+    U[64:, 1:], V[64:, 1:] = network.U[0], network.V[0]
+    system = ReducedDynamics(LowRankRNN(U, V))[0]
+    start = system.project(np.append(np.ones(64), network.U[0, :, 0])[None])
+    settled = find_cycles(
+        system, start, np.empty((0, 3)), np.zeros(0, bool), [], 10.0, "map"
+    )
+    levels = [cycle.states[:, 0].mean() for cycle in settled.cycles]
+    # 2 tanh(m) = m
+    assert levels == pytest.approx([1.9150080481545643, -1.9150080481545643])
+    first, second = settled.cycles
+    np.testing.assert_allclose(second.states, -first.states, atol=1e-12)
 
 
 def test_states_lead_to_cycles_and_points():

@@ -154,6 +154,28 @@ def test_natural_size_is_where_the_argument_is_one(gain):
 
 
 @pytest.mark.parametrize(
+    ("nonlinearity", "inputs", "level"),
+    [
+        ("relu", 0.0, 1.0),
+        ("relu", 0.01, 0.01),
+        ("relu", 100.0, 100.0),
+        ("softplus", 0.01, 1.0),
+        ("softplus", 100.0, 100.0),
+        ("tanh", 100.0, 1.0),
+    ],
+)
+def test_natural_size_of_unbounded_networks_is_that_of_their_inputs(
+    nonlinearity, inputs, level
+):
+    ones = np.ones((64, 1))
+    network = LowRankRNN(
+        ones, ones / 64, np.full(64, inputs), nonlinearity=nonlinearity
+    )
+    system = ReducedDynamics(network)[0]
+    assert system.natural_size * np.abs(system.A).max() == pytest.approx(level)
+
+
+@pytest.mark.parametrize(
     ("nonlinearity", "bias", "is_odd"),
     [("tanh", 0.0, True), ("relu", 0.0, False), ("tanh", 0.5, False)],
 )
