@@ -9,11 +9,17 @@ import pandas as pd
 import pynapple as nap
 import pytest
 from nwb_files import write_nwb
+from scipy.io import savemat
 
-from sklearn_jedi.io import trials_from_nwb, trials_from_pynapple
+from sklearn_jedi.io import (
+    trials_from_mat,
+    trials_from_npz,
+    trials_from_nwb,
+    trials_from_pynapple,
+)
 from sklearn_jedi.io._intervals import duration, union
 from sklearn_jedi.io._size import check_n_bins, new_array
-from sklearn_jedi.io._text import as_text, with_text
+from sklearn_jedi.io._text import with_text
 from sklearn_jedi.io._trial_times import corrupt_times
 
 STARTS = np.arange(1.0, 55.0, 3.0)
@@ -118,6 +124,42 @@ def test_spike_times_in_another_unit_are_named(read, spikes, of_second, rounded,
     assert any("all 3 units" in text for text in said)
 
 
+@pytest.mark.parametrize(
+    ("go", "hint"), [(0.5, "they look like ms"), (500.0, "all times look like ms")]
+)
+def test_spike_times_of_mat_files_in_another_unit_are_named(tmp_path, spikes, go, hint):
+    """Of trials on their own clocks, with the event in s or in ms, too."""
+    saved = []
+    for start in STARTS:
+        cell = np.empty(3, dtype=object)
+        cell[:] = [1e3 * (x[(x >= start) & (x < start + 2)] - start) for x in spikes]
+        saved.append({"spikes": cell, "go": go})
+    path = tmp_path / "s.mat"
+    savemat(path, {"trials": saved})
+    options = {"spike_times": "spikes", "align": "go", "window": (0.0, 0.5)}
+    with pytest.warns(UserWarning, match=f"{hint}; pass their time_unit=, or divide"):
+        trials_from_mat(path, **options)
+    if go == 500.0:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            trials = trials_from_mat(path, time_unit="ms", **options)
+        edges = STARTS[3] + 0.5 + np.r_[0.0, 0.5]
+        counts = [np.histogram(train, edges)[0][0] for train in spikes]
+        np.testing.assert_array_equal(trials.X[3].sum(0), counts)
+
+
+def test_slow_units_before_time_0_draw_no_warning(recwarn):
+    """Of 0.4 spikes/s: times in ms would make such of usual units."""
+    data = nap.TsGroup(
+        {0: nap.Ts(np.linspace(-150.0, -1.0, 60))},
+        time_support=nap.IntervalSet(-151, 0),
+    )
+    epochs = pd.DataFrame({"start": STARTS - 60, "end": STARTS - 58})
+    trials = trials_from_pynapple(data, epochs, align="start", window=(0, 2))
+    assert trials.X.sum() == pytest.approx(0.4 * 2 * N_TRIALS, abs=3)
+    assert [str(one.message) for one in recwarn] == []
+
+
 # --------------------------------------------------------------------- corrupt times
 
 
@@ -127,8 +169,10 @@ def test_a_corrupt_time_costs_its_own_trial(tmp_path, spikes):
     path = write_nwb(tmp_path / "s.nwb", spikes, table_of(stop_time=stops))
     with pytest.warns(UserWarning, match=r"'stop_time' cannot .* in 1 of 18 .* 9: 1e"):
         assert len(trials_from_nwb(path, window=(0, 0.5)).X) == N_TRIALS
-    with pytest.warns(UserWarning, match="1 of 18 trials are left out"):
+    with pytest.warns(UserWarning) as caught:
         trials = trials_from_nwb(path, window=("start_time", "stop_time"))
+    assert len(caught) == 2
+    assert "1 of 18 trials are left out" in str(caught[1].message)
     np.testing.assert_array_equal(trials.table.index, np.delete(range(N_TRIALS), 9))
 
 
@@ -202,14 +246,20 @@ def test_units_without_an_index_of_spike_times_are_refused(tmp_path, spikes):
 
 
 def test_bytes_are_text():
-    assert as_text(b"left \0") == "left"
-    fixed = np.array(["left", "right"], dtype="S6")
-    for held in (fixed, fixed.astype(object), [b"left", b"right"]):
-        assert list(as_text(held)) == ["left", "right"]
-    table = with_text(pd.DataFrame({b"side": [b"left", b"right"], "n": [1, 2]}))
+    given = pd.DataFrame({b"side": [b"left \0", 3.5], "n": [1, 2]}, index=[b"a", b"b"])
+    table = with_text(given)
     assert table.columns.tolist() == ["side", "n"]
-    assert table["side"].tolist() == ["left", "right"]
+    assert table.index.tolist() == ["a", "b"]
+    assert table["side"].tolist() == ["left", 3.5]
     assert table["n"].dtype == int
+    assert given.iloc[0, 0] == b"left \0"
+
+
+def test_bytes_of_npz_files_are_text(tmp_path):
+    path = tmp_path / "s.npz"
+    np.savez(path, X=np.ones((2, 4, 3)), side=np.array([b"left ", b"right"]))
+    trials = trials_from_npz(path, dt=0.01)
+    assert trials.table["side"].tolist() == ["left", "right"]
 
 
 def test_trials_are_chosen_by_text_of_fixed_length(tmp_path, spikes):

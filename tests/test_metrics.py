@@ -203,6 +203,7 @@ def test_forecasts_of_counts_in_bits(rotations, rng):
         (2.0, 0.0, "rates must be positive where .*; got 0 in trial 1"),
         (-1.0, 0.5, "X must be spike counts.*; got -1 in trial 1"),
         (1.5, 0.5, "X must be spike counts.*; got 1.5 in trial 1"),
+        (np.inf, 0.5, "X must be spike counts.*; got inf in trial 1"),
     ],
 )
 def test_what_is_no_count_or_no_rate_is_refused(count, rate, text):
@@ -252,7 +253,7 @@ def trial_set(X):
     return TrialSet(np.ma.filled(X, np.nan), 0.01, rows, columns)
 
 
-FORMS = [masked, lambda X: list(masked(X)), frames, column, turned, trial_set]
+FORMS = [np.ma.asarray, list, frames, column, turned, trial_set]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -260,9 +261,9 @@ FORMS = [masked, lambda X: list(masked(X)), frames, column, turned, trial_set]
 def test_scores_of_trials_with_gaps_are_the_same_in_any_form(rng, form, score):
     X = rng.poisson(2.0, (3, 5, 4)).astype(float)
     rates = 2 + 0.1 * rng.standard_normal(X.shape)
-    given = masked(X)
-    expected = score(given.filled(np.nan), rates)
-    X = form(given if form in (frames, column, turned, trial_set) else X)
+    gaps = masked(X)
+    expected = score(gaps.filled(np.nan), rates)
+    X = form(gaps)
     assert score(X, rates) == pytest.approx(expected, abs=1e-12)
     assert score(X, turned(rates)) == pytest.approx(expected, abs=1e-12)
 

@@ -62,13 +62,12 @@ def test_constant_neurons_do_not_divide_by_zero(X):
     np.testing.assert_allclose(scaling.to_network(X)[:, :, 0], 0, atol=1e-12)
 
 
-@pytest.mark.parametrize("offset", [-5.0])
 @pytest.mark.parametrize("observation", ["state", "gaussian"])
-def test_activity_is_forecast_from_any_baseline(observation, offset):
+def test_activity_is_forecast_from_any_baseline(observation):
     X = make_rotation_family(4, n_neurons=12, random_state=0)[0]
     jedi = JEDIEstimator(2, 2, dt=0.01, observation=observation, max_epochs=0)
     about_zero = r2_of_forecasts(jedi, X, X)
-    elsewhere = r2_of_forecasts(jedi, X + offset, X + offset)
+    elsewhere = r2_of_forecasts(jedi, X - 5, X - 5)
     assert about_zero > 0.9
     assert elsewhere == pytest.approx(about_zero, abs=0.01)
 

@@ -17,6 +17,7 @@ from sklearn_jedi.datasets import (
     make_driven_teachers,
     make_rotation_family,
 )
+from sklearn_jedi.preprocessing import SpikeSmoother
 
 
 def recorded(share, *, frequencies=(1.0, 3.0), dt=0.01, noise=0.05, seed=0, n=20):
@@ -86,14 +87,19 @@ def test_share_is_that_of_trials_with_gaps_and_of_several_lengths():
     assert share_of(ragged) == pytest.approx(share_of(X), rel=0.1)
 
 
+def causally_smoothed(X, sd):
+    return SpikeSmoother(sd, causal=True, dt=1.0).fit_transform(X)
+
+
 @pytest.mark.parametrize(
     ("smooth", "shape", "width"),
     [
         (lambda X: gaussian_filter1d(X, 1.5, axis=1), "Gaussian", 1.5),
         (lambda X: gaussian_filter1d(X, 3.0, axis=1), "Gaussian", 3.0),
+        (lambda X: causally_smoothed(X, 3.0), "half-Gaussian", 3.0),
         (lambda X: uniform_filter1d(X, 5, axis=1), "boxcar", 5.0),
     ],
-    ids=["narrow", "wide", "boxcar"],
+    ids=["narrow", "wide", "causal", "boxcar"],
 )
 def test_kernels_are_told_from_the_noise_that_they_left(smooth, shape, width):
     found = kernel_of(smooth(recorded(0.3)))

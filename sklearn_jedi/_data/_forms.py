@@ -16,7 +16,7 @@ from sklearn_jedi._data._labelled_arrays import (
     role_of,
 )
 from sklearn_jedi._data._neuron_names import Name, check_same, neuron_names, plain_name
-from sklearn_jedi._data._numbers import as_numbers, has_masks, stacked
+from sklearn_jedi._data._numbers import as_numbers, has_masks
 
 
 class SetOfTrials(Protocol):
@@ -129,17 +129,15 @@ def entries_of(X: Any) -> list[Any] | None:
 
 
 def _flat(trials: list[Any]) -> Any:
-    """An array of trials of one neuron, or with masks; a list of arrays of others."""
+    """Trials of one neuron, or nested lists, as an array where all are of one shape."""
     dims = {_ndim(trial) for trial in trials}
-    if dims == {1}:
-        lengths = {len(trial) for trial in trials}
-        if len(lengths) == 1:
-            return stacked(trials, "trial")
+    lengths = {len(trial) for trial in trials if dims == {1}}
+    if len(lengths) > 1:
         raise ValueError(
             f"X lists trials of one neuron of different lengths, {sorted(lengths)[:5]}:"
             " pass each as time points x 1, [np.reshape(x, (-1, 1)) for x in X]"
         )
-    if dims == {2} and not is_list(trials):  # nested lists
+    if dims in ({1}, {2}) and not is_list(trials):
         arrays = [as_numbers(trial, f"trial {k}") for k, trial in enumerate(trials)]
         return np.stack(arrays) if len({x.shape for x in arrays}) == 1 else arrays
     return trials

@@ -9,12 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sklearn_jedi._data._forms import TrialsLike, names_of, unwrap
-from sklearn_jedi._data._gate import (
-    Sizes,
-    Summary,
-    check_labels,
-    check_trials,
-)
+from sklearn_jedi._data._gate import Sizes, Summary, check_labels, check_trials
 from sklearn_jedi._data._numbers import as_objects
 from sklearn_jedi._data._trials import Trials
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from sklearn_jedi._data._labelled_arrays import axis_named, is_labelled
 from sklearn_jedi._data._numbers import is_missing
+from sklearn_jedi._utils._plain import as_objects
 
 Name = str | int | float | tuple[Any, ...] | None
 
@@ -35,10 +36,7 @@ def plain_name(name: Any) -> Name:
 
 def as_names(names: Iterable[Any]) -> np.ndarray:
     """Names as a 1-D array of objects, also where they are tuples, or JSON's lists."""
-    plain = [plain_name(name) for name in names]
-    array = np.empty(len(plain), dtype=object)
-    array[:] = plain
-    return array
+    return as_objects(plain_name(name) for name in names)
 
 
 def neuron_names(X: Any) -> list[Name] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -76,12 +75,6 @@ def has_masks(values: object) -> bool:
     if isinstance(values, (list, tuple)):
         return any(isinstance(value, np.ma.MaskedArray) for value in values)
     return isinstance(values, np.ma.MaskedArray)
-
-
-def stacked(values: Sequence[ArrayLike], what: str) -> np.ndarray:
-    """Arrays of one shape as one array; what is masked or missing in them is NaN."""
-    arrays = [as_numbers(value, f"{what} {k}") for k, value in enumerate(values)]
-    return np.stack(arrays)
 
 
 def _is_numeric(frame: Any) -> bool:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sklearn_jedi._data._kernel_smoothing import gaussian_kernel
 from sklearn_jedi._data._spectra import Pieces, frequencies, pieces_of, taper
 from sklearn_jedi._data._trials import Trials
 from sklearn_jedi._utils._warnings import warn_user
@@ -105,15 +106,14 @@ def find_kernel(trials: Trials, mean: np.ndarray) -> Kernel | None:
         tiny = 1e-12 * spectrum.max()
         return float(np.std(log_power - np.log(np.maximum(spectrum[kept], tiny))))
 
+    to_power = _power_of_covariance(length)
     kernels = {
-        key: error(_expected_power(weights, length))
+        key: error(to_power @ _covariance(weights, length))
         for key, weights in _kernels(length).items()
     }
     best = min(kernels, key=kernels.__getitem__)
     radians = frequencies(length)
-    others = [
-        error(_power_of_covariance(decay ** np.arange(length))) for decay in _DECAYS
-    ]
+    others = [error(to_power @ decay ** np.arange(length)) for decay in _DECAYS]
     others += [error(np.exp(-slope * radians)) for slope in _SLOPES]
     if kernels[best] > min(_WELL, _BETTER * min(others)):
         return None
@@ -149,27 +149,29 @@ def _kernels(length: int) -> dict[tuple[str, float], np.ndarray]:
     """Kernels that may have been used, by shape and width."""
     found: dict[tuple[str, float], np.ndarray] = {}
     for width in _WIDTHS[_WIDEST * length > _WIDTHS]:
-        lags = np.arange(-int(4 * width + 0.5), int(4 * width + 0.5) + 1)
-        weights = np.exp(-0.5 * (lags / width) ** 2)
+        reach = int(4 * width + 0.5)
+        weights = gaussian_kernel(width, reach)
         found["Gaussian", float(width)] = weights
-        found["half-Gaussian", float(width)] = weights[lags >= 0]
+        found["half-Gaussian", float(width)] = weights[reach:]
     found |= {("boxcar", float(n)): np.ones(n) for n in _LENGTHS}
     return found
 
 
-def _expected_power(kernel: np.ndarray, length: int) -> np.ndarray:
-    """Power (n_frequencies,) that smoothed white noise has in pieces of this length."""
+def _covariance(kernel: np.ndarray, length: int) -> np.ndarray:
+    """Covariance (length,) of smoothed white noise at lags 0, 1, ..."""
     covariance = np.zeros(length)
     found = np.correlate(kernel, kernel, "full")[len(kernel) - 1 :][:length]
     covariance[: len(found)] = found
-    return _power_of_covariance(covariance)
+    return covariance
 
 
-def _power_of_covariance(covariance: np.ndarray) -> np.ndarray:
-    """Power of a stationary process, from its covariance at lags 0, 1, ..."""
-    length = len(covariance)
+def _power_of_covariance(length: int) -> np.ndarray:
+    """Matrix (n_frequencies, length) from the covariance of a process to its power.
+
+    Of a stationary process at lags 0, 1, ..., and in pieces of this length.
+    """
     weights = taper(length)
-    weighted = covariance * np.correlate(weights, weights, "full")[length - 1 :]
-    weighted[1:] *= 2
     cosines = np.cos(np.outer(frequencies(length), np.arange(length)))
-    return np.asarray(cosines @ weighted)
+    cosines[:, 1:] *= 2
+    both = np.correlate(weights, weights, "full")[length - 1 :]
+    return np.asarray(cosines * both)

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn_jedi._data._labelled_arrays import DIMS
 from sklearn_jedi.io._bin_times import start_and_width
 from sklearn_jedi.io._files import import_io, quoted
+from sklearn_jedi.io._text import with_text
 from sklearn_jedi.io._trial_set import TrialSet
 
 
@@ -121,11 +122,11 @@ def from_arrays(
         dt, centres, X.shape[1], f"{where}: {time or key}", time_unit
     )
     columns = {
-        name: _decoded(values)
+        name: values
         for name, values in arrays.items()
         if name not in (key, time) and _is_column(values, len(X))
     }
-    table = pandas.DataFrame(columns, index=range(len(X)))
+    table = with_text(pandas.DataFrame(columns, index=range(len(X))))
     return TrialSet(X, dt, table, pandas.DataFrame(index=range(X.shape[2])), start)
 
 
@@ -134,10 +135,3 @@ def _is_column(values: object, n_trials: int) -> bool:
     if isinstance(values, list):
         return len(values) == n_trials and all(np.isscalar(value) for value in values)
     return bool(getattr(values, "shape", None) == (n_trials,))
-
-
-def _decoded(values: object) -> object:
-    """Bytes as text."""
-    if isinstance(values, np.ndarray) and values.dtype.kind == "S":
-        return np.char.decode(values, "utf-8", "replace")
-    return values

@@ -100,7 +100,7 @@ def trials_from_mat(
     -----
     UserWarning
         If trials are left out, because a time is missing or no bin fits into the
-        window.
+        window; if spike times look as if they were in another unit.
 
     Examples
     --------

@@ -16,9 +16,10 @@ from sklearn_jedi.io._arrays import as_activity
 from sklearn_jedi.io._bin_times import SECONDS, start_and_width
 from sklearn_jedi.io._binning import stack
 from sklearn_jedi.io._files import import_io, quoted
+from sklearn_jedi.io._spike_clock import Spikes, warn_of_spike_clock
 from sklearn_jedi.io._spike_times import check_spike_times
 from sklearn_jedi.io._trial_set import TrialSet
-from sklearn_jedi.io._windows import Window, cut_windows
+from sklearn_jedi.io._windows import TrialWindows, Window, cut_windows
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -214,6 +215,7 @@ def trials_of_spikes(
         align = "zero of the clock"
         times[align] = 0.0
     windows = cut_windows(times, align, window, bin_size, saved.where)
+    _warn_of_clock(trials, windows, f"{saved.where}: {saved.main}")
     trains = [[trials[row][unit] for row in windows.rows] for unit in range(n_units[0])]
     return TrialSet(
         windows.bins.in_trials(windows.bins.count_own(trains)),
@@ -222,6 +224,26 @@ def trials_of_spikes(
         pandas.DataFrame(index=range(n_units[0])),
         windows.start,
     )
+
+
+def _warn_of_clock(
+    trials: list[list[np.ndarray]], windows: TrialWindows, what: str
+) -> None:
+    """Say where spike times look like another unit, each trial on its own clock."""
+    of_trials = [np.concatenate(trial) for trial in trials]
+    lasting = [np.ptp(times) for times in of_trials if len(times)]
+    if lasting:
+        warn_of_spike_clock(
+            Spikes.of(
+                [np.sort(np.concatenate(of)) for of in zip(*trials, strict=True)],
+                float(np.sum(lasting)),
+            ),
+            [*range(1, len(trials[0]) + 1)],
+            windows.edges,
+            float(np.median(lasting)),
+            what,
+            "pass their time_unit=, or divide them by {by}",
+        )
 
 
 def _spike_times(entry: Any, what: str, time_unit: str) -> list[np.ndarray]:

@@ -45,7 +45,10 @@ class Spikes(NamedTuple):
 
     @classmethod
     def of(cls, trains: list[np.ndarray], duration: float | None = None) -> Spikes:
-        """What sorted spike times tell, one array a unit."""
+        """What sorted spike times tell, one array a unit.
+
+        Where each trial has a clock of its own, `duration` is that of all together.
+        """
         firing = [train for train in trains if len(train)]
         first = min((float(train[0]) for train in firing), default=0.0)
         last = np.array([train[-1] if len(train) else 0.0 for train in trains])
@@ -84,10 +87,10 @@ def warn_of_spike_clock(
         How times are converted, with {by} for the number or the sampling rate.
     """
     many = spikes.n >= _FEW
-    end = float(windows[:, 1].max())
+    end, reach = float(windows[:, 1].max()), float(np.abs(windows).max())
     rates = spikes.n / max(spikes.duration, np.finfo(float).tiny)
     samples = many & spikes.whole
-    late = many & (spikes.last > _OTHER_UNIT * end) & (rates < _SLOW)
+    late = many & (spikes.last > _OTHER_UNIT * reach) & (rates < _SLOW)
     if samples.any():
         warn_user(
             f"{where}: spike times of {_units(samples, names)} are whole numbers, up "
@@ -96,7 +99,7 @@ def warn_of_spike_clock(
         )
     elif late.any():
         last = spikes.last[late].max()
-        unit, by = ("ms", 1000) if last < 3e4 * max(end, 1e-9) else ("us", 1000000)
+        unit, by = ("ms", 1000) if last < 3e4 * reach else ("us", 1000000)
         warn_user(
             f"{where}: spike times of {_units(late, names)} go up to {last:g}, and "
             f"trials only up to {end:g} s; none of these units would fire more than "

@@ -94,7 +94,10 @@ def check_counts(
         with np.errstate(invalid="ignore"):
             faults = {
                 "X must be spike counts, whole numbers of at least 0 (not their square "
-                "roots, nor spikes per second)": (count, (count < 0) | (count % 1 > 0)),
+                "roots, nor spikes per second)": (
+                    count,
+                    (count < 0) | (count % 1 != 0),
+                ),
                 f"{name} must be expected counts per bin, finite and not negative (of "
                 "observation='poisson' or 'negative_binomial')": (
                     rate,
