@@ -6,6 +6,7 @@ array as its shape, marked `MATLAB_empty`.
 """
 
 import itertools
+from typing import NamedTuple
 
 import h5py
 import numpy as np
@@ -16,10 +17,17 @@ _NUMBERS = itertools.count()
 _REFERENCE = h5py.special_dtype(ref=h5py.Reference)
 
 
+class MatlabObject(NamedTuple):
+    """What MATLAB writes of an object, such as a string: a number of where it is."""
+
+    kind: str
+
+
 def write_mat73(path, variables):
     """Write variables as `scipy.io.savemat` does for version 5.
 
-    A list of dicts becomes a struct array, another list a cell, a dict a struct.
+    A list of dicts becomes a struct array, another list a cell, an array of objects a
+    cell in rows and columns, a dict a struct, an array of texts a matrix of characters.
     """
     with h5py.File(path, "w", userblock_size=512) as file:
         for name, value in variables.items():
@@ -42,26 +50,39 @@ def _write(group, name, value):
             _references(struct, field, [element[field] for element in value])
     elif isinstance(value, list):
         _mark(_references(group, name, value), "cell")
+    elif isinstance(value, np.ndarray) and value.dtype == object:
+        cells = _references(group, name, value.T.ravel().tolist(), value.T.shape)
+        _mark(cells, "cell")
+    elif isinstance(value, MatlabObject):
+        data = group.create_dataset(name, data=np.array([[0xDD000000, 2, 1, 1, 1, 1]]))
+        data.attrs["MATLAB_object_decode"] = np.int32(3)
+        _mark(data, value.kind)
     elif issparse(value):
         _sparse(group, name, value.tocsc())
     else:
         _array(group, name, value)
 
 
-def _references(group, name, values):
+def _references(group, name, values, shape=(-1, 1)):
     refs = group.file.require_group("#refs#")
     references = np.empty((len(values), 1), dtype=_REFERENCE)
     for k, value in enumerate(values):
         key = f"r{next(_NUMBERS)}"
         _write(refs, key, value)
         references[k, 0] = refs[key].ref
+    references = references.reshape(shape)
     return group.create_dataset(name, data=references, dtype=_REFERENCE)
 
 
 def _array(group, name, value):
     kind = "double"
-    if isinstance(value, str):
-        kind, array = "char", np.array([[ord(c) for c in value]], dtype=np.uint16)
+    if np.asarray(value).dtype.kind == "U":
+        rows = np.atleast_1d(value)
+        width = max(map(len, rows))
+        codes = [
+            np.frombuffer(row.ljust(width).encode("utf-16-le"), "<u2") for row in rows
+        ]
+        kind, array = "char", np.array(codes)
     else:
         array = np.atleast_1d(value)
         if array.ndim == 1:

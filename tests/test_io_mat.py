@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from broken_files import check_refusals, open_files
-from mat73_files import write_mat73
+from mat73_files import MatlabObject, write_mat73
 from scipy.io import savemat
 from scipy.sparse import csc_array
 
@@ -176,6 +176,54 @@ def test_arrays_with_labels(save):
     assert sorted(trials.table) == ["side", "target"]
     assert trials.table["target"].tolist() == [1, 2, 1, 2, 3]
     assert trials.table["side"].tolist() == ["l", "r", "l", "r", "up"]
+
+
+@pytest.mark.parametrize(
+    "side",
+    [
+        ["left", "right", "up", "up", "right"],
+        ["l", "r", "u", "u", "r"],
+        ["links", "ö\N{GRINNING FACE}", "", "µ", "右"],
+    ],
+)
+@pytest.mark.parametrize("as_rows", [True, False], ids=["rows", "cell"])
+def test_characters_are_labels(save, side, as_rows):
+    saved = {"counts": np.ones((5, 6, 4)), "side": np.array(side) if as_rows else side}
+    if as_rows and "ö" in side[1]:
+        saved["side"] = np.array([one.replace("\N{GRINNING FACE}", "") for one in side])
+    for variables in (saved, {"data": saved}):
+        trials = trials_from_mat(save(**variables), dt=0.01)
+        assert trials.table["side"].tolist() == list(saved["side"])
+
+
+def test_a_unit_that_did_not_fire_has_no_spikes(save):
+    empty = np.array([])
+    path = save(trials=struct_array(spikes=[[empty], [np.array([0.0, 0.15])]]))
+    trials = trials_from_mat(path, spike_times="spikes", window=(0, 0.2), bin_size=0.1)
+    assert trials.X[:, :, 0].tolist() == [[0, 0], [1, 1]]
+
+
+def test_cells_of_trials_by_units(save):
+    spikes = np.empty((2, 3), dtype=object)
+    for k in range(6):
+        spikes.flat[k] = np.arange(k + 1) * 0.01
+    path = save(data={"spikes": spikes, "go": np.array([0.0, 0.01])})
+    trials = trials_from_mat(
+        path, spike_times="spikes", align="go", window=(0, 0.1), bin_size=0.1
+    )
+    # those before the go cue of the second trial are out
+    assert trials.X[:, 0].tolist() == [[1, 2, 3], [3, 4, 5]]
+
+
+def test_objects_of_matlab_are_named(tmp_path):
+    trials = struct_array(rates=RATES, side=[MatlabObject("string")] * 3, rt=[1, 2, 3])
+    path = write_mat73(
+        tmp_path / "saved.mat", {"trials": trials, "day": MatlabObject("datetime")}
+    )
+    words = r"'day', 'trials.side' are of MATLAB's classes 'datetime', 'string', which"
+    with pytest.warns(UserWarning, match=words):
+        table = trials_from_mat(path, activity="rates", dt=0.01).table
+    assert list(table) == ["rt"]
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from sklearn_jedi._data._labelled_arrays import DIMS
 from sklearn_jedi.io._bin_times import start_and_width
 from sklearn_jedi.io._files import import_io, quoted
-from sklearn_jedi.io._text import with_text
+from sklearn_jedi.io._text import FILLING, with_text
 from sklearn_jedi.io._trial_set import TrialSet
+
+_NO_LABEL = object()
 
 
 def check_dims(dims: object) -> tuple[str, ...]:
@@ -122,16 +126,38 @@ def from_arrays(
         dt, centres, X.shape[1], f"{where}: {time or key}", time_unit
     )
     columns = {
-        name: values
+        name: column_of(values, len(X))
         for name, values in arrays.items()
-        if name not in (key, time) and _is_column(values, len(X))
+        if name not in (key, time)
     }
+    columns = {name: column for name, column in columns.items() if column is not None}
     table = with_text(pandas.DataFrame(columns, index=range(len(X))))
     return TrialSet(X, dt, table, pandas.DataFrame(index=range(X.shape[2])), start)
 
 
-def _is_column(values: object, n_trials: int) -> bool:
-    """Whether there is one number or text per trial."""
-    if isinstance(values, list):
-        return len(values) == n_trials and all(np.isscalar(value) for value in values)
-    return bool(getattr(values, "shape", None) == (n_trials,))
+def column_of(values: object, n_trials: int) -> ArrayLike | None:
+    """One number or text per trial, as a column; None where these are none.
+
+    Empty arrays, MATLAB's [], are missing values. The spaces that fill up rows of
+    characters are dropped.
+    """
+    if isinstance(values, np.ndarray) and values.dtype != object:
+        if values.shape != (n_trials,):
+            return None
+        return np.char.rstrip(values, FILLING) if values.dtype.kind == "U" else values
+    if not isinstance(values, (list, np.ndarray)) or len(values) != n_trials:
+        return None
+    labels = [_label(value) for value in values]
+    if _NO_LABEL in labels or all(label is None for label in labels):
+        return None
+    missing = "" if any(isinstance(label, str) for label in labels) else np.nan
+    return [missing if label is None else label for label in labels]
+
+
+def _label(value: Any) -> Any:
+    """A number or text; None where there is nothing."""
+    if isinstance(value, str):
+        return str(value).rstrip(FILLING)
+    if isinstance(value, np.ndarray) and value.size < 2:
+        return value.item() if value.size else None
+    return value if value is None or np.isscalar(value) else _NO_LABEL

@@ -10,6 +10,7 @@ import numpy as np
 
 from sklearn_jedi.io._arrays import check_dims, choose, from_arrays
 from sklearn_jedi.io._files import check_file, import_io, quoted, unreadable
+from sklearn_jedi.io._mat73 import read_mat73
 from sklearn_jedi.io._mat_trials import (
     Fields,
     is_matrix,
@@ -153,9 +154,10 @@ def trials_from_mat(
 
 def _read(path: Path) -> dict[str, Any]:
     """All variables, in the order of their names."""
-    pymatreader = import_io("pymatreader")
+    pymatreader, h5py = import_io("pymatreader"), import_io("h5py")
     try:
-        variables = pymatreader.read_mat(str(path))
+        read = read_mat73 if h5py.is_hdf5(path) else pymatreader.read_mat
+        variables = read(path)
     except ImportError:
         raise
     except Exception as error:  # of many kinds, where a file is damaged

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sklearn_jedi._utils._checks import check_choice
-from sklearn_jedi.io._arrays import as_activity
+from sklearn_jedi.io._arrays import as_activity, column_of
 from sklearn_jedi.io._bin_times import SECONDS, start_and_width
 from sklearn_jedi.io._binning import stack
 from sklearn_jedi.io._files import import_io, quoted
@@ -23,8 +23,6 @@ from sklearn_jedi.io._windows import TrialWindows, Window, cut_windows
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-
-_NO_LABEL = object()
 
 
 def is_matrix(value: object, ndim: int) -> bool:
@@ -94,28 +92,18 @@ class Fields:
     def table(self, *, without: tuple[str | None, ...] = ()) -> DataFrame:
         """Fields of one number or text per trial, as columns."""
         pandas = import_io("pandas")
-        columns = {}
-        for name, values in self.fields.items():
-            if name in (self.main, *without) or _length(values) != len(self):
-                continue
-            labels = [_label(value) for value in values]
-            if _NO_LABEL not in labels and any(label is not None for label in labels):
-                texts = any(isinstance(label, str) for label in labels)
-                missing = "" if texts else np.nan
-                columns[name] = [missing if v is None else v for v in labels]
+        columns = {
+            name: column_of(values, len(self))
+            for name, values in self.fields.items()
+            if name not in (self.main, *without)
+        }
+        columns = {name: of for name, of in columns.items() if of is not None}
         return pandas.DataFrame(columns, index=range(len(self)))
 
 
 def _length(values: object) -> int | None:
     """How many entries a field has; None where it is one number or text."""
     return len(values) if isinstance(values, (list, np.ndarray)) else None
-
-
-def _label(value: Any) -> Any:
-    """A number or text; None where there is nothing."""
-    if isinstance(value, np.ndarray) and value.size < 2:
-        return value.item() if value.size else None
-    return value if value is None or np.isscalar(value) else _NO_LABEL
 
 
 def trials_of_matrices(

@@ -78,6 +78,8 @@ class TrialsOnDisk:
                     "points or neurons"
                 )
         rows = self.rows[chosen]
+        if np.ndim(rows) > 1:
+            raise IndexError(f"trials are chosen in one row; got {chosen!r}")
         if isinstance(chosen, slice):
             out = np.empty((len(rows), *self.shape[1:]), self.dtype)
             for place, row in zip(out, rows, strict=True):

@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-_FILLING = " \0"  # what texts of fixed length are filled up with
+FILLING = " \0"  # what texts of fixed length are filled up with
 
 
 def with_text(table: DataFrame) -> DataFrame:
@@ -33,7 +33,7 @@ def with_text(table: DataFrame) -> DataFrame:
 
 def _as_text(value: Any) -> Any:
     if isinstance(value, bytes):
-        return value.decode("utf-8", "replace").rstrip(_FILLING)
+        return value.decode("utf-8", "replace").rstrip(FILLING)
     return value
 
 

@@ -25,8 +25,10 @@ class TrialSet:
     """Trials of one recording: activity, bin width, and tables of trials and neurons.
 
     The functions of `sklearn_jedi.io` return it, and estimators and the steps of
-    `sklearn_jedi.preprocessing` take it as X. Iteration gives `X`, `dt` and `table`, so
-    that ``X, dt, table = trials_from_nwb(path)`` works.
+    `sklearn_jedi.preprocessing` take it as X, and so do scikit-learn's splits and
+    searches: ``trials[rows]`` is a TrialSet of those trials. Iteration is not over
+    trials: it gives `X`, `dt` and `table`, so that ``X, dt, table =
+    trials_from_nwb(path)`` works.
 
     Parameters
     ----------
@@ -44,6 +46,12 @@ class TrialSet:
         Left edge of the first bin in s, relative to the alignment; an array where
         trials begin at different times.
 
+    Raises
+    ------
+    ValueError
+        If the table, `start` or the units are of more or fewer trials or neurons than X
+        has.
+
     Examples
     --------
     >>> import numpy as np
@@ -57,6 +65,8 @@ class TrialSet:
     >>> X, dt, table = trials.select(trials="side == 'left'", units="area == 'M1'")
     >>> X.shape, table.index.tolist()
     ((2, 4, 1), [0, 2])
+    >>> len(trials), trials[1:].table["side"].tolist()
+    (3, ['right', 'left'])
     """
 
     X: Activity
@@ -65,21 +75,85 @@ class TrialSet:
     units: DataFrame
     start: float | np.ndarray = 0.0
 
+    def __post_init__(self) -> None:
+        listed = isinstance(self.X, list)
+        widths = {np.shape(x)[-1] for x in (self.X if listed else [self.X])}
+        if any(width != len(self.units) for width in widths):
+            raise ValueError(
+                f"X has {sorted(widths)} neurons, but units has {len(self.units)} "
+                "rows: give one for each neuron"
+            )
+        sizes = {"table": len(self.table)}
+        if np.ndim(self.start):
+            sizes["start"] = np.size(self.start)
+        for name, size in sizes.items():
+            if size != len(self.X):
+                raise ValueError(
+                    f"X has {len(self.X)} trials, but {name} has {size} rows: give one "
+                    "for each trial"
+                )
+
     def __iter__(self) -> Iterator[Activity | float | DataFrame]:
         return iter((self.X, self.dt, self.table))
 
+    def __len__(self) -> int:
+        """Number of trials."""
+        return len(self.table)
+
+    def __getitem__(self, rows: Any) -> TrialSet:
+        """Some of the trials, by number: also for one number a TrialSet.
+
+        Parameters
+        ----------
+        rows : int, slice, int array or bool array of shape (n_trials,)
+            Numbers count from 0, whatever the ids in the table are; `select` takes ids.
+
+        Raises
+        ------
+        IndexError
+            If there are no such trials, or time points or neurons are asked for.
+        """
+        if isinstance(rows, tuple):  # scikit-learn's X[rows, ...]
+            rows, *others = rows
+            if any(one is not ... for one in others):
+                raise IndexError(
+                    "only trials can be chosen by number; crop chooses time points, "
+                    "and select neurons"
+                )
+        chosen = np.atleast_1d(np.arange(len(self))[rows])
+        if chosen.ndim > 1:
+            raise IndexError(f"trials are chosen in one row; got {rows!r}")
+        if isinstance(self.X, list):
+            X = stack([self.X[row] for row in chosen]) if len(chosen) else []
+        else:
+            X = self.X[chosen]
+        start = self.start
+        return replace(
+            self,
+            X=X,
+            table=self.table.iloc[chosen],
+            start=start[chosen] if isinstance(start, np.ndarray) else start,
+        )
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Numbers of trials, time points of the longest, and neurons."""
+        return len(self), int(self.lengths.max(initial=0)), len(self.units)
+
     def __repr__(self) -> str:
         lengths = np.unique(self.lengths)
-        bins = "-".join(str(n) for n in dict.fromkeys([lengths[0], lengths[-1]]))
+        bins = "-".join(map(str, dict.fromkeys([*lengths[:1], *lengths[-1:]]))) or "no"
         return (
-            f"TrialSet({len(self.table)} trials, {bins} bins of {self.dt:g} s, "
+            f"TrialSet({len(self)} trials, {bins} bins of {self.dt:g} s, "
             f"{len(self.units)} neurons; table: {', '.join(map(str, self.table))})"
         )
 
     @property
     def lengths(self) -> np.ndarray:
         """Bins (n_trials,) of each trial."""
-        return np.array([len(trial) for trial in self.X])
+        if isinstance(self.X, list):
+            return np.array([len(trial) for trial in self.X], dtype=int)
+        return np.full(len(self), self.X.shape[1])
 
     @property
     def time(self) -> np.ndarray:
@@ -120,13 +194,13 @@ class TrialSet:
         """
         rows = select_rows(self.table, trials, "trials", "table")
         columns = select_rows(self.units, units, "units", "units")
-        start = self.start
+        chosen = self[rows]
+        if units is None:
+            return chosen
         return replace(
-            self,
-            X=stack([self.X[row][:, columns] for row in rows]),
-            table=self.table.iloc[rows],
+            chosen,
+            X=stack([trial[:, columns] for trial in chosen.X]),
             units=self.units.iloc[columns],
-            start=start[rows] if isinstance(start, np.ndarray) else start,
         )
 
     def crop(self, begin: float, end: float) -> TrialSet:
