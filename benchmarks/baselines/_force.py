@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from benchmarks.baselines._trials import complete_trials
 from sklearn_jedi import LowRankRNN
-from sklearn_jedi._data._units import choose_scaling
+from sklearn_jedi._data._units import Scaling, choose_scaling, is_of_unit_scale
 from sklearn_jedi.metrics import trajectory_r2
 
 
@@ -100,10 +100,11 @@ class ForceRNN(BaseEstimator):
             )
         rng = check_random_state(self.random_state)
         n = trials.shape[2]
-        scaling = choose_scaling(trials.mean((0, 1)), trials.std((0, 1)))
+        mean, sd = trials.mean((0, 1)), trials.std((0, 1))
         # its own bias takes up the means of data of unit scale
-        self.offset_ = np.zeros(n) if scaling.is_of_unit_scale else scaling.offset
-        self.scale_ = scaling.scale
+        unit_scale = is_of_unit_scale(sd)
+        scaling = Scaling.identity(n) if unit_scale else choose_scaling(mean, sd, None)
+        self.offset_, self.scale_ = scaling
         states = (trials - self.offset_) / self.scale_
         weights = np.zeros((n, n + 1))
         weights[:, :n] = self.g / np.sqrt(n) * rng.standard_normal((n, n))

@@ -7,8 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sklearn_jedi._data._kernel_smoothing import gaussian_kernel
-from sklearn_jedi._data._spectra import Pieces, frequencies, pieces_of, taper
-from sklearn_jedi._data._trials import Trials
+from sklearn_jedi._data._spectra import Pieces, frequencies, taper
 from sklearn_jedi._utils._warnings import warn_user
 
 # Bins for each neuron that is looked at, and the most neurons.
@@ -52,20 +51,17 @@ class Kernel(NamedTuple):
     share: float
 
 
-def warn_of_smoothing(
-    trials: Trials, mean: np.ndarray, dt: float | None = None
-) -> bool:
+def warn_of_smoothing(pieces: Pieces | None, dt: float | None = None) -> bool:
     """Say so, and return True, where recordings seem to have been smoothed.
 
     Parameters
     ----------
-    trials : Trials
-    mean : array of shape (n_neurons,)
-        Of the recordings, in the units of the trials.
+    pieces : Pieces or None
+        In any units.
     dt : float, default=None
         Time step in seconds; None: widths are told in bins.
     """
-    kernel = find_kernel(trials, mean)
+    kernel = find_kernel(pieces)
     if kernel is None:
         return False
     width = f"{kernel.width:.2g} bins" if dt is None else f"{kernel.width * dt:.2g} s"
@@ -79,7 +75,7 @@ def warn_of_smoothing(
     return True
 
 
-def find_kernel(trials: Trials, mean: np.ndarray) -> Kernel | None:
+def find_kernel(pieces: Pieces | None) -> Kernel | None:
     """The kernel with which recordings were smoothed; None where they were not.
 
     Noise of each neuron's own fills all directions of the recordings, activity few. In
@@ -88,7 +84,6 @@ def find_kernel(trials: Trials, mean: np.ndarray) -> Kernel | None:
     autoregression's; high-dimensional chaos falls exponentially with frequency. A
     causal exponential kernel cannot be told from leaky neurons with noise.
     """
-    pieces = pieces_of(trials, mean)
     if pieces is None:
         return None
     rest = _least_directions(pieces)

@@ -31,6 +31,10 @@ class Pieces(NamedTuple):
     values: np.ndarray
     present: np.ndarray
 
+    def scaled(self, scale: np.ndarray) -> Pieces:
+        """The same pieces divided by `scale` (n_neurons,)."""
+        return self._replace(values=self.values / scale)
+
     def variances(self) -> np.ndarray:
         """Variance (n_neurons,) about the mean over all trials."""
         n_bins = self.values.shape[1] * np.maximum(self.present.sum(0), 1)
@@ -49,6 +53,15 @@ class Pieces(NamedTuple):
         values -= time[:, None] * slope[:, None]
         values *= taper(len(time))[:, None]
         return np.asarray(np.fft.rfft(values, axis=1))
+
+
+def fluctuations(pieces: Pieces | None) -> np.ndarray | None:
+    """Root mean square (n_neurons,) of second differences; None without pieces."""
+    if pieces is None:
+        return None
+    n_bins = (pieces.values.shape[1] - 2) * np.maximum(pieces.present.sum(0), 1)
+    squares = np.diff(pieces.values, 2, axis=1) ** 2
+    return np.asarray(np.sqrt(squares.sum((0, 1)) / n_bins))
 
 
 def taper(length: int) -> np.ndarray:
@@ -80,7 +93,8 @@ def pieces_of(trials: Trials, mean: np.ndarray) -> Pieces | None:
     if length < _SHORTEST:
         return None
     n_pieces = max(min(_VALUES // (length * trials.n_neurons), _PIECES), _LEAST_PIECES)
-    long_enough = trials.take(np.flatnonzero(trials.lengths >= length))
+    ordered = trials.in_order()
+    long_enough = ordered.take(np.flatnonzero(ordered.lengths >= length))
     chosen = long_enough.sample(n_pieces)
     each = max(n_pieces // len(chosen), 1)
     values, present = [], []

@@ -130,6 +130,8 @@ class Trials:
         Which trials of the source these are; None means all.
     begins : int array of shape (n_trials,), default=None
         First bins that are read; None means 0.
+    order : int array of shape (n_trials,), default=None
+        In which samples are taken; None means as the trials come.
     """
 
     def __init__(
@@ -143,6 +145,7 @@ class Trials:
         scaling: Units | None = None,
         rows: np.ndarray | None = None,
         begins: np.ndarray | None = None,
+        order: np.ndarray | None = None,
     ) -> None:
         self.source = source
         self.lengths = lengths
@@ -153,6 +156,7 @@ class Trials:
         self.scaling = scaling
         self.rows = rows
         self.begins = begins
+        self.order = order
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -196,7 +200,28 @@ class Trials:
             rows=index if self.rows is None else self.rows[index],
             groups=self.groups[index],
             begins=None if self.begins is None else self.begins[index],
+            order=None,
         )
+
+    def ordered(self, units: Units) -> Trials:
+        """The same trials, sampled in an order that does not depend on theirs.
+
+        It is that of their sums in the given units; finding it is a pass over the data.
+        """
+        sums = np.zeros(len(self))
+        for block in self.in_units(units).blocks():
+            sums[block.numbers] = block.values.sum((1, 2))
+        return self._replace(order=np.argsort(sums, kind="stable"))
+
+    def in_order(self) -> Trials:
+        """The trials in that order, groups numbered as they first come."""
+        if self.order is None:
+            return self
+        trials = self.take(self.order)
+        _, first, group = np.unique(
+            trials.groups, return_index=True, return_inverse=True
+        )
+        return trials.grouped(np.argsort(np.argsort(first))[group])
 
     def blank(self, n_columns: int | None = None) -> np.ndarray | list[np.ndarray]:
         """NaN in the shape of the trials that were handed over, a list if they were.
@@ -232,7 +257,8 @@ class Trials:
         if len(self) <= at_most:
             return self
         rng = np.random.RandomState(0)
-        parts = np.array_split(np.arange(len(self)), at_most)
+        order = np.arange(len(self)) if self.order is None else self.order
+        parts = np.array_split(order, at_most)
         return self.take(np.array([rng.choice(part) for part in parts]))
 
     def in_data_units(self, values: np.ndarray) -> np.ndarray:
@@ -240,10 +266,10 @@ class Trials:
         return values if self.scaling is None else self.scaling.to_data(values)
 
     def sample_block(self, at_most: int) -> Block:
-        """A `sample` in memory, of fewer trials where they are large."""
+        """A `sample` in memory and in order, of fewer trials where they are large."""
         per_trial = max(self.n_timepoints * self.n_neurons, 1)
         n_trials = max(min(_SAMPLE_VALUES // per_trial, at_most), _SMALLEST_SAMPLE)
-        chosen = self.sample(n_trials)
+        chosen = self.in_order().sample(n_trials)
         return chosen.read(np.arange(len(chosen)))
 
     def read(self, index: np.ndarray) -> Block:

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sklearn_jedi._data._spectra import frequencies, pieces_of
-from sklearn_jedi._data._trials import Trials
+from sklearn_jedi._data._spectra import Pieces, frequencies
 from sklearn_jedi._data._white_noise import mean_power, white_weights
 from sklearn_jedi._utils._warnings import warn_user
 
@@ -33,7 +32,7 @@ _NAMED = 3
 
 
 def warn_of_copies(
-    trials: Trials,
+    pieces: Pieces | None,
     mean: np.ndarray,
     names: Sequence[object] | None = None,
     session: object = None,
@@ -45,18 +44,19 @@ def warn_of_copies(
 
     Parameters
     ----------
-    trials : Trials
+    pieces : Pieces or None
+        In the units of the data.
     mean : array of shape (n_neurons,)
-        Of the recordings, in the units of the trials.
+        Of the recordings, in the same units.
     names : sequence of length n_neurons, default=None
         Of the neurons; None: they are numbered.
     session : object, default=None
         Whose trials these are, where there are several.
     """
-    pairs = copies(trials, mean)
+    pairs = copies(pieces, mean)
     if not pairs:
         return
-    shown = range(trials.n_neurons) if names is None else names
+    shown = range(len(mean)) if names is None else names
     named = [
         f"{shown[i]!r} and {shown[j]!r} (correlation {correlation:.2f})"
         for i, j, correlation in pairs[:_NAMED]
@@ -71,7 +71,7 @@ def warn_of_copies(
     )
 
 
-def copies(trials: Trials, mean: np.ndarray) -> list[tuple[int, int, float]]:
+def copies(pieces: Pieces | None, mean: np.ndarray) -> list[tuple[int, int, float]]:
     """Pairs of units whose white noise correlates, and how much, best first.
 
     White noise is found as in `white_share`, from the frequencies at which there is
@@ -79,8 +79,7 @@ def copies(trials: Trials, mean: np.ndarray) -> list[tuple[int, int, float]]:
     of their noise, also where one unit is a bin later than the other. The cost is that
     of one product of the sampled values with themselves, whatever the number of trials.
     """
-    pieces = pieces_of(trials, mean)
-    if pieces is None or trials.n_neurons < 2:
+    if pieces is None or len(mean) < 2:
         return []
     transforms = pieces.transforms()
     variance = pieces.variances()

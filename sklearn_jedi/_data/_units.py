@@ -6,10 +6,10 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-# Pooled standard deviations that a saturating transfer function takes as they are; the
-# root mean square of the neurons' means is then at most this share of them.
+# Pooled standard deviations that a saturating transfer function takes as they are.
 _UNIT_SCALE = (0.3, 3.0)
-_NEAR_ZERO = 0.3
+# How much more or less than typical a neuron may fluctuate for its standard deviation.
+_MOST_UNLIKE = 10.0
 
 
 class Units(Protocol):
@@ -39,21 +39,26 @@ class Scaling(NamedTuple):
         """Data as they are."""
         return cls(np.zeros(n_neurons), np.ones(n_neurons))
 
-    @property
-    def is_of_unit_scale(self) -> bool:
-        """Whether data are at most centred."""
-        return bool(np.all(self.scale == 1))
+    @classmethod
+    def centred(cls, mean: np.ndarray) -> Scaling:
+        """Data without their means (n_neurons,), in their own unit."""
+        return cls(mean, np.ones_like(mean))
+
+    @classmethod
+    def standard(cls, mean: np.ndarray, sd: np.ndarray) -> Scaling:
+        """z-scores, from means and SD (n_neurons,); zero for constant neurons."""
+        return cls(mean, np.where(sd > 0, sd, np.inf))
 
     @property
     def is_identity(self) -> bool:
         """Whether data are left as they are."""
-        return self.is_of_unit_scale and not np.any(self.offset)
+        return not np.any(self.offset) and bool(np.all(self.scale == 1))
 
     def describe(self) -> str:
         """What becomes of the data."""
         if self.is_identity:
             return "left as they are"
-        return "centred" if self.is_of_unit_scale else "centred, soft-normalised"
+        return "centred" if np.all(self.scale == 1) else "centred and scaled"
 
     def to_network(self, X: np.ndarray) -> np.ndarray:
         return X if self.is_identity else (X - self.offset) / self.scale
@@ -62,32 +67,44 @@ class Scaling(NamedTuple):
         return X if self.is_identity else X * self.scale + self.offset
 
 
-def choose_scaling(mean: np.ndarray, sd: np.ndarray) -> Scaling:
-    """Leave unit-scale data alone, or centre them; soft-normalise all others, too.
+def is_of_unit_scale(sd: np.ndarray) -> bool:
+    """Whether a network may work in the unit of data with these SD (n_neurons,)."""
+    return bool(_UNIT_SCALE[0] <= _root_mean_square(sd) <= _UNIT_SCALE[1])
 
-    Unit-scale data are left alone where their means are near zero.
 
-    Soft normalisation divides by a neuron's standard deviation plus the mean standard
-    deviation over neurons, so that weak neurons are not blown up to the size of strong
-    ones [1]_, and then by one number that makes the pooled standard deviation 1.
+def choose_scaling(
+    mean: np.ndarray, sd: np.ndarray, fluctuations: np.ndarray | None
+) -> Scaling:
+    """Centre each neuron, and scale it so that results do not depend on its unit.
+
+    A neuron's scale is the geometric mean of its standard deviation and of the size of
+    its fluctuations from bin to bin: neurons that are mostly noise are then not blown
+    up to the size of the others, and multiplying a neuron by a number changes nothing.
+    One common factor makes the pooled standard deviation 1.
 
     Parameters
     ----------
     mean, sd : arrays of shape (n_neurons,)
         Over trials and time, in data units.
-
-    References
-    ----------
-    .. [1] Churchland et al., "Neural population dynamics during reaching", Nature 487
-       (2012).
+    fluctuations : array of shape (n_neurons,) or None
+        Root mean square of second differences, in data units; None where trials are too
+        short to tell: the standard deviation alone counts.
     """
-    pooled = np.sqrt(np.mean(sd**2))
-    if pooled == 0:
-        return Scaling.identity(len(mean))
-    if _UNIT_SCALE[0] <= pooled <= _UNIT_SCALE[1]:
-        if np.sqrt(np.mean(mean**2)) <= _NEAR_ZERO * pooled:
-            return Scaling.identity(len(mean))
-        return Scaling(mean, np.ones_like(mean))
-    scale = sd + sd.mean()
-    scale *= np.sqrt(np.mean((sd / scale) ** 2))
+    varies = sd > 0
+    if not varies.any():
+        return Scaling.centred(mean)
+    scale = np.ones_like(sd)
+    scale[varies] = sd[varies]
+    if fluctuations is not None:
+        share = fluctuations[varies] / sd[varies]
+        typical = np.median(share)
+        if typical > 0:
+            unlike = np.clip(share / typical, 1 / _MOST_UNLIKE, _MOST_UNLIKE)
+            scale[varies] *= np.sqrt(unlike)
+    scale[varies] *= _root_mean_square(sd[varies] / scale[varies])
+    scale[~varies] = np.median(scale[varies])
     return Scaling(mean, scale)
+
+
+def _root_mean_square(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(values**2)))

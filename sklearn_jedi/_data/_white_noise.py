@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import nnls
 
-from sklearn_jedi._data._spectra import Pieces, frequencies, pieces_of
-from sklearn_jedi._data._trials import Trials
+from sklearn_jedi._data._spectra import Pieces, frequencies
 
 # Recordings with a larger share of white noise in their variance have noise: beyond it
 # a model of noise forecasts rotations, attractors, oscillators and driven networks
@@ -18,7 +17,7 @@ _QUIET = 0.5
 _FIRST = 2
 
 
-def choose_observation(trials: Trials, mean: np.ndarray, partial_bins: int) -> str:
+def choose_observation(pieces: Pieces | None, partial_bins: int) -> str:
     """Return "gaussian" where recordings need a model of noise, otherwise "state".
 
     They do where white noise makes up more than a hundredth of the variance, or where
@@ -26,25 +25,23 @@ def choose_observation(trials: Trials, mean: np.ndarray, partial_bins: int) -> s
 
     Parameters
     ----------
-    trials : Trials
+    pieces : Pieces or None
         In network units.
-    mean : array of shape (n_neurons,)
-        Of the recordings, in network units.
     partial_bins : int
         Bins in which some neurons were recorded and others were not.
     """
-    if partial_bins or white_share(trials, mean) > _MOST_WHITE:
+    if partial_bins or white_share(pieces) > _MOST_WHITE:
         return "gaussian"
     return "state"
 
 
-def white_share(trials: Trials, mean: np.ndarray) -> float:
+def white_share(pieces: Pieces | None) -> float:
     """Share of white noise in the variance, pooled over neurons.
 
     White noise has the same power at all frequencies; activity, however fast its
-    rhythm, has little at some of them. Zero for shorter trials than 6 bins.
+    rhythm, has little at some of them. Zero where there are no pieces: trials were too
+    short to tell.
     """
-    pieces = pieces_of(trials, mean)
     if pieces is None:
         return 0.0
     variance = pieces.variances().sum()

@@ -36,6 +36,9 @@ _MIN_DIRECTIONS = 12
 _RIDGE_WHEN_SATURATED = 0.1
 # A more biased setting has to lower the error by this share.
 _WORTH_BIAS = 0.1
+# Other units have to lower it by this share, and to explain so much of the variance.
+_WORTH_UNITS = 0.02
+_TELLING = 0.05
 
 
 class Settings(NamedTuple):
@@ -65,6 +68,11 @@ class Settings(NamedTuple):
     ridge: float
     score: float = np.nan
     start_smoothing: int = 0
+
+    def predicts_better_than(self, other: Settings) -> bool:
+        """Whether held-out windows say so clearly; of settings in other units."""
+        clearly = 1 - self.score < (1 - _WORTH_UNITS) * (1 - other.score)
+        return clearly and self.score > _TELLING
 
     def describe(self) -> str:
         """One line about what was chosen."""
@@ -129,6 +137,7 @@ def choose_settings(
     window: int | str,
     ridge: float | str,
     full_rank: bool,
+    weights: np.ndarray,
 ) -> tuple[Settings, Basis]:
     """Coordinate search: window, ridge, directions (then again), and gain.
 
@@ -146,6 +155,8 @@ def choose_settings(
         A number is kept as it is.
     full_rank : bool
         Use every feature direction.
+    weights : array of shape (n_neurons,)
+        By which errors count, so that scores of several units compare.
 
     Returns
     -------
@@ -177,7 +188,7 @@ def choose_settings(
     if n_steps < 4:
         return given, basis_at(given.gain)
     block = trials.sample_block(_MAX_TRIALS)
-    search = _Search(block, embedding_dim, equation, basis_at)
+    search = _Search(block, embedding_dim, equation, basis_at, weights)
     windows = [w for w in _WINDOWS if w <= n_steps // 2]
 
     def with_averaging(start: Settings) -> Settings:
@@ -209,6 +220,7 @@ class _Search:
         embedding_dim: int,
         equation: Equation,
         basis_at: Callable[[float], Basis],
+        weights: np.ndarray,
     ) -> None:
         self.block = block
         self.X = X = block.values
@@ -216,12 +228,14 @@ class _Search:
         self.embedding_dim = embedding_dim
         self.equation = equation
         self.basis_at = basis_at
+        self.weights = weights
         scored = np.linspace(0, len(X) - 1, min(len(X), _SCORED_TRIALS))
         self.scored_rows = rows = scored.round().astype(int)
         self.held = np.zeros(X[:, 1:, 0].shape, dtype=bool)
         self.held[rows] = held_out_windows(block)[rows]
         self.targets = X[:, 1:][self.held]
-        self.total = ((self.targets - self.targets.mean(0)) ** 2).sum()
+        about_mean = (self.targets - self.targets.mean(0)) * weights
+        self.total = (about_mean**2).sum()
         self._reduced: dict[float, tuple[Any, ...]] = {}
         self._moments: dict[tuple[float, int], tuple[_moments.Moments, float]] = {}
 
@@ -244,7 +258,7 @@ class _Search:
             red = Reduction.of(basis, self.equation._replace(gain=gain))
             series = red.project(self.X)
             self._reduced[gain] = (basis, *series, *self._split_targets(red))
-        basis, drives, features, targets, floor = self._reduced[gain]
+        basis, drives, features, to_errors, targets, floor = self._reduced[gain]
         if (gain, window) not in self._moments:
             keep = self.steps & ~self.held
             moments = _moments.trial_moments(drives, features, window, keep)
@@ -274,16 +288,24 @@ class _Search:
             path = free_run(
                 red, model.weights(embeddings), self.X[rows, 0], self.X.shape[1] - 1
             )
-            error = floor + ((path[self.held[rows]] - targets) ** 2).sum()
+            run = path[self.held[rows]] @ to_errors
+            error = floor + ((run - targets) ** 2).sum()
             score = 1 - error / self.total if self.total > 0 else 0.0
         return settings._replace(score=score if np.isfinite(score) else -np.inf)
 
-    def _split_targets(self, red: Reduction[np.ndarray]) -> tuple[np.ndarray, float]:
-        """Held-out states within the span of `P`, and the error outside of it.
+    def _split_targets(
+        self, red: Reduction[np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray, float]:
+        """From reduced coordinates to errors, held-out states there, and the rest.
 
-        Outside, a free run decays in the same way whatever the weights.
+        Outside the span of `P` a free run decays in the same way whatever the weights:
+        its error is a number. Within it, coordinates times the first matrix (rank,
+        rank) less the second (n_steps, rank) are errors, weighted as they count.
         """
         rows = self.scored_rows
         rest = rest_path(red, self.X[rows, 0], self.X.shape[1] - 1)[self.held[rows]]
-        within, outside = red.split(self.targets)
-        return within, ((outside - rest) ** 2).sum()
+        span, to_errors = np.linalg.qr(self.weights[:, None] * red.P)
+        wanted = (self.targets - rest) * self.weights
+        within = wanted @ span
+        outside = (wanted**2).sum() - (within**2).sum()
+        return to_errors.T, within, max(float(outside), 0.0)

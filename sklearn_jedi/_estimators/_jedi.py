@@ -11,9 +11,10 @@ from sklearn.utils import check_random_state
 from sklearn_jedi._data._forms import TrialsLike
 from sklearn_jedi._data._gate import Summary, check_labels, check_trials
 from sklearn_jedi._data._smoothed_before import warn_of_smoothing
+from sklearn_jedi._data._spectra import fluctuations, pieces_of
 from sklearn_jedi._data._trials import Trials
 from sklearn_jedi._data._unit_copies import warn_of_copies
-from sklearn_jedi._data._units import Scaling, choose_scaling
+from sklearn_jedi._data._units import Scaling, choose_scaling, is_of_unit_scale
 from sklearn_jedi._data._white_noise import choose_observation, white_share
 from sklearn_jedi._engine._likelihoods import LIKELIHOODS
 from sklearn_jedi._engine._reduction import Basis
@@ -322,13 +323,12 @@ class JEDIEstimator(FittedMethods):
     ) -> Exception | None:
         n_neurons = trials.n_neurons
         self.rank_ = n_neurons if self.rank is None else min(self.rank, n_neurons)
-        scaling = choose_scaling(summary.mean, summary.sd)
+        trials = trials.ordered(Scaling.standard(summary.mean, summary.sd))
+        pieces = pieces_of(trials, summary.mean)
+        scaling = choose_scaling(summary.mean, summary.sd, fluctuations(pieces))
+        scaled = None if pieces is None else pieces.scaled(scaling.scale)
         if self.observation == "auto":
-            self.observation_ = choose_observation(
-                trials.in_units(scaling),
-                scaling.to_network(summary.mean),
-                summary.partial_bins,
-            )
+            self.observation_ = choose_observation(scaled, summary.partial_bins)
             if summary.counts and summary.mean.any():
                 warn_user(
                     "X looks like spike counts (whole numbers, none negative): pass "
@@ -338,7 +338,7 @@ class JEDIEstimator(FittedMethods):
         else:
             self.observation_ = self.observation
         if self.observation in ("auto", "gaussian"):
-            warn_of_smoothing(trials, summary.mean, self.dt_)
+            warn_of_smoothing(pieces, self.dt_)
         warn_of_unused(self)
         self.net_ = None
         self.history_ = []
@@ -349,6 +349,14 @@ class JEDIEstimator(FittedMethods):
         if self.observation_ == "state":
             model, error = self._fit_state(trials, summary, scaling)
         else:
+            names = getattr(self, "neuron_names_in_", None)
+            warn_of_copies(pieces, summary.mean, names)
+            if is_of_unit_scale(summary.sd):
+                scaling = Scaling.centred(summary.mean)
+            else:
+                # the activity, not the noise on it, is to have unit scale
+                signal = np.clip(1 - white_share(scaled), _LEAST_SIGNAL, 1.0)
+                scaling = scaling._replace(scale=scaling.scale * np.sqrt(signal))
             model = self._fit_noisy(trials, summary, scaling)
         self.offset_, self.scale_ = model.scaling.offset, model.scaling.scale
         self._keep_settings(model.settings)
@@ -372,27 +380,31 @@ class JEDIEstimator(FittedMethods):
     def _fit_state(
         self, trials: Trials, summary: Summary, scaling: Scaling
     ) -> tuple[Model, Exception | None]:
-        unit_scale = scaling.is_of_unit_scale
+        canonical = scaling
 
-        def chosen(scaling: Scaling) -> tuple[Settings, Basis]:
+        def chosen(units: Scaling, gain: float | str) -> tuple[Settings, Basis]:
             return choose_settings(
-                state_trials(trials, scaling, summary.first_whole),
+                state_trials(trials, units, summary.first_whole),
                 self.rank_,
                 self.embedding_dim,
                 Equation.of(self.tau_, self.dt_, self.nonlinearity),
-                gain=1.0 if self.gain == "auto" and unit_scale else self.gain,
+                gain=gain if self.gain == "auto" else self.gain,
                 window=self.window,
                 ridge=self.ridge,
                 full_rank=self.rank is None,
+                weights=units.scale / canonical.scale,
             )
 
-        settings, basis = chosen(scaling)
-        if unit_scale and not scaling.is_identity:
-            # the network itself may have means, which say where its units saturate
-            as_recorded = Scaling.identity(trials.n_neurons)
-            other = chosen(as_recorded)
-            if other[0].score > settings.score:
-                scaling, (settings, basis) = as_recorded, other
+        settings, basis = chosen(canonical, "auto")
+        if is_of_unit_scale(summary.sd):
+            # they may be the states of a network, whose units saturate where they say
+            for units in (
+                Scaling.centred(summary.mean),
+                Scaling.identity(trials.n_neurons),
+            ):
+                other = chosen(units, 1.0)
+                if other[0].predicts_better_than(settings):
+                    scaling, (settings, basis) = units, other
         prepared = state_trials(trials, scaling, summary.first_whole)
         self._report(trials, scaling, settings)
         model = fit_closed_form(
@@ -414,6 +426,7 @@ class JEDIEstimator(FittedMethods):
     ) -> tuple[Model, Exception | None]:
         from sklearn_jedi._training._free_runs import train_free_runs
 
+        trials = trials.in_order()
         embeddings = np.zeros((trials.n_groups, self.embedding_dim))
         embeddings[trials.groups] = _predictions.embeddings(model, trials)[0]
         training = train_free_runs(
@@ -439,14 +452,6 @@ class JEDIEstimator(FittedMethods):
     def _fit_noisy(self, trials: Trials, summary: Summary, scaling: Scaling) -> Model:
         observation = LIKELIHOODS[self.observation_]
         observation.check(summary, trials, np.arange(len(trials)))
-        names = getattr(self, "neuron_names_in_", None)
-        warn_of_copies(trials, summary.mean, names)
-        if not scaling.is_of_unit_scale:
-            # the activity, not the noise on it, is to have unit scale
-            mean = scaling.to_network(summary.mean)
-            share = white_share(trials.in_units(scaling), mean)
-            scale = scaling.scale * np.sqrt(np.clip(1 - share, _LEAST_SIGNAL, 1.0))
-            scaling = scaling._replace(scale=scale)
         settings = default_settings(
             self.rank_,
             trials.n_neurons,

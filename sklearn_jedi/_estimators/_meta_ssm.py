@@ -20,9 +20,10 @@ from sklearn_jedi._data._gate_of_sessions import (
     check_sessions,
 )
 from sklearn_jedi._data._smoothed_before import warn_of_smoothing
+from sklearn_jedi._data._spectra import fluctuations, pieces_of
 from sklearn_jedi._data._time_step import warn_of_other_dt
 from sklearn_jedi._data._unit_copies import warn_of_copies
-from sklearn_jedi._data._units import choose_scaling
+from sklearn_jedi._data._units import Scaling, choose_scaling
 from sklearn_jedi._engine._likelihoods import LIKELIHOODS
 from sklearn_jedi._estimators._meta_ssm_fitted import SessionMethods
 from sklearn_jedi._estimators._parameters import (
@@ -276,9 +277,7 @@ class MetaDynamicalSSM(SessionMethods):
         auto = self.observation == "auto"
         self.observation_ = "gaussian" if auto else self.observation
         parts = self._sharing(found, conditions, needed=True)
-        recordings = [self._session(part, neurons) for part in parts]
-        if self.observation_ == "gaussian":
-            self._warn_of_smoothing(parts)
+        recordings = self._recordings(parts, neurons)
         if auto and all(
             part.summary.counts and part.summary.mean.any() for part in parts
         ):
@@ -434,7 +433,8 @@ class MetaDynamicalSSM(SessionMethods):
                     f"{self.n_latents_} latents"
                 )
             with few_threads(n_neurons):
-                models[part.label] = adapt_session(self._session(part, neurons), some)
+                recording = self._recordings([part], neurons)[0]
+                models[part.label] = adapt_session(recording, some)
         other = copy.copy(self)
         other._set_sessions(models, {**self._neurons, **neurons})
         return other
@@ -454,20 +454,25 @@ class MetaDynamicalSSM(SessionMethods):
                 f"sessions {known[:5]} are known already; adapt takes new ones"
             )
 
-    def _session(self, part: SessionTrials, neurons: dict[Label, Neurons]) -> Recording:
-        """A session's trials and what the fit needs to know of them."""
-        LIKELIHOODS[self.observation_].check(part.summary, part.trials, part.rows)
-        of = self if part.label is UNNAMED else neurons[part.label]
-        names = getattr(of, "neuron_names_in_", None)
-        warn_of_copies(part.trials, part.summary.mean, names, part.label)
-        scaling = choose_scaling(part.summary.mean, part.summary.sd)
-        return Recording(part.trials, scaling, part.summary.mean)
-
-    def _warn_of_smoothing(self, parts: Sequence[SessionTrials]) -> None:
-        """Say so once, of the first session that seems to have been smoothed."""
+    def _recordings(
+        self, parts: Sequence[SessionTrials], neurons: dict[Label, Neurons]
+    ) -> list[Recording]:
+        """Trials of each session, and what the fit needs to know of them."""
+        recordings = []
+        smoothed = False
         for part in parts:
-            if warn_of_smoothing(part.trials, part.summary.mean, self.dt_):
-                return
+            summary = part.summary
+            LIKELIHOODS[self.observation_].check(summary, part.trials, part.rows)
+            of = self if part.label is UNNAMED else neurons[part.label]
+            names = getattr(of, "neuron_names_in_", None)
+            trials = part.trials.ordered(Scaling.standard(summary.mean, summary.sd))
+            pieces = pieces_of(trials, summary.mean)
+            warn_of_copies(pieces, summary.mean, names, part.label)
+            if self.observation_ == "gaussian" and not smoothed:
+                smoothed = warn_of_smoothing(pieces, self.dt_)
+            scaling = choose_scaling(summary.mean, summary.sd, fluctuations(pieces))
+            recordings.append(Recording(trials, scaling, summary.mean))
+        return recordings
 
     def _infer(
         self, parts: Sequence[SessionTrials], models: list[LatentModel]

@@ -13,6 +13,7 @@ from sklearn_jedi._data._forms import Activity, TrialsLike, in_form_of, is_2d
 from sklearn_jedi._data._gate import check_trials
 from sklearn_jedi._data._labelled_arrays import ahead_of
 from sklearn_jedi._data._smoothed_before import warn_of_smoothing
+from sklearn_jedi._data._spectra import pieces_of
 from sklearn_jedi._data._trials import Block, Trials
 from sklearn_jedi._data._unit_copies import warn_of_copies
 from sklearn_jedi._utils._checks import check_integer, check_real
@@ -156,9 +157,10 @@ class LinearStateSpace(BaseEstimator):
         check_integer("n_iter", self.n_iter, 1)
         check_real("start_sd", self.start_sd, auto=True)
         trials, summary = check_trials(self, X, reset=True)
-        warn_of_smoothing(trials, summary.mean)
+        pieces = pieces_of(trials, summary.mean)
+        warn_of_smoothing(pieces)
         names = getattr(self, "neuron_names_in_", None)
-        warn_of_copies(trials, summary.mean, names)
+        warn_of_copies(pieces, summary.mean, names)
         start_sd = (
             min(_START_SD, _START_SHARE * int(trials.lengths.min()))
             if isinstance(self.start_sd, str)
