@@ -10,6 +10,8 @@ import numpy as np
 _UNIT_SCALE = (0.3, 3.0)
 # How much more or less than typical a neuron may fluctuate for its standard deviation.
 _MOST_UNLIKE = 10.0
+# Standard deviation of the thresholds over neurons, in network units.
+_THRESHOLDS = 0.3
 
 
 class Units(Protocol):
@@ -43,6 +45,17 @@ class Scaling(NamedTuple):
     def centred(cls, mean: np.ndarray) -> Scaling:
         """Data without their means (n_neurons,), in their own unit."""
         return cls(mean, np.ones_like(mean))
+
+    def with_thresholds(self) -> Scaling:
+        """Units that saturate at different distances from their means.
+
+        Where all saturate symmetrically about their means, the network's drive is an
+        odd function of the activity: it could not tell what lies on one side of the
+        mean from what lies on the other.
+        """
+        thresholds = np.random.RandomState(0).standard_normal(len(self.offset))
+        offset = self.offset - _THRESHOLDS * thresholds * self.scale
+        return self._replace(offset=offset)
 
     @classmethod
     def standard(cls, mean: np.ndarray, sd: np.ndarray) -> Scaling:

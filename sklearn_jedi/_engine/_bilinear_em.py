@@ -46,12 +46,16 @@ class BilinearModel(NamedTuple):
         Number of serially correlated residuals that count as one.
     n_iter : int
         EM iterations done.
+    known : array of shape (K, K), default=None
+        How well the weights of a network are known: the precision of a column, in units
+        of that of the noise. None: exactly.
     """
 
     A: np.ndarray
     noise_cov: np.ndarray
     inflation: float
     n_iter: int
+    known: np.ndarray | None = None
 
     @property
     def n_axes(self) -> int:
@@ -188,7 +192,7 @@ def fit_bilinear(
     embeddings = _start(moments, embedding_dim, penalty)
     n_axes = embeddings.shape[1]
     model = solve(pool(moments, embeddings), penalty, inflation, change_rank)
-    n_iter = 0
+    gram, n_iter = moments.ff.sum(0), 0
     while n_axes and n_iter < max_iter:
         n_iter += 1
         mean, cov = posterior(moments, model)
@@ -203,12 +207,14 @@ def fit_bilinear(
             n_iter += 1
             parts = (pool(part, *posterior(part, model)) for part in everything())
             pooled = functools.reduce(Pooled.plus, parts)
+            gram = pooled.gram[0, 0]
             pooled = pooled.transformed(whitening(pooled))
             share = pooled.n_windows / moments.n_windows.sum()
             model = solve(pooled, share * penalty, inflation, change_rank)
     A = np.zeros((embedding_dim + 1, K, rank))
     A[: n_axes + 1] = fix_gauge(moments.ff.sum(0), model.A, model.noise_cov)
-    return model._replace(A=A, n_iter=n_iter)
+    # a network is a sum of 1 + n_axes maps, each of which is known that well
+    return model._replace(A=A, n_iter=n_iter, known=gram / (1 + n_axes))
 
 
 def posterior(moments: Moments, model: BilinearModel) -> tuple[np.ndarray, np.ndarray]:
@@ -221,6 +227,8 @@ def posterior(moments: Moments, model: BilinearModel) -> tuple[np.ndarray, np.nd
     """
     A, n_axes = model.A, len(model.A) - 1
     n_trials = len(moments.ff)
+    if model.known is not None:
+        moments = _as_well_as_known(moments, model.known)
     weighted = A[1:] @ np.linalg.inv(model.noise_cov) / model.inflation
     residual = moments.fy - moments.ff @ A[0]
     rhs = np.einsum("nkr,jkr->nj", residual, weighted)
@@ -230,6 +238,22 @@ def posterior(moments: Moments, model: BilinearModel) -> tuple[np.ndarray, np.nd
     precision = 0.5 * (precision + np.swapaxes(precision, 1, 2)) + np.eye(n_axes)
     cov = np.linalg.inv(precision)
     return (cov @ rhs[..., None])[..., 0], cov
+
+
+def _as_well_as_known(moments: Moments, known: np.ndarray) -> Moments:
+    """Moments that tell of embeddings no more than the weights are known.
+
+    A trial's own regression `ff^-1 fy` errs by its noise, of precision `ff`, and by
+    that of the weights that all trials share: together `(ff^-1 + known^-1)^-1`. In
+    directions of the features that training trials left alone, a trial then tells
+    nothing of its embedding, where it would otherwise send it far from all others.
+    """
+    jitter = 1e-12 * max(np.trace(known), np.finfo(float).tiny) * np.eye(len(known))
+    both = moments.ff + known + jitter
+    # known (ff + known)^-1, the share of a trial's moments that counts
+    share = np.linalg.solve(both, np.broadcast_to(known, both.shape))
+    share = np.swapaxes(share, 1, 2)
+    return moments._replace(ff=share @ moments.ff, fy=share @ moments.fy)
 
 
 def serial_inflation(residuals: np.ndarray, keep: np.ndarray) -> float:

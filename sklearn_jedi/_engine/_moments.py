@@ -45,6 +45,10 @@ class Moments(NamedTuple):
         """The moments of each group of trials."""
         return Moments(*(block.sum_groups(part) for part in self))
 
+    def of(self, trials: np.ndarray) -> Moments:
+        """The moments of some trials (or groups)."""
+        return Moments(*(part[trials] for part in self))
+
     def directions(self, n_directions: int) -> Moments:
         """The moments with only the leading feature directions (and the constant)."""
         keep = Rows.leading(n_directions, self.ff.shape[1])

@@ -26,6 +26,9 @@ from sklearn_jedi._networks._equation import Equation
 _MAX_TRIALS = 96
 _SCORED_TRIALS = 24
 _EM_ITERATIONS = 10
+# One scored trial in so many is left out as a whole; with fewer trials none is.
+_LEFT_OUT_EVERY = 4
+_FEWEST_TO_LEAVE_OUT = 8
 _GAINS = (1.0, 0.3)
 # From the least to the most bias in the weights.
 _WINDOWS = (1, 5, 15)
@@ -251,7 +254,11 @@ class _Search:
         return best
 
     def scored(self, settings: Settings) -> Settings:
-        """The settings with their free-run R^2 on the held-out windows."""
+        """The settings with their free-run R^2 on the held-out windows.
+
+        Half of it is that of windows of trials whose other bins were fitted to, half
+        that of trials that only their embeddings were inferred from.
+        """
         gain, window = settings.gain, settings.window
         if gain not in self._reduced:
             basis = self.basis_at(gain)
@@ -273,24 +280,41 @@ class _Search:
         if not moments.n_windows.any():  # none without a gap is that long
             return settings._replace(score=-np.inf)
         moments = moments.directions(settings.n_directions)
-        model = _bilinear_em.fit_bilinear(
-            moments,
-            self.embedding_dim,
-            ridge=settings.ridge,
-            inflation=inflation,
-            max_iter=_EM_ITERATIONS,
+        red = Reduction.of(
+            basis.directions(settings.n_directions),
+            self.equation._replace(gain=gain),
         )
-        rows = self.scored_rows
-        embeddings = _bilinear_em.posterior(moments, model)[0][self.block.group[rows]]
-        basis = basis.directions(settings.n_directions)
-        red = Reduction.of(basis, self.equation._replace(gain=gain))
-        with np.errstate(over="ignore", invalid="ignore"):
-            path = free_run(
-                red, model.weights(embeddings), self.X[rows, 0], self.X.shape[1] - 1
+        rows, held = self.scored_rows, self.held
+        trial_of_target = rows[np.nonzero(held[rows])[0]]
+        group, n_groups = self.block.group, self.block.n_groups
+
+        def error(rows: np.ndarray, fitted: np.ndarray) -> float:
+            model = _bilinear_em.fit_bilinear(
+                moments.of(fitted),
+                self.embedding_dim,
+                ridge=settings.ridge,
+                inflation=inflation,
+                max_iter=_EM_ITERATIONS,
             )
-            run = path[self.held[rows]] @ to_errors
-            error = floor + ((run - targets) ** 2).sum()
-            score = 1 - error / self.total if self.total > 0 else 0.0
+            embeddings = _bilinear_em.posterior(moments, model)[0]
+            wanted = targets[np.isin(trial_of_target, rows)]
+            with np.errstate(over="ignore", invalid="ignore"):
+                path = free_run(
+                    red,
+                    model.weights(embeddings[group[rows]]),
+                    self.X[rows, 0],
+                    self.X.shape[1] - 1,
+                )
+                squares = (path[held[rows]] @ to_errors - wanted) ** 2
+            return float(squares.sum())
+
+        within = error(rows, np.arange(n_groups))
+        left_out = rows[::_LEFT_OUT_EVERY]
+        share = held[left_out].sum() / max(held[rows].sum(), 1)
+        if n_groups >= _FEWEST_TO_LEAVE_OUT and share > 0:
+            others = np.setdiff1d(np.arange(n_groups), group[left_out])
+            within = (within + error(left_out, others) / share) / 2
+        score = 1 - (floor + within) / self.total if self.total > 0 else 0.0
         return settings._replace(score=score if np.isfinite(score) else -np.inf)
 
     def _split_targets(

@@ -396,15 +396,17 @@ class JEDIEstimator(FittedMethods):
             )
 
         settings, basis = chosen(canonical, "auto")
+        others = [(canonical.with_thresholds(), "auto")]
         if is_of_unit_scale(summary.sd):
             # they may be the states of a network, whose units saturate where they say
-            for units in (
-                Scaling.centred(summary.mean),
-                Scaling.identity(trials.n_neurons),
-            ):
-                other = chosen(units, 1.0)
-                if other[0].predicts_better_than(settings):
-                    scaling, (settings, basis) = units, other
+            others += [
+                (Scaling.centred(summary.mean), 1.0),
+                (Scaling.identity(trials.n_neurons), 1.0),
+            ]
+        for units, gain in others:
+            other = chosen(units, gain)
+            if other[0].predicts_better_than(settings):
+                scaling, (settings, basis) = units, other
         prepared = state_trials(trials, scaling, summary.first_whole)
         self._report(trials, scaling, settings)
         model = fit_closed_form(
