@@ -10,7 +10,7 @@ from sklearn_jedi._engine._bilinear_em import (
     posterior,
     serial_inflation,
 )
-from sklearn_jedi._engine._moments import trial_moments
+from sklearn_jedi._engine._moments import moving_average, trial_moments
 from sklearn_jedi._models._embedding_inflation import inflated
 
 
@@ -92,20 +92,39 @@ def test_embeddings_are_standardised_over_training_trials(rng):
 
 
 @pytest.mark.parametrize("inflation", [1.0, 3.0])
-def test_posterior_is_the_gaussian_formula(rng, inflation):
+@pytest.mark.parametrize("known", [None, 0.3], ids=["known", "uncertain"])
+def test_posterior_is_the_gaussian_formula(rng, inflation, known):
     f, y, A, _, _ = planted(rng, n_trials=3, n_steps=7, noise=0.5)
     noise_cov = np.array([[0.5, 0.2], [0.2, 0.3]])
-    model = BilinearModel(A, noise_cov, inflation, 0)
+    if known is not None:
+        known = known * f[0].T @ f[0]
+    model = BilinearModel(A, noise_cov, inflation, 0, known)
     mean, cov = posterior(trial_moments(y, f, 1, every_step(y)), model)
     for i in range(3):
-        # one long vector of observations: y - f A_0 = G c + noise
+        # one long vector of observations: y - f A_0 = G c + f dA + noise
         G = np.stack([(f[i] @ A_j).ravel() for A_j in A[1:]], axis=1)
         rest = (y[i] - f[i] @ A[0]).ravel()
         big = inflation * np.kron(np.eye(7), noise_cov)
+        if known is not None:
+            # errors of the weights, which are the same at all steps of a trial
+            errors = f[i] @ np.linalg.inv(known) @ f[i].T
+            big += inflation * np.kron(errors, noise_cov)
         # prior I: condition the joint Gaussian of c and the observations
         gain = G.T @ np.linalg.inv(G @ G.T + big)
         np.testing.assert_allclose(mean[i], gain @ rest, atol=1e-10)
         np.testing.assert_allclose(cov[i], np.eye(2) - gain @ G, atol=1e-10)
+
+
+def test_trials_in_unknown_directions_do_not_tell_of_their_embeddings(rng):
+    f, y, *_ = planted(rng, noise=0.1)
+    f[..., 0] = 0.0  # a feature that training trials leave alone
+    model, mean, cov = fit(f, y)
+    there = np.zeros_like(f[:1])
+    there[..., 0] = 100.0
+    moments = trial_moments(100 * y[:1], there, 1, every_step(y[:1]))
+    mean, cov = posterior(moments, model)
+    np.testing.assert_allclose(mean, 0, atol=1e-6)
+    np.testing.assert_allclose(cov, np.eye(2)[None], atol=1e-6)
 
 
 def test_posterior_is_the_inverse_hessian_of_the_objective(em_fitted, rotations):
@@ -114,6 +133,10 @@ def test_posterior_is_the_inverse_hessian_of_the_objective(em_fitted, rotations)
     model = em_fitted._model
     window, bilinear = em_fitted.window_, model.bilinear
     precision = np.linalg.inv(bilinear.noise_cov) / bilinear.inflation
+    # steps count as far as the weights that they read are known
+    features = moving_average(model.reduction.project(x)[1], window)[0]
+    errors = features @ np.linalg.inv(bilinear.known) @ features.T
+    counts = np.linalg.inv(np.eye(len(features)) + errors)
 
     def objective(c):
         """Minus the log posterior, from the fitted networks' own one-step errors."""
@@ -123,7 +146,7 @@ def test_posterior_is_the_inverse_hessian_of_the_objective(em_fitted, rotations)
         error = np.stack(
             [error[t : t + window].mean(0) for t in range(len(error) - window + 1)]
         )
-        return 0.5 * c @ c + 0.5 * np.einsum("tr,rs,ts->", error, precision, error)
+        return 0.5 * c @ c + 0.5 * np.sum((counts @ error @ precision) * error)
 
     c, eps, axes = mean[0], 1e-3, np.eye(2)
     gradient = [

@@ -107,7 +107,7 @@ def test_without_hidden_layers_the_hypernetwork_stays_affine(rotations):
 def test_score_is_the_r2_of_reconstruct_without_the_copied_bin(fitted, rotations):
     X = rotations[0][::3]
     runs = fitted.reconstruct(X)
-    np.testing.assert_array_equal(runs[:, 0], X[:, 0])
+    np.testing.assert_allclose(runs[:, 0], X[:, 0], rtol=1e-12)
     expected = trajectory_r2(X[:, 1:], runs[:, 1:])
     assert fitted.score(X) == pytest.approx(expected, abs=1e-12)
 
@@ -133,7 +133,7 @@ def test_forecast_runs_on_from_the_last_bin(fitted, rotations):
 def test_initial_states_are_the_first_bins(fitted, rotations):
     X = rotations[0]
     states = fitted.initial_states(X)
-    np.testing.assert_array_equal(states, X[:, 0])
+    np.testing.assert_allclose(states, X[:, 0], rtol=1e-12)
     assert not np.shares_memory(states, X)
 
 
@@ -167,7 +167,7 @@ def test_gaps_are_filled_by_the_free_run(fitted, rotations):
     runs = fitted.reconstruct(X)
     assert np.isnan(runs[2, :3]).all()
     assert np.isfinite(np.delete(runs, 2, axis=0)).all()
-    np.testing.assert_array_equal(fitted.initial_states(X)[2], X[2, 3])
+    np.testing.assert_allclose(fitted.initial_states(X)[2], X[2, 3], rtol=1e-12)
     missed = runs[1, 10:14] - rotations[0][1, 10:14]
     assert np.mean(missed**2) < 0.05 * rotations[0].var()
     # the first whole bin of each trial is copied
@@ -206,7 +206,7 @@ def test_each_trial_runs_in_its_own_network_whatever_the_batch(rotations, batch_
     for trial in range(0, 24, 5):
         J, b, r = networks.J[trial], networks.bias[trial], X[trial, 0]
         for run in runs[trial::24]:
-            np.testing.assert_array_equal(run[0], X[trial, 0])
+            np.testing.assert_allclose(run[0], X[trial, 0], rtol=1e-12)
         for step in range(1, 40):
             r = 0.9 * r + 0.1 * (J @ np.tanh(0.5 * r) / 0.5 + b)
             for run in runs[trial::24]:

@@ -16,10 +16,11 @@ def choose(X, groups=None, **given):
     return choose_settings(
         in_trials(X, groups),
         2,
-        2,
+        given.pop("embedding_dim", 2),
         Equation.of(0.1, 0.01, "tanh"),
         **given,
         full_rank=full_rank,
+        weights=np.ones(X[0].shape[1]),
     )
 
 
@@ -80,13 +81,13 @@ def test_recording_noise_is_averaged_over_windows():
     assert chosen.score > stepwise.score
 
 
-def test_trials_of_a_condition_share_an_embedding_while_settings_are_chosen():
-    X, y, _ = make_rotation_family(
-        8, n_timepoints=40, n_neurons=20, noise=0.5, random_state=0
-    )
+def test_trials_of_a_condition_share_an_embedding_while_settings_are_chosen(rotations):
+    X = rotations[0][:7]
     given = {"window": 1, "ridge": 0.1, "gain": 1.0}
-    apart, together = choose(X, **given)[0], choose(X, y, **given)[0]
-    assert together.score > 1.2 * apart.score > 0
+    # trials that all share one embedding have the network of trials without any
+    together = choose(X, np.zeros(7, dtype=int), **given)[0]
+    assert together == choose(X, embedding_dim=0, **given)[0]
+    assert together.score < choose(X, **given)[0].score
 
 
 def test_ridge_is_chosen_again_for_fewer_directions(rotations, monkeypatch):

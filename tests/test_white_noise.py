@@ -9,6 +9,7 @@ from scipy.ndimage import gaussian_filter1d, uniform_filter1d
 
 from sklearn_jedi import JEDIEstimator, MetaDynamicalSSM
 from sklearn_jedi._data._smoothed_before import find_kernel
+from sklearn_jedi._data._spectra import pieces_of
 from sklearn_jedi._data._unit_copies import copies
 from sklearn_jedi._data._white_noise import choose_observation, white_share
 from sklearn_jedi.baselines import LinearStateSpace
@@ -35,16 +36,20 @@ def recorded(share, *, frequencies=(1.0, 3.0), dt=0.01, noise=0.05, seed=0, n=20
     return X + sd * np.random.default_rng(seed).standard_normal(X.shape)
 
 
+def pieces(X):
+    return pieces_of(in_trials(X), np.nanmean(np.concatenate(list(X)), 0))
+
+
 def share_of(X):
-    return white_share(in_trials(X), np.nanmean(np.concatenate(list(X)), 0))
+    return white_share(pieces(X))
 
 
 def kernel_of(X):
-    return find_kernel(in_trials(X), X.mean((0, 1)))
+    return find_kernel(pieces(X))
 
 
 def copies_in(X):
-    return copies(in_trials(X), X.mean((0, 1)))
+    return copies(pieces(X), X.mean((0, 1)))
 
 
 @pytest.mark.parametrize("share", [0.01, 0.09, 0.28])
@@ -63,8 +68,7 @@ def test_share_of_white_noise_at_slow_and_fast_rhythms(share, frequencies, dt):
 )
 def test_observation_is_chosen_by_the_share(share, partial_bins, observation):
     X = recorded(share, frequencies=(5.0, 7.0), dt=0.02)
-    chosen = choose_observation(in_trials(X), X.mean((0, 1)), partial_bins)
-    assert chosen == observation
+    assert choose_observation(pieces(X), partial_bins) == observation
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.05, 0.3])

@@ -72,11 +72,6 @@ class Settings(NamedTuple):
     score: float = np.nan
     start_smoothing: int = 0
 
-    def predicts_better_than(self, other: Settings) -> bool:
-        """Whether held-out windows say so clearly; of settings in other units."""
-        clearly = 1 - self.score < (1 - _WORTH_UNITS) * (1 - other.score)
-        return clearly and self.score > _TELLING
-
     def describe(self) -> str:
         """One line about what was chosen."""
         smoothing = f"start_smoothing={self.start_smoothing or 'auto'}"
@@ -128,6 +123,26 @@ def held_out_windows(block: Block, every: int = 1) -> np.ndarray:
             held[row, max(stop - length, 0) : max(stop, 0)] = True
     result: np.ndarray = held & block.bins[:, 1:]
     return result
+
+
+def first_as_good(settings: Sequence[Settings], default: int) -> int:
+    """Which settings to take, of some in several units in order of preference.
+
+    Parameters
+    ----------
+    settings : sequence of Settings
+        Later ones are taken only where they lower the error clearly.
+    default : int
+        Which to take where none predicts anything.
+    """
+    best = default
+    for number, one in enumerate(settings):
+        if one.score > _TELLING and (
+            best == default
+            or 1 - one.score < (1 - _WORTH_UNITS) * (1 - settings[best].score)
+        ):
+            best = number
+    return best
 
 
 def choose_settings(
@@ -288,7 +303,7 @@ class _Search:
         trial_of_target = rows[np.nonzero(held[rows])[0]]
         group, n_groups = self.block.group, self.block.n_groups
 
-        def error(rows: np.ndarray, fitted: np.ndarray) -> float:
+        def error(rows: np.ndarray, fitted: np.ndarray, *, new: bool) -> float:
             model = _bilinear_em.fit_bilinear(
                 moments.of(fitted),
                 self.embedding_dim,
@@ -296,6 +311,8 @@ class _Search:
                 inflation=inflation,
                 max_iter=_EM_ITERATIONS,
             )
+            if not new:
+                model = model._replace(known=None)
             embeddings = _bilinear_em.posterior(moments, model)[0]
             wanted = targets[np.isin(trial_of_target, rows)]
             with np.errstate(over="ignore", invalid="ignore"):
@@ -308,12 +325,13 @@ class _Search:
                 squares = (path[held[rows]] @ to_errors - wanted) ** 2
             return float(squares.sum())
 
-        within = error(rows, np.arange(n_groups))
+        within = error(rows, np.arange(n_groups), new=False)
         left_out = rows[::_LEFT_OUT_EVERY]
         share = held[left_out].sum() / max(held[rows].sum(), 1)
         if n_groups >= _FEWEST_TO_LEAVE_OUT and share > 0:
             others = np.setdiff1d(np.arange(n_groups), group[left_out])
-            within = (within + error(left_out, others) / share) / 2
+            of_new = error(left_out, others, new=True)
+            within = (within + of_new / share) / 2
         score = 1 - (floor + within) / self.total if self.total > 0 else 0.0
         return settings._replace(score=score if np.isfinite(score) else -np.inf)
 

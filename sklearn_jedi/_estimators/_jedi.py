@@ -17,8 +17,12 @@ from sklearn_jedi._data._unit_copies import warn_of_copies
 from sklearn_jedi._data._units import Scaling, choose_scaling, is_of_unit_scale
 from sklearn_jedi._data._white_noise import choose_observation, white_share
 from sklearn_jedi._engine._likelihoods import LIKELIHOODS
-from sklearn_jedi._engine._reduction import Basis
-from sklearn_jedi._engine._settings import Settings, choose_settings, default_settings
+from sklearn_jedi._engine._settings import (
+    Settings,
+    choose_settings,
+    default_settings,
+    first_as_good,
+)
 from sklearn_jedi._estimators._jedi_fitted import FittedMethods
 from sklearn_jedi._estimators._parameters import check_parameters, warn_of_unused
 from sklearn_jedi._models import _files, _predictions
@@ -380,10 +384,17 @@ class JEDIEstimator(FittedMethods):
     def _fit_state(
         self, trials: Trials, summary: Summary, scaling: Scaling
     ) -> tuple[Model, Exception | None]:
-        canonical = scaling
-
-        def chosen(units: Scaling, gain: float | str) -> tuple[Settings, Basis]:
-            return choose_settings(
+        # units of a network, and its gain
+        candidates: list[tuple[Scaling, float | str]] = [
+            (scaling, "auto"),
+            (scaling.with_thresholds(), "auto"),
+        ]
+        if is_of_unit_scale(summary.sd):
+            # as they are, data may be states of a network that saturates where they say
+            identity = Scaling.identity(trials.n_neurons)
+            candidates[:0] = [(identity, 1.0), (Scaling.centred(summary.mean), 1.0)]
+        choices = [
+            choose_settings(
                 state_trials(trials, units, summary.first_whole),
                 self.rank_,
                 self.embedding_dim,
@@ -392,21 +403,12 @@ class JEDIEstimator(FittedMethods):
                 window=self.window,
                 ridge=self.ridge,
                 full_rank=self.rank is None,
-                weights=units.scale / canonical.scale,
+                weights=units.scale / scaling.scale,
             )
-
-        settings, basis = chosen(canonical, "auto")
-        others = [(canonical.with_thresholds(), "auto")]
-        if is_of_unit_scale(summary.sd):
-            # they may be the states of a network, whose units saturate where they say
-            others += [
-                (Scaling.centred(summary.mean), 1.0),
-                (Scaling.identity(trials.n_neurons), 1.0),
-            ]
-        for units, gain in others:
-            other = chosen(units, gain)
-            if other[0].predicts_better_than(settings):
-                scaling, (settings, basis) = units, other
+            for units, gain in candidates
+        ]
+        best = first_as_good([settings for settings, _ in choices], default=-2)
+        scaling, (settings, basis) = candidates[best][0], choices[best]
         prepared = state_trials(trials, scaling, summary.first_whole)
         self._report(trials, scaling, settings)
         model = fit_closed_form(
