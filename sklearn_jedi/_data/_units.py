@@ -8,6 +8,8 @@ import numpy as np
 
 # Pooled standard deviations that a saturating transfer function takes as they are.
 _UNIT_SCALE = (0.3, 3.0)
+# Means are near zero where they are this share of it (root mean squares).
+_NEAR_ZERO = 0.1
 # How much more or less than typical a neuron may fluctuate for its standard deviation.
 _MOST_UNLIKE = 10.0
 # Standard deviation of the thresholds over neurons, in network units.
@@ -83,6 +85,11 @@ class Scaling(NamedTuple):
 def is_of_unit_scale(sd: np.ndarray) -> bool:
     """Whether a network may work in the unit of data with these SD (n_neurons,)."""
     return bool(_UNIT_SCALE[0] <= _root_mean_square(sd) <= _UNIT_SCALE[1])
+
+
+def is_about_zero(mean: np.ndarray, sd: np.ndarray) -> bool:
+    """Whether data with these means and SD (n_neurons,) are as good as centred."""
+    return _root_mean_square(mean) <= _NEAR_ZERO * _root_mean_square(sd)
 
 
 def choose_scaling(

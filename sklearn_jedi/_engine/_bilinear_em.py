@@ -213,8 +213,7 @@ def fit_bilinear(
             model = solve(pooled, share * penalty, inflation, change_rank)
     A = np.zeros((embedding_dim + 1, K, rank))
     A[: n_axes + 1] = fix_gauge(moments.ff.sum(0), model.A, model.noise_cov)
-    # a network is a sum of 1 + n_axes maps, each of which is known that well
-    return model._replace(A=A, n_iter=n_iter, known=gram / (1 + n_axes))
+    return model._replace(A=A, n_iter=n_iter, known=gram)
 
 
 def posterior(moments: Moments, model: BilinearModel) -> tuple[np.ndarray, np.ndarray]:

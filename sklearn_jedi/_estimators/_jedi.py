@@ -14,7 +14,12 @@ from sklearn_jedi._data._smoothed_before import warn_of_smoothing
 from sklearn_jedi._data._spectra import fluctuations, pieces_of
 from sklearn_jedi._data._trials import Trials
 from sklearn_jedi._data._unit_copies import warn_of_copies
-from sklearn_jedi._data._units import Scaling, choose_scaling, is_of_unit_scale
+from sklearn_jedi._data._units import (
+    Scaling,
+    choose_scaling,
+    is_about_zero,
+    is_of_unit_scale,
+)
 from sklearn_jedi._data._white_noise import choose_observation, white_share
 from sklearn_jedi._engine._likelihoods import LIKELIHOODS
 from sklearn_jedi._engine._settings import (
@@ -105,12 +110,10 @@ class JEDIEstimator(FittedMethods):
         Transfer function `phi`, from the state of a neuron to its rate.
     gain : float or "auto", default="auto"
         How strongly rates saturate; small values make the network nearly linear. The
-        transfer function is `phi(gain r) / gain`, with `r` in network units. "auto" is
-        1 for data of unit scale (pooled standard deviation 0.3 to 3), which are not
-        scaled; where their means are not near zero they are centred, with "state" only
-        if held-out windows are not predicted better without. Other data are centred and
-        scaled (see `scale_`), and the gain is chosen on held-out windows of the
-        training trials. With "gaussian" and for counts it is 1.
+        transfer function is `phi(gain r) / gain`, with `r` in network units (see
+        `scale_`). "auto": with "state" 1 where data are left in their own unit, and
+        otherwise chosen on held-out windows of the training trials; with "gaussian" and
+        for counts 1.
     ridge : float or "auto", default="auto"
         How strongly weights are pulled to zero: the prior precision of the weights in
         units of the mean square of a feature. "auto" chooses it on held-out windows
@@ -163,8 +166,17 @@ class JEDIEstimator(FittedMethods):
     start_smoothing_ : int
         With "gaussian" and for counts: the width used.
     offset_, scale_ : arrays of shape (n_neurons,)
-        Network units are `(x - offset_) / scale_`; 0 and 1 where the data were left as
-        they are. In data units; for counts, of their logarithm.
+        Network units are `(x - offset_) / scale_`, in data units; for counts, of their
+        logarithm. Each neuron is centred and divided by the geometric mean of its
+        standard deviation and of the size of its fluctuations from bin to bin, so that
+        results do not depend on its unit, and all by one number that makes the pooled
+        standard deviation 1. With "state", held-out windows of the training trials
+        choose between this, the same with thresholds (offsets that lie a third of
+        `scale_` about the means, so that not all neurons saturate symmetrically), and,
+        where the pooled standard deviation is 0.3 to 3, data as they are or only
+        centred: the first of these, from the last, that none after it betters by 2 %.
+        With "gaussian" data of that size are only centred, and others are divided by
+        the standard deviation of the activity without its noise.
     noise_variance_ : array of shape (n_neurons,)
         In squared data units. With "state": of one-step prediction errors on the
         training trials. With "gaussian": of the noise of the recordings. Of counts:
@@ -391,8 +403,9 @@ class JEDIEstimator(FittedMethods):
         ]
         if is_of_unit_scale(summary.sd):
             # as they are, data may be states of a network that saturates where they say
-            identity = Scaling.identity(trials.n_neurons)
-            candidates[:0] = [(identity, 1.0), (Scaling.centred(summary.mean), 1.0)]
+            if not is_about_zero(summary.mean, summary.sd):
+                candidates.insert(0, (Scaling.centred(summary.mean), 1.0))
+            candidates.insert(0, (Scaling.identity(trials.n_neurons), 1.0))
         choices = [
             choose_settings(
                 state_trials(trials, units, summary.first_whole),
