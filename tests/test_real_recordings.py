@@ -48,6 +48,9 @@ def test_preparation_and_movement_of_a_left_out_direction(reaches, jedi):
         gain=chosen.gain_,
     )
     pipe = make_pipeline(jedi, StandardScaler(), LogisticRegression())
-    every_second = list(LeaveOneGroupOut().split(X, epoch, direction))[::2]
-    scores = cross_val_score(pipe, X, epoch, cv=every_second, error_score="raise")
-    np.testing.assert_array_equal(scores, np.ones(4))
+    scores = cross_val_score(
+        pipe, X, epoch, cv=LeaveOneGroupOut(), groups=direction, error_score="raise"
+    )
+    assert len(scores) == 8
+    # 15 of 16
+    assert scores.mean() > 0.93
