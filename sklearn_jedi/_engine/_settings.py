@@ -37,10 +37,10 @@ _DIRECTIONS_PER_RANK = (4, 2, 1)
 _MIN_DIRECTIONS = 12
 # Where a regression has as many unknowns as samples, the least ridge is this.
 _RIDGE_WHEN_SATURATED = 0.1
-# A more biased setting has to lower the error by this share.
+# A more biased setting, or one in less natural units, has to lower the error by this
+# share.
 _WORTH_BIAS = 0.1
-# Other units have to lower it by this share, and to explain so much of the variance.
-_WORTH_UNITS = 0.02
+# What is chosen between units has to explain this share of the variance.
 _TELLING = 0.05
 
 
@@ -139,7 +139,7 @@ def first_as_good(settings: Sequence[Settings], default: int) -> int:
     for number, one in enumerate(settings):
         if one.score > _TELLING and (
             best == default
-            or 1 - one.score < (1 - _WORTH_UNITS) * (1 - settings[best].score)
+            or 1 - one.score < (1 - _WORTH_BIAS) * (1 - settings[best].score)
         ):
             best = number
     return best

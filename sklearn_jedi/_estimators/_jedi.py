@@ -174,7 +174,7 @@ class JEDIEstimator(FittedMethods):
         choose between this, the same with thresholds (offsets that lie a third of
         `scale_` about the means, so that not all neurons saturate symmetrically), and,
         where the pooled standard deviation is 0.3 to 3, data as they are or only
-        centred: the first of these, from the last, that none after it betters by 2 %.
+        centred: the first of these, from the last, that none after it betters by 10 %.
         With "gaussian" data of that size are only centred, and others are divided by
         the standard deviation of the activity without its noise.
     noise_variance_ : array of shape (n_neurons,)

@@ -419,8 +419,17 @@ class MetaDynamicalSSM(SessionMethods):
         ValueError
             If a session is known already, or this was fitted without sessions.
         """
-        self._check_new(sessions)
+        check_is_fitted(self)
+        if sessions is None or UNNAMED in self._models:
+            raise ValueError(
+                "adapt needs sessions=, the session of each trial, here and in fit"
+            )
         found, neurons = check_sessions(copy.copy(self), X, sessions, known=None)
+        known = sorted((label for label in neurons if label in self._models), key=str)
+        if known:
+            raise ValueError(
+                f"sessions {known[:5]} are known already; adapt takes new ones"
+            )
         warn_of_other_dt(self.dt_, X, type(self).__name__)
         parts = self._sharing(found, conditions, needed=True)
         some = next(iter(self._models.values()))
@@ -440,19 +449,6 @@ class MetaDynamicalSSM(SessionMethods):
         return other
 
     # ------------------------------------------------------------------------- helpers
-
-    def _check_new(self, sessions: ArrayLike) -> None:
-        check_is_fitted(self)
-        if sessions is None or UNNAMED in self._models:
-            raise ValueError(
-                "adapt needs sessions=, the session of each trial, here and in fit"
-            )
-        labels = np.asarray(sessions, dtype=object).ravel().tolist()
-        known = sorted({label for label in labels if label in self._models}, key=str)
-        if known:
-            raise ValueError(
-                f"sessions {known[:5]} are known already; adapt takes new ones"
-            )
 
     def _recordings(
         self, parts: Sequence[SessionTrials], neurons: dict[Label, Neurons]
