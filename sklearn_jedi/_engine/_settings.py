@@ -26,7 +26,8 @@ from sklearn_jedi._networks._equation import Equation
 _MAX_TRIALS = 96
 _SCORED_TRIALS = 24
 _EM_ITERATIONS = 10
-# One scored trial in so many is left out as a whole; with fewer trials none is.
+# One scored trial in so many is left out as a whole; none is where there are fewer
+# trials, or where they share embeddings.
 _LEFT_OUT_EVERY = 4
 _FEWEST_TO_LEAVE_OUT = 8
 _GAINS = (1.0, 0.3)
@@ -272,7 +273,8 @@ class _Search:
         """The settings with their free-run R^2 on the held-out windows.
 
         Half of it is that of windows of trials whose other bins were fitted to, half
-        that of trials that only their embeddings were inferred from.
+        that of trials that only their embeddings were inferred from, where each trial
+        has its own.
         """
         gain, window = settings.gain, settings.window
         if gain not in self._reduced:
@@ -328,7 +330,9 @@ class _Search:
         within = error(rows, np.arange(n_groups), new=False)
         left_out = rows[::_LEFT_OUT_EVERY]
         share = held[left_out].sum() / max(held[rows].sum(), 1)
-        if n_groups >= _FEWEST_TO_LEAVE_OUT and share > 0:
+        # later trials of groups are of the same groups
+        alone = n_groups == len(group) >= _FEWEST_TO_LEAVE_OUT
+        if alone and share > 0:
             others = np.setdiff1d(np.arange(n_groups), group[left_out])
             of_new = error(left_out, others, new=True)
             within = (within + of_new / share) / 2
