@@ -25,7 +25,7 @@ from sklearn_jedi._models._forecast_errors import (
     rest_growth,
     stray,
 )
-from sklearn_jedi._models._parts_of_trials import part, some_trials
+from sklearn_jedi._models._parts_of_trials import part
 from sklearn_jedi.datasets import make_rotation_family
 
 N_SEEN = 40
@@ -216,7 +216,7 @@ def test_parts_of_trials():
         block.bins, [[True, False, True], [True, True, False]]
     )
     np.testing.assert_array_equal(block.values[1], [[104, 105], [106, 107], [0, 0]])
-    some = some_trials(in_block(np.zeros((4, 3, 2)), np.array([0, 0, 1, 2])), [1, 3])
+    some = in_block(np.zeros((4, 3, 2)), np.array([0, 0, 1, 2])).take(np.array([1, 3]))
     assert (some.group.tolist(), some.labels.tolist()) == ([0, 1], [0, 2])
 
 

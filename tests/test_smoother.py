@@ -366,6 +366,44 @@ def test_where_it_starts_does_not_matter(poisson):
     np.testing.assert_allclose(other.cov, usual.cov, atol=1e-4)
 
 
+def test_it_starts_from_a_random_walk_through_the_recording():
+    model = make_model()
+    trials = make_trials(model, lengths=(9, 12))
+    problem = _Problem(model, in_block(trials), terms_of(model, in_block(trials)))
+    found = problem.random_walk()
+    steps = model.step_cov + ALPHA**2 * model.first_cov
+    P, variance = model.red.P, model.likelihood.variance
+    for x, z in zip(trials, found, strict=True):
+        # dense Gaussian conditioning of a walk of as many states
+        n, rank = len(x), len(steps)
+        sums = np.kron(np.tril(np.ones((n, n))), np.eye(rank))
+        each = linalg.block_diag(model.first_cov, *[steps] * (n - 1))
+        prior = sums @ each @ sums.T
+        read = np.kron(np.eye(n), P)
+        noise = np.tile(variance, n)
+        mean = np.tile(model.first_mean, n)
+        error = x.ravel() - read @ mean - np.tile(model.red.mean_out, n)
+        total = read @ prior @ read.T + np.diag(noise)
+        expected = mean + prior @ read.T @ np.linalg.solve(total, error)
+        np.testing.assert_allclose(z[:n].ravel(), expected, atol=1e-8)
+
+
+def terms_of(model, block):
+    return model.likelihood.terms(model.loading, block)
+
+
+@pytest.mark.parametrize("poisson", [False, True])
+def test_groups_that_still_move_go_on_alone(poisson):
+    model = make_model(poisson=poisson)
+    block = in_block(make_trials(model, lengths=(10,) * 8, seed=3))
+    together = smooth(model, block, terms=terms_of(model, block), **TIGHT)
+    alone = smooth(model, block, **TIGHT)
+    np.testing.assert_allclose(alone.c, together.c, atol=1e-6)
+    np.testing.assert_allclose(alone.z, together.z, atol=1e-6)
+    np.testing.assert_allclose(alone.log_evidence, together.log_evidence, atol=1e-6)
+    assert alone.converged.all()
+
+
 def test_a_neuron_that_was_never_recorded_says_nothing():
     model = make_model()
     X = make_trials(model)

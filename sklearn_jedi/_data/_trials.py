@@ -94,6 +94,18 @@ class Block(NamedTuple):
     def n_groups(self) -> int:
         return len(self.labels)
 
+    def take(self, rows: np.ndarray) -> Block:
+        """Some of the trials."""
+        labels, group = np.unique(self.group[rows], return_inverse=True)
+        return Block(
+            self.numbers[rows],
+            self.values[rows],
+            None if self.recorded is None else self.recorded[rows],
+            group,
+            self.labels[labels],
+            self.lengths[rows],
+        )
+
     def sum_groups(self, array: np.ndarray) -> np.ndarray:
         """Sums of the trials' entries over each group."""
         if self.n_groups == len(self.group):

@@ -37,7 +37,9 @@ from sklearn_jedi._engine._state_space import StateSpace
 
 _MAX_HALVINGS = 12
 # Steps for which embeddings are held at a start, before starts are compared.
-_HELD = 6
+_HELD = 3
+# Groups that still move go on by themselves when they are less than this share.
+_FEW = 0.5
 # In nats: what another start has to gain, for results not to hang on rounding.
 _WORTH = 1e-3
 # Of finite differences, in standard deviations of the embedding.
@@ -168,7 +170,7 @@ def smooth(
     block : Block
         Trials as the model's likelihood takes them.
     z : array of shape (n_trials, n_timepoints, rank), default=None
-        Where to start; None: the mean of the first states.
+        Where to start; None: where a random walk of the states would be.
     c : array of shape (n_groups, embedding_dim), default=None
         Where to start; None: the prior's mean, zero.
     max_iter : int
@@ -183,12 +185,12 @@ def smooth(
     terms : Terms, default=None
         The log likelihood; None: the model's.
     """
+    apart = terms is None
     if terms is None:
         terms = model.likelihood.terms(model.loading, block)
     problem = _Problem(model, block, terms)
-    T, rank = block.values.shape[1], model.red.P.shape[1]
     if z is None:
-        z = np.broadcast_to(model.first_mean, (len(block.numbers), T, rank))
+        z = problem.random_walk()
     if c is None:
         c = np.zeros((block.n_groups, model.map.n_axes))
     here = problem.at(z, c)
@@ -198,6 +200,23 @@ def smooth(
         step = problem.newton_step(here, held=held)
         active &= ~(step.gain < tol) | held
         if n_iter == max_iter or not active.any():
+            break
+        few = apart and 0 < active.mean() < _FEW
+        if few and n_held <= n_iter:
+            rows = np.flatnonzero(active[block.group])
+            rest = smooth(
+                model,
+                block.take(rows),
+                here.z[rows],
+                here.c[active],
+                max_iter=max_iter - n_iter,
+                tol=tol,
+            )
+            z, c = here.z.copy(), here.c.copy()
+            z[rows], c[active] = rest.z, rest.c
+            active[active] = ~rest.converged
+            here = problem.at(z, c)
+            step = problem.newton_step(here)
             break
         size = active.astype(float)
         short = active.copy()
@@ -315,6 +334,36 @@ class _Problem:
         self.whiten = np.linalg.cholesky(np.linalg.inv(model.step_cov))
         self.whiten_first = np.linalg.cholesky(np.linalg.inv(model.first_cov))
         self.terms = terms
+
+    def random_walk(self) -> np.ndarray:
+        """One Newton step towards the mode of states (n_trials, T, rank) that wander.
+
+        Their steps are as large as the network's noise and the decay of a state are
+        together. It is a start that knows the recording, but not the dynamics.
+        """
+        model = self.model
+        n, T = self.block.values.shape[:2]
+        rank = len(model.first_mean)
+        z = np.tile(model.first_mean, (n, T, 1))
+        decay = model.red.equation.alpha**2 * model.first_cov
+        steps = np.linalg.inv(model.step_cov + decay) * self.live[..., None, None]
+        toward, curvature = self.terms.slopes(z)
+        diagonal = np.empty((n, T, rank, rank))
+        diagonal[:] = curvature
+        diagonal[:, 0] += self.whiten_first @ self.whiten_first.T
+        diagonal[:, 1:] += steps + np.eye(rank) * ~self.live[..., None, None]
+        diagonal[:, :-1] += steps
+        walk = self._factored(diagonal, -steps)
+        moved = walk.solve(toward.reshape(n, T * rank, 1)).reshape(z.shape)
+        # where likelihoods bend, a whole step can lead far beyond the mode
+        before, share = self.terms.cost(z), np.ones(n)
+        for _ in range(3):
+            with np.errstate(over="ignore", invalid="ignore"):
+                after = self.terms.cost(z + share[:, None, None] * moved)
+            share[~(after < before)] *= 0.5
+        share[~(after < before)] = 0.0
+        z += share[:, None, None] * moved
+        return z
 
     def at(self, z: np.ndarray, c: np.ndarray) -> _Point:
         """The negative log posterior (n_groups,), up to a constant, and its parts."""

@@ -39,6 +39,7 @@ from sklearn_jedi._engine._reduction import Basis, Reduction, Rows
 from sklearn_jedi._engine._smoother import Smoothed, smooth
 from sklearn_jedi._engine._state_space import StateSpace
 from sklearn_jedi._networks._equation import Equation
+from sklearn_jedi._utils._threads import in_order
 
 # Passes over all trials, after EM on a part.
 _PASSES = 3
@@ -82,6 +83,27 @@ class DynamicsSums(NamedTuple):
         return DynamicsSums(
             self.dynamics.plus(other.dynamics), self.first + other.first
         )
+
+
+class EStep(NamedTuple):
+    """What the E step of a block leaves.
+
+    Attributes
+    ----------
+    z : array of shape (n_trials, n_timepoints, rank)
+    c : array of shape (n_groups, embedding_dim)
+        The posterior mode.
+    evidence : float
+    dynamics : DynamicsSums
+    readouts : list of (int, ReadoutSums)
+        For each session that has trials in the block.
+    """
+
+    z: np.ndarray
+    c: np.ndarray
+    evidence: float
+    dynamics: DynamicsSums
+    readouts: list[tuple[int, ReadoutSums]]
 
 
 class StateSpaceEM:
@@ -207,11 +229,12 @@ class StateSpaceEM:
 
     def _evidence(self, trials: list[Trials], n_steps: int) -> float:
         """Log evidence of the present model, from the present states."""
-        total = 0.0
-        for key, joint in enumerate(joint_blocks(trials)):
+
+        def of_block(key: int, joint: JointBlock) -> float:
             start = self._paths[key], self._embeddings.get(key)
-            total += float(self._smooth(joint, *start, n_steps).log_evidence.sum())
-        return total
+            return float(self._smooth(joint, *start, n_steps).log_evidence.sum())
+
+        return sum(in_order(of_block, enumerate(joint_blocks(trials))))
 
     def _smooth(
         self,
@@ -318,38 +341,57 @@ class StateSpaceEM:
         """One E and one M step; the log evidence before them."""
         sums: DynamicsSums | None = None
         readouts: list[ReadoutSums | None] = [None] * len(trials)
-        smoothed: dict[int, Smoothed] = {}
+        found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         evidence = 0.0
-        for key, joint in enumerate(joint_blocks(trials)):
-            post = self._smooth(
-                joint,
-                paths[key] if paths else None,
-                self._embeddings.get(key) if paths else None,
-                _STEPS if paths else 4 * _STEPS,
-            )
-            evidence += float(post.log_evidence.sum())
+        arguments = (
+            (joint, paths[key], self._embeddings.get(key), _STEPS)
+            if paths
+            else (joint, None, None, 4 * _STEPS)
+            for key, joint in enumerate(joint_blocks(trials))
+        )
+        for key, step in enumerate(in_order(self._e_step, arguments)):
+            evidence += step.evidence
             if paths:
-                smoothed[key] = post
-            z, c = post.draws(
-                joint.block, _PAIRS, joint.sessions, joint.sessions_of_groups
-            )
-            here = self._sums(joint.block, z, c)
-            sums = here if sums is None else sums.plus(here)
-            one = with_one(z)
-            for session, block, rows in joint.parts:
-                model, before = self.models[session], readouts[session]
-                mine = one[:, rows, : block.values.shape[1]]
-                own = model.likelihood.sums(model.loading, block, mine)
+                found[key] = step.z, step.c
+            sums = step.dynamics if sums is None else sums.plus(step.dynamics)
+            for session, own in step.readouts:
+                before = readouts[session]
                 readouts[session] = own if before is None else before.plus(own)
         assert sums is not None
         T, turn, shift = self._update(sums, [own for own in readouts if own])
         self.n_iter += 1
-        for key, post in smoothed.items():
-            paths[key] = post.z @ turn.T + shift
-            self._embeddings[key] = post.c @ T[1:, 1:].T + T[1:, 0]
+        for key, (z, c) in found.items():
+            paths[key] = z @ turn.T + shift
+            self._embeddings[key] = c @ T[1:, 1:].T + T[1:, 0]
         if paths and self.n_iter in _NEW_FEATURES:
             self._renew_features()
         return evidence
+
+    def _e_step(
+        self,
+        joint: JointBlock,
+        z: np.ndarray | None,
+        c: np.ndarray | None,
+        n_steps: int,
+    ) -> EStep:
+        """Of one block, from states and embeddings to start with."""
+        post = self._smooth(joint, z, c, n_steps)
+        paths, embeddings = post.draws(
+            joint.block, _PAIRS, joint.sessions, joint.sessions_of_groups
+        )
+        one, readouts = with_one(paths), []
+        for session, block, rows in joint.parts:
+            model = self.models[session]
+            mine = one[:, rows, : block.values.shape[1]]
+            own = model.likelihood.sums(model.loading, block, mine)
+            readouts.append((session, own))
+        return EStep(
+            post.z,
+            post.c,
+            float(post.log_evidence.sum()),
+            self._sums(joint.block, paths, embeddings),
+            readouts,
+        )
 
     def _sums(self, block: Block, z: np.ndarray, c: np.ndarray) -> DynamicsSums:
         """Expectations over the posterior of a block, from draws."""

@@ -29,7 +29,7 @@ from sklearn_jedi._utils._checks import check_integer
 from sklearn_jedi._utils._optional import import_optional
 from sklearn_jedi._utils._progress import show_progress
 from sklearn_jedi._utils._streaming import R2Sums, pooled_r2
-from sklearn_jedi._utils._threads import few_threads
+from sklearn_jedi._utils._threads import on_cores
 from sklearn_jedi._utils._warnings import warn_user
 
 
@@ -57,6 +57,7 @@ class TrialTransformer(
     dt: float | str
     tau: float | str
     max_epochs: int
+    n_jobs: int | None
     verbose: int
     embeddings_: np.ndarray
     observation_: str
@@ -176,7 +177,7 @@ class TrialTransformer(
         shape = (sum(len(part.rows) for part in parts), self.embedding_dim)
         mode, cov = np.empty(shape), np.empty((*shape, self.embedding_dim))
         for part in parts:
-            with few_threads(part.trials.n_neurons):
+            with on_cores(self.n_jobs, part.trials.n_neurons):
                 found = _predictions.embeddings(part.model, part.trials)
             mode[part.rows], cov[part.rows] = found
         dtype = parts[0].given.dtype
@@ -305,7 +306,7 @@ class TrialTransformer(
         parts = self._read(X, conditions, sessions)
         expected, std = [], []
         for part in parts:
-            with few_threads(part.trials.n_neurons):
+            with on_cores(self.n_jobs, part.trials.n_neurons):
                 ahead = _predictions.forecast(
                     part.model, part.trials, n_steps, with_std=return_std
                 )
@@ -351,7 +352,7 @@ class TrialTransformer(
         sums = []
         for part in parts:
             sums.append(R2Sums(part.trials.n_neurons))
-            with few_threads(part.trials.n_neurons):
+            with on_cores(self.n_jobs, part.trials.n_neurons):
                 for block, runs in _predictions.free_runs(part.model, part.trials):
                     where = block.recorded
                     true = part.trials.in_data_units(block.values)
@@ -386,7 +387,7 @@ class TrialTransformer(
     ) -> Activity:
         """What is predicted of trials, in the form that they have."""
         parts = self._read(X, conditions, sessions)
-        return in_form_of(X, written(pieces, parts))
+        return in_form_of(X, written(pieces, parts, n_jobs=self.n_jobs))
 
     def _choose_times(self, X: TrialsLike) -> None:
         """Set `dt_` and `tau_`, in seconds."""

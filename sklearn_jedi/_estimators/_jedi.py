@@ -42,7 +42,7 @@ from sklearn_jedi._models._observed import (
     with_uncertainty,
 )
 from sklearn_jedi._networks._equation import Equation
-from sklearn_jedi._utils._threads import few_threads
+from sklearn_jedi._utils._threads import on_cores
 from sklearn_jedi._utils._types import RandomState
 from sklearn_jedi._utils._warnings import warn_user
 
@@ -144,6 +144,10 @@ class JEDIEstimator(FittedMethods):
         copied, not modified.
     random_state : int, RandomState instance or None, default=None
         Draws the perceptron and the training windows. EM does not depend on it.
+    n_jobs : int or None, default=None
+        Threads among which blocks of trials are shared out, in EM with noise or counts
+        and wherever embeddings are inferred; -1 means all cores. None is 1, or what
+        ``joblib.parallel_config`` says. Results do not depend on it.
     verbose : int, default=0
         1 prints what was chosen, and the progress of EM and of training.
 
@@ -253,6 +257,7 @@ class JEDIEstimator(FittedMethods):
         device: str = "cpu",
         callbacks: list[object] | None = None,
         random_state: RandomState = None,
+        n_jobs: int | None = None,
         verbose: int = 0,
     ) -> None:
         self.rank = rank
@@ -272,6 +277,7 @@ class JEDIEstimator(FittedMethods):
         self.device = device
         self.callbacks = callbacks
         self.random_state = random_state
+        self.n_jobs = n_jobs
         self.verbose = verbose
 
     # --------------------------------------------------------------------------- fit
@@ -327,7 +333,7 @@ class JEDIEstimator(FittedMethods):
         alike = None
         if conditions is not None and self.embedding == "trial":
             alike = check_labels("conditions", conditions, len(trials))
-        with few_threads(trials.n_neurons):
+        with on_cores(self.n_jobs, trials.n_neurons):
             error = self._fit(trials, summary, alike)
         self._warn_of_interrupt()
         if error is not None:

@@ -19,7 +19,7 @@ from sklearn_jedi._estimators._parts import Part, check_embeddings
 from sklearn_jedi._models import _files, _predictions
 from sklearn_jedi._models._model import Model
 from sklearn_jedi._networks._low_rank_rnn import LowRankRNN
-from sklearn_jedi._utils._threads import few_threads
+from sklearn_jedi._utils._threads import on_cores
 from sklearn_jedi._utils._warnings import warn_user
 
 
@@ -89,7 +89,7 @@ class FittedMethods(TrialTransformer):
         array of shape (n_trials, n_neurons)
         """
         (part,) = self._read(X, conditions, sessions)
-        with few_threads(part.trials.n_neurons):
+        with on_cores(self.n_jobs, part.trials.n_neurons):
             states = _predictions.initial_states(part.model, part.trials)
         return states.astype(part.given.dtype, copy=False)
 

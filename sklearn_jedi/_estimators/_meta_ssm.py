@@ -35,7 +35,7 @@ from sklearn_jedi._models._adapt import adapt_session
 from sklearn_jedi._models._family import FamilyFit
 from sklearn_jedi._models._fit import Recording
 from sklearn_jedi._models._inferred import LatentModel, with_centres
-from sklearn_jedi._utils._threads import few_threads
+from sklearn_jedi._utils._threads import on_cores
 from sklearn_jedi._utils._types import RandomState
 from sklearn_jedi._utils._warnings import warn_user
 
@@ -126,6 +126,10 @@ class MetaDynamicalSSM(SessionMethods):
         Called while training; they are copied, not modified.
     random_state : int, RandomState instance or None, default=None
         Draws what training needs. EM does not depend on it.
+    n_jobs : int or None, default=None
+        Threads among which blocks of trials are shared out, in EM with noise or counts
+        and wherever embeddings are inferred; -1 means all cores. None is 1, or what
+        ``joblib.parallel_config`` says. Results do not depend on it.
     verbose : int, default=0
         1 prints the progress.
 
@@ -210,6 +214,7 @@ class MetaDynamicalSSM(SessionMethods):
         device: str = "cpu",
         callbacks: list[object] | None = None,
         random_state: RandomState = None,
+        n_jobs: int | None = None,
         verbose: int = 0,
     ) -> None:
         self.n_latents = n_latents
@@ -228,6 +233,7 @@ class MetaDynamicalSSM(SessionMethods):
         self.device = device
         self.callbacks = callbacks
         self.random_state = random_state
+        self.n_jobs = n_jobs
         self.verbose = verbose
 
     def fit(
@@ -307,7 +313,7 @@ class MetaDynamicalSSM(SessionMethods):
                 f"MetaDynamicalSSM: {sum(len(p.rows) for p in parts)} trials of "
                 f"{len(parts)} sessions, {self.n_latents_} latents"
             )
-        with few_threads(max(part.trials.n_neurons for part in parts)):
+        with on_cores(self.n_jobs, max(part.trials.n_neurons for part in parts)):
             family = FamilyFit(
                 LIKELIHOODS[self.observation_],
                 self.n_latents_,
@@ -441,7 +447,7 @@ class MetaDynamicalSSM(SessionMethods):
                     f"session {part.label!r} has {n_neurons} neurons, fewer than the "
                     f"{self.n_latents_} latents"
                 )
-            with few_threads(n_neurons):
+            with on_cores(self.n_jobs, n_neurons):
                 recording = self._recordings([part], neurons)[0]
                 models[part.label] = adapt_session(recording, some)
         other = copy.copy(self)

@@ -86,7 +86,7 @@ class SessionMethods(TrialTransformer):
             A list where X is one. NaN after a trial's end.
         """
         parts = self._read(X, conditions, sessions)
-        found = written(_latents, parts, self.n_latents_)
+        found = written(_latents, parts, self.n_latents_, self.n_jobs)
         if isinstance(unwrap(X), (list, tuple)) and not is_2d(X):
             return list(found)
         return found if isinstance(found, np.ndarray) else np.stack(found)

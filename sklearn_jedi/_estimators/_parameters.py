@@ -76,7 +76,7 @@ def check_meta_parameters(estimator: MetaDynamicalSSM) -> None:
 def warn_of_unused(estimator: JEDIEstimator) -> None:
     """Name what was set and is not used with the observation that was chosen.
 
-    `random_state`, `verbose` and `batch_size` are no part of it, and with
+    `random_state`, `verbose`, `n_jobs` and `batch_size` are no part of it, and with
     ``max_epochs=0`` nothing that concerns training: none of it was asked for.
     """
     kind = estimator.observation_
@@ -128,6 +128,9 @@ def _is(value: object, default: object) -> bool:
 def _check_common(estimator: JEDIEstimator | MetaDynamicalSSM) -> None:
     check_integer("embedding_dim", estimator.embedding_dim, 1)
     check_integer("verbose", estimator.verbose, 0)
+    check_integer("n_jobs", estimator.n_jobs, -(2**31), none=True)
+    if estimator.n_jobs == 0:
+        raise ValueError("n_jobs must not be 0: -1 means all cores, None is 1")
     check_choice("embedding", estimator.embedding, _EMBEDDINGS)
     check_choice("observation", estimator.observation, OBSERVATIONS)
     check_real("gain", estimator.gain, auto=True)

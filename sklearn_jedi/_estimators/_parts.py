@@ -14,7 +14,7 @@ from sklearn_jedi._data._labelled_arrays import ahead_of
 from sklearn_jedi._data._trials import Block, Trials
 from sklearn_jedi._models import _predictions
 from sklearn_jedi._models._model import Model
-from sklearn_jedi._utils._threads import few_threads
+from sklearn_jedi._utils._threads import on_cores
 
 Pieces = Iterator[tuple[Block, np.ndarray]]
 
@@ -46,6 +46,7 @@ def written(
     pieces: Callable[[Model, Trials], Pieces],
     parts: Sequence[Part],
     n_columns: int | None = None,
+    n_jobs: int | None = None,
 ) -> Activity:
     """What is predicted of the trials of all parts, in the order of X; NaN elsewhere.
 
@@ -55,11 +56,13 @@ def written(
         From a model and trials to blocks and their values.
     n_columns : int, default=None
         Of the values; None: one for each neuron.
+    n_jobs : int, default=None
+        Of the estimator.
     """
     out: dict[int, np.ndarray] = {}
     for part in parts:
         own = part.given.blank(n_columns)
-        with few_threads(part.trials.n_neurons):
+        with on_cores(n_jobs, part.trials.n_neurons):
             _predictions.write(pieces(part.model, part.trials), part.trials, own)
         if len(parts) == 1:
             return own

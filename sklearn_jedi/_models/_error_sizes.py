@@ -24,7 +24,7 @@ from sklearn_jedi._models._forecast_errors import (
     rest_of_recording,
     stray,
 )
-from sklearn_jedi._models._parts_of_trials import part, some_trials
+from sklearn_jedi._models._parts_of_trials import part
 
 if TYPE_CHECKING:
     from sklearn_jedi._models._observed import ObservedModel
@@ -221,12 +221,12 @@ def _folds(model: ObservedModel, block: Block) -> Iterator[tuple[ObservedModel, 
         others, left_out = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
         of_others = Moments(*(of_trial[others] for of_trial in moments))
         bilinear = fit_bilinear(
-            of_others.grouped(some_trials(block, others)),
+            of_others.grouped(block.take(others)),
             model.bilinear.n_axes,
             ridge=settings.ridge,
             inflation=model.bilinear.inflation,
         )
-        yield replace(model, bilinear=bilinear), some_trials(block, left_out)
+        yield replace(model, bilinear=bilinear), block.take(left_out)
 
 
 def _sizes(model: ObservedModel, horizons: np.ndarray, ahead: _Ahead) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Some of a block's trials, and parts of trials as trials of their own."""
+"""Parts of trials as trials of their own."""
 
 from __future__ import annotations
 
@@ -25,17 +25,3 @@ def part(block: Block, begin: np.ndarray, length: np.ndarray) -> Block:
     if recorded.all():
         return of_part._replace(recorded=None)
     return of_part._replace(values=values * recorded)
-
-
-def some_trials(block: Block, rows: np.ndarray) -> Block:
-    """Some trials of a block."""
-    labels, group = np.unique(block.group[rows], return_inverse=True)
-    recorded = None if block.recorded is None else block.recorded[rows]
-    return Block(
-        block.numbers[rows],
-        block.values[rows],
-        recorded,
-        group,
-        block.labels[labels],
-        block.lengths[rows],
-    )

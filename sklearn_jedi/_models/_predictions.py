@@ -14,13 +14,17 @@ from sklearn_jedi._models._model import (
     Posterior,
     warn_of_failures,
 )
+from sklearn_jedi._utils._threads import in_order
 
 
 def posteriors(model: Model, trials: Trials) -> Iterator[tuple[Block, Posterior]]:
     """Blocks of trials, and what is inferred from each."""
     failed = 0
-    for block in trials.blocks():
-        found = model.infer(block)
+
+    def inferred(block: Block) -> tuple[Block, Posterior]:
+        return block, model.infer(block)
+
+    for block, found in in_order(inferred, ((block,) for block in trials.blocks())):
         failed += int((~found.converged).sum())
         yield block, found
     warn_of_failures(failed, trials.n_groups)
