@@ -36,7 +36,8 @@ from sklearn_jedi._engine._joint_blocks import JointBlock, joint_blocks, padded
 from sklearn_jedi._engine._likelihoods import ReadoutSums
 from sklearn_jedi._engine._readout import gauge, with_one
 from sklearn_jedi._engine._reduction import Basis, Reduction, Rows
-from sklearn_jedi._engine._smoother import Smoothed, smooth
+from sklearn_jedi._engine._smoothed import Smoothed
+from sklearn_jedi._engine._smoother import smooth
 from sklearn_jedi._engine._state_space import StateSpace
 from sklearn_jedi._networks._equation import Equation
 from sklearn_jedi._utils._threads import in_order

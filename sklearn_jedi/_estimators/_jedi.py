@@ -17,16 +17,13 @@ from sklearn_jedi._data._unit_copies import warn_of_copies
 from sklearn_jedi._data._units import (
     Scaling,
     choose_scaling,
-    is_about_zero,
     is_of_unit_scale,
 )
 from sklearn_jedi._data._white_noise import choose_observation, white_share
 from sklearn_jedi._engine._likelihoods import LIKELIHOODS
 from sklearn_jedi._engine._settings import (
     Settings,
-    choose_settings,
     default_settings,
-    first_as_good,
 )
 from sklearn_jedi._estimators._jedi_fitted import FittedMethods
 from sklearn_jedi._estimators._parameters import check_parameters, warn_of_unused
@@ -41,6 +38,7 @@ from sklearn_jedi._models._observed import (
     with_training,
     with_uncertainty,
 )
+from sklearn_jedi._models._units_of_states import choose_units
 from sklearn_jedi._networks._equation import Equation
 from sklearn_jedi._utils._threads import on_cores
 from sklearn_jedi._utils._types import RandomState
@@ -402,32 +400,18 @@ class JEDIEstimator(FittedMethods):
     def _fit_state(
         self, trials: Trials, summary: Summary, scaling: Scaling
     ) -> tuple[Model, Exception | None]:
-        # units of a network, and its gain
-        candidates: list[tuple[Scaling, float | str]] = [
-            (scaling, "auto"),
-            (scaling.with_thresholds(), "auto"),
-        ]
-        if is_of_unit_scale(summary.sd):
-            # as they are, data may be states of a network that saturates where they say
-            if not is_about_zero(summary.mean, summary.sd):
-                candidates.insert(0, (Scaling.centred(summary.mean), 1.0))
-            candidates.insert(0, (Scaling.identity(trials.n_neurons), 1.0))
-        choices = [
-            choose_settings(
-                state_trials(trials, units, summary.first_whole),
-                self.rank_,
-                self.embedding_dim,
-                Equation.of(self.tau_, self.dt_, self.nonlinearity),
-                gain=gain if self.gain == "auto" else self.gain,
-                window=self.window,
-                ridge=self.ridge,
-                full_rank=self.rank is None,
-                weights=units.scale / scaling.scale,
-            )
-            for units, gain in candidates
-        ]
-        best = first_as_good([settings for settings, _ in choices], default=-2)
-        scaling, (settings, basis) = candidates[best][0], choices[best]
+        scaling, settings, basis = choose_units(
+            trials,
+            summary,
+            scaling,
+            self.rank_,
+            self.embedding_dim,
+            Equation.of(self.tau_, self.dt_, self.nonlinearity),
+            gain=self.gain,
+            window=self.window,
+            ridge=self.ridge,
+            full_rank=self.rank is None,
+        )
         prepared = state_trials(trials, scaling, summary.first_whole)
         self._report(trials, scaling, settings)
         model = fit_closed_form(
