@@ -1,4 +1,4 @@
-"""What the smoother finds: the posterior of states and embeddings, and draws from it."""
+"""What the smoother finds: the posterior of states and embeddings, and its draws."""
 
 from __future__ import annotations
 
