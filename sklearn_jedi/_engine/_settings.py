@@ -157,7 +157,7 @@ def choose_settings(
     ridge: float | str,
     full_rank: bool,
     weights: np.ndarray,
-) -> tuple[Settings, Basis]:
+) -> Settings:
     """Coordinate search: window, ridge, directions (then again), and gain.
 
     The free run hardly tells apart settings that bias the weights by different
@@ -179,9 +179,7 @@ def choose_settings(
 
     Returns
     -------
-    settings : Settings
-    basis : Basis
-        Of all trials, at the chosen gain and number of directions.
+    Settings
     """
     n_neurons, n_steps = trials.n_neurons, trials.n_timepoints - 1
     n_samples = max(int((trials.lengths - 1).sum()), 1)
@@ -200,13 +198,15 @@ def choose_settings(
         ridge=ridges[0] if ridge == "auto" else float(ridge),
     )
 
+    if n_steps < 4:
+        return given
+    some = trials.in_order().sample(_MAX_TRIALS)
+    block = some.sample_block(_MAX_TRIALS)
+
     @functools.cache
     def basis_at(gain: float) -> Basis:
-        return find_basis(trials, equation._replace(gain=gain), rank, n_directions)
+        return find_basis(some, equation._replace(gain=gain), rank, n_directions)
 
-    if n_steps < 4:
-        return given, basis_at(given.gain)
-    block = trials.sample_block(_MAX_TRIALS)
     search = _Search(block, embedding_dim, equation, basis_at, weights)
     windows = [w for w in _WINDOWS if w <= n_steps // 2]
 
@@ -227,7 +227,7 @@ def choose_settings(
     if ridge == "auto" and not best.score > 0:
         # rather hardly any weights than a free run that is worse than the mean
         best = search.best(best, "ridge", [1e1, 1e3, 1e6])
-    return best, basis_at(best.gain).directions(best.n_directions)
+    return best
 
 
 class _Search:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sklearn_jedi._data._gate import Summary
 from sklearn_jedi._data._trials import Trials
 from sklearn_jedi._data._units import Scaling, is_about_zero, is_of_unit_scale
+from sklearn_jedi._engine._basis import find_basis
 from sklearn_jedi._engine._reduction import Basis
 from sklearn_jedi._engine._settings import Settings, choose_settings, first_as_good
 from sklearn_jedi._models._observed import state_trials
@@ -24,7 +25,7 @@ def choose_units(
     ridge: float | str,
     full_rank: bool,
 ) -> tuple[Scaling, Settings, Basis]:
-    """The units in which held-out windows are predicted best, and the settings there.
+    """The units in which held-out windows are predicted best, settings and basis there.
 
     In order of preference these are data of unit scale as they are, or only centred;
     the given scaling; and the same with thresholds.
@@ -63,6 +64,12 @@ def choose_units(
         )
         for units, own_gain in candidates
     ]
-    best = first_as_good([settings for settings, _ in choices], default=-2)
-    settings, basis = choices[best]
-    return candidates[best][0], settings, basis
+    best = first_as_good(choices, default=-2)
+    settings, units = choices[best], candidates[best][0]
+    basis = find_basis(
+        state_trials(trials, units, summary.first_whole),
+        equation._replace(gain=settings.gain),
+        rank,
+        settings.n_directions,
+    )
+    return units, settings, basis
