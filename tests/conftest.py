@@ -1,18 +1,33 @@
 """Shared fixtures: small simulated recordings, and where the real ones are."""
 
+import gc
 import os
 
 # scikit-learn's array-API check runs only where scipy was imported with this set
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
+# pynapple's functions, a few spikes each, are not worth compiling
+os.environ.setdefault("NUMBA_DISABLE_JIT", "1")
 
 from pathlib import Path
 
 import numpy as np
 import pytest
+from oscillator_sessions import Recording
 
-from sklearn_jedi import JEDIEstimator
+from sklearn_jedi import JEDIEstimator, MetaDynamicalSSM
 from sklearn_jedi._data._trials import Trials
 from sklearn_jedi.datasets import make_rotation_family
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Imports leave no garbage, and looking for it takes a third of their time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def in_trials(X, groups=None, batch_size=32):
@@ -59,6 +74,13 @@ def trained(rotations):
 def fitted(request):
     """Once in closed form, once trained."""
     return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="session")
+def cycles():
+    """Six sessions of limit cycles of different speeds; tests must not change them."""
+    params = {"n_sessions": 6, "n_trials": 9, "n_timepoints": 80, "noise": 0.5}
+    return Recording(6, MetaDynamicalSSM(gain=1.2), **params, random_state=0)
 
 
 @pytest.fixture(scope="session")

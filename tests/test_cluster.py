@@ -35,7 +35,7 @@ GRID = {"jediestimator__rank": [2, 3], "jediestimator__embedding_dim": [1, 2]}
 def recording():
     """So many trials that joblib sends the indices of a fold apart from its task."""
     X, y, _ = make_rotation_family(
-        50, n_timepoints=40, n_neurons=20, noise=0.5, random_state=0
+        50, n_timepoints=25, n_neurons=10, noise=0.5, random_state=0
     )
     return X, y, np.arange(len(y)) % 10
 

@@ -29,15 +29,20 @@ def trial_set(activity=X, start=-0.2):
     )
 
 
+def make(**params):
+    """Nothing is left to be chosen within a fit."""
+    given = {"observation": "state", "window": 5, "ridge": 0.01, "gain": 1.0}
+    return JEDIEstimator(2, 2, max_epochs=0, **given, **params)
+
+
 @pytest.fixture
 def jedi():
-    return JEDIEstimator(2, 2, dt=0.01, observation="state", max_epochs=0)
+    return make(dt=0.01)
 
 
 @pytest.fixture(scope="module")
 def of_array():
-    jedi = JEDIEstimator(2, 2, dt=0.01, observation="state", max_epochs=0)
-    return cross_val_score(jedi, X, cv=2)
+    return cross_val_score(make(dt=0.01), X, cv=2)
 
 
 ROWS = [
@@ -138,8 +143,7 @@ def test_ids_of_a_fold_stay_in_tables(jedi):
 
 
 def test_a_search_takes_the_time_step_of_the_trials():
-    jedi = JEDIEstimator(2, 2, observation="state", max_epochs=0)
-    steps = make_pipeline(SpikeSmoother(0.02), jedi)
+    steps = make_pipeline(SpikeSmoother(0.02), make())
     search = GridSearchCV(steps, {"spikesmoother__width": [0.02, 0.04]}, cv=2)
     search.fit(trial_set())
     assert search.best_estimator_["spikesmoother"].dt_ == 0.01

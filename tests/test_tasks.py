@@ -119,10 +119,10 @@ def test_the_task_is_learned(task, home):
 @pytest.mark.parametrize("task", LEARNED)
 @pytest.mark.parametrize("shared", [True, False], ids=["shared", "own"])
 def test_epochs_are_recovered_from_activity(task, shared, home):
-    more = {**SMALL, "n_trials_per_condition": 6}
+    more = {**SMALL, "n_trials_per_condition": 3}
     data = make_task_network(task, data_home=home, **more)
     rows = np.arange(len(data.X_epochs))
-    train, test = rows[data.trial % 6 < 4], rows[data.trial % 6 >= 4]
+    train, test = rows[data.trial % 3 < 2], rows[data.trial % 3 == 2]
 
     def given(rows):
         groups = data.network[rows] if shared else None
