@@ -100,7 +100,9 @@ def main() -> None:
     table(rows)
 
     X, y, _ = make_driven_teachers(n_train, random_state=100, **size)
-    grid = {"rank": [3, 5] if args.quick else [3, 5, 8], "embedding_dim": [2, 4]}
+    grid = {"rank": [3, 5, 8], "embedding_dim": [2, 4]}
+    if args.quick:
+        grid = {"rank": [3, 5], "embedding_dim": [4]}
     n_folds = 2 if args.quick else 3
     folds = StratifiedKFold(n_folds, shuffle=True, random_state=0).split(X, y)
     search = GridSearchCV(JEDIEstimator(dt=DT, max_epochs=0), grid, cv=list(folds))
