@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from nwb_files import write_nwb
-from scipy.io import savemat
+from scipy.io import loadmat, savemat
 
 from sklearn_jedi import __version__
 from sklearn_jedi.datasets import make_rotation_family
@@ -200,6 +200,21 @@ def test_messages_name_options_and_what_the_file_has(
     path = session / f"session.{kind}"
     assert main(["report", str(path), *options, "--out", str(tmp_path / "o")]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_bad_unit_that_is_left_out_does_no_harm(session, tmp_path, capsys, asked):
+    saved = loadmat(session / "session.mat", simplify_cells=True)["trials"]
+    for trial in saved:
+        trial["spikes"][1] = np.array([0.3, 0.1])
+    path = tmp_path / "bad.mat"
+    savemat(path, {"trials": [*saved]})
+    argv = ["report", str(path), *OF_MAT, "--window", "0", "0.4"]
+    assert main(argv) == 2
+    assert "not in order" in (said := capsys.readouterr().err)
+    assert "; --units can leave the unit out" in said
+    assert main([*argv, "--units", "index != 1", "--min-rate", "0"]) == 0
+    assert asked["X"].units.index.tolist() == [0, 2]
+    assert "units='index != 1'" in asked["reading"]
 
 
 def test_long_windows_of_long_trials_are_taken(tmp_path, asked):

@@ -43,6 +43,8 @@ def table():
         (np.array([True, False, False, True]), [0, 3]),
         (pd.Series([False, True, False, False]), [1]),
         ([13, 10], [3, 0]),
+        (pd.array([True, None, False, True], dtype="boolean"), [0, 3]),
+        ([True, None, np.nan, True], [0, 3]),
     ],
 )
 def test_rows(table, selection, rows):
@@ -103,6 +105,17 @@ def test_expressions_run_no_code(table, tmp_path, expression):
 def test_selections_that_fail(table, selection, message):
     with pytest.raises(ValueError, match=message):
         select_rows(table, selection, "trials", "file")
+
+
+def test_ids_of_two_parts():
+    """Such as probe and unit: tuples, as xarray has them, or a MultiIndex."""
+    ids = [("A", 0), ("A", 1), ("B", 0)]
+    for index in (pd.Index(ids, tupleize_cols=False), pd.MultiIndex.from_tuples(ids)):
+        table = pd.DataFrame(index=index)
+        rows = select_rows(table, [("B", 0), ("A", 1)], "units", "file")
+        assert rows.tolist() == [2, 1]
+        with pytest.raises(ValueError, match=r"there are no ids \('C', 0\)"):
+            select_rows(table, [("C", 0)], "units", "file")
 
 
 def test_ids_that_are_not_unique():

@@ -8,14 +8,17 @@ import numpy as np
 import pandas as pd
 import pynapple as nap
 import pytest
+import xarray as xr
 from nwb_files import write_nwb
 from scipy.io import savemat
 
 from sklearn_jedi.io import (
+    TrialSet,
     trials_from_mat,
     trials_from_npz,
     trials_from_nwb,
     trials_from_pynapple,
+    trials_from_xarray,
 )
 from sklearn_jedi.io._intervals import duration, union
 from sklearn_jedi.io._size import check_n_bins, new_array
@@ -216,11 +219,51 @@ def test_overlapping_observations_count_once(tmp_path, spikes):
     assert np.isfinite(trials.X).all()
 
 
-@pytest.mark.parametrize("fault", ["end before they begin", "not in order"])
+@pytest.mark.parametrize(
+    ("observed", "rate"),
+    [
+        ([[0.0, 1e12]], 10.0),
+        ([[0.0, 60_000.0]], 10.0),
+        ([[-np.inf, np.inf]], 10.0),
+        ([[30.0, 60.0], [0.0, 30.0]], 10.0),
+        ([[-60.0, 60.0]], 5.0),
+    ],
+    ids=["corrupt", "ms", "open", "not in order", "longer than the session"],
+)
+def test_rates_are_of_the_time_that_was_observed(tmp_path, spikes, observed, rate):
+    path, trains = tmp_path / "s.nwb", [np.append(0.0, x[1:]) for x in spikes]
+    trains = [np.append(train[:-1], 60.0) for train in trains]
+    units = {"obs_intervals": [np.array(observed)] * 3}
+    write_nwb(path, trains, table_of(), units=units)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        trials = trials_from_nwb(path, window=(0, 0.5))
+    np.testing.assert_allclose(trials.units["rate"], rate)
+    assert np.isfinite(trials.X).all()
+    said = [
+        "obs_intervals of 3 of 3 units (first: 0) go" in str(w.message) for w in caught
+    ]
+    assert said == [True] * (np.max(observed) in (1e12, 60_000.0))
+
+
+def test_corrupt_times_leave_the_rates_of_units_alone(tmp_path, spikes):
+    stops, trains = STARTS + 2, list(spikes)
+    stops[9], trains[1] = 1e6, np.append(spikes[1][:-1], 1e8)
+    path = write_nwb(tmp_path / "s.nwb", trains, table_of(stop_time=stops))
+    with pytest.warns(UserWarning, match="cannot be right|the last are corrupt"):
+        trials = trials_from_nwb(path, window=(0, 0.5))
+    np.testing.assert_allclose(trials.units["rate"], 10.0, rtol=0.01)
+
+
+@pytest.mark.parametrize(
+    "fault", ["end before they begin", "are no numbers", "not in order"]
+)
 def test_a_bad_unit_can_be_left_out(tmp_path, spikes, fault):
     observed, trains = [np.array([[0.0, 60.0]])] * 3, list(spikes)
     if fault == "end before they begin":
         observed[1] = np.array([[60.0, 0.0]])
+    elif fault == "are no numbers":
+        observed[1] = np.array([[0.0, np.nan]])
     else:
         trains[1] = spikes[1][::-1]
     path = tmp_path / "s.nwb"
@@ -242,6 +285,135 @@ def test_units_without_an_index_of_spike_times_are_refused(tmp_path, spikes):
         trials_from_nwb(path, window=(0, 0.5))
 
 
+@pytest.mark.parametrize(
+    ("ends", "said"),
+    [
+        ([600, 1200, 9999], "up to the 1800 rows of spike_times; it goes from 600 to"),
+        ([600, 300, 1800], "spike_times_index must increase from unit to unit"),
+        ([-5, 600, 1800], "it goes from -5 to 1800"),
+    ],
+)
+def test_an_index_of_other_spike_times_is_refused(tmp_path, spikes, ends, said):
+    path = write_nwb(tmp_path / "s.nwb", spikes, table_of())
+    replace_data(path, "units/spike_times_index", np.array(ends))
+    with pytest.raises(ValueError, match=said):
+        trials_from_nwb(path, window=(0, 0.5))
+
+
+def test_spike_times_of_no_unit_are_not_those_of_the_last(tmp_path, spikes):
+    path = write_nwb(tmp_path / "s.nwb", spikes, table_of())
+    replace_data(path, "units/spike_times_index", np.array([600, 1200, 1500]))
+    with pytest.warns(UserWarning, match="the last 300 of 1800 rows of spike_times"):
+        trials = trials_from_nwb(path, window=(0, 0.5))
+    until = spikes[2][300]
+    edges = [np.r_[start, start + 0.5] for start in STARTS]
+    counts = [np.histogram(spikes[2][:300], edge)[0][0] for edge in edges]
+    np.testing.assert_array_equal(trials.X[..., 2].sum(1), counts)
+    assert trials.X[until < STARTS][..., 2].sum() == 0
+
+
+def replace_data(path, name, values):
+    """Put other values in the place of a dataset of an HDF5 file."""
+    with h5py.File(path, "a") as file:
+        attrs = dict(file[name].attrs)
+        del file[name]
+        file.create_dataset(name, data=values).attrs.update(attrs)
+
+
+# -------------------------------------------------------------- units of other files
+
+
+def of_trials(spikes, bad):
+    """Spikes about the beginning of each trial, those of unit 1 as `bad`."""
+    saved = []
+    for start in STARTS:
+        cell = np.empty(3, dtype=object)
+        cell[:] = [x[(x >= start) & (x < start + 2)] - start for x in spikes]
+        cell[1] = bad
+        saved.append({"spikes": cell, "side": "left" if start < 20 else "right"})
+    return saved
+
+
+@pytest.mark.parametrize("bad", [[0.1, np.nan], [0.3, 0.1], [0.1, 1e12]])
+def test_a_bad_unit_of_a_mat_file_can_be_left_out(tmp_path, spikes, bad):
+    path = tmp_path / "s.mat"
+    savemat(path, {"trials": of_trials(spikes, np.array(bad))})
+    options = {"spike_times": "spikes", "window": (0.0, 1.0)}
+    with pytest.raises(
+        ValueError, match=r"trials\(1\).spikes\{2\} .*; units= can leave"
+    ):
+        trials_from_mat(path, **options)
+    trials = trials_from_mat(
+        path, units="index != 1", trials="side == 'right'", **options
+    )
+    assert trials.units.index.tolist() == [0, 2]
+    assert trials.table.index.tolist() == np.flatnonzero(STARTS > 20).tolist()
+    edges = trials.table.index[0] * 3 + 1.0 + np.r_[0.0, 1.0]
+    counts = [np.histogram(spikes[unit], edges)[0][0] for unit in (0, 2)]
+    np.testing.assert_array_equal(trials.X[0].sum(0), counts)
+
+
+@pytest.mark.parametrize("kind", ["npz", "mat", "matrices", "xarray", "pynapple"])
+def test_a_unit_with_infinite_values_can_be_left_out(tmp_path, kind):
+    X = np.random.default_rng(0).normal(size=(4, 10, 3))
+    X[2, 5, 1] = np.inf
+    path = tmp_path / f"s.{'npz' if kind == 'npz' else 'mat'}"
+    given, options, reader = path, {"dt": 0.01}, trials_from_mat
+    if kind == "npz":
+        np.savez(path, X=X)
+        reader = trials_from_npz
+    elif kind == "xarray":
+        given, reader = (
+            xr.DataArray(X, dims=("trial", "time", "neuron")),
+            trials_from_xarray,
+        )
+    elif kind == "pynapple":
+        given = nap.TsdFrame(t=0.005 + 0.01 * np.arange(40), d=X.reshape(40, 3))
+        edges = 0.1 * np.arange(5)
+        options = {"epochs": pd.DataFrame({"start": edges[:-1], "end": edges[1:]})}
+        reader = trials_from_pynapple
+    else:
+        savemat(path, {"X": X} if kind == "mat" else {"X": [{"x": x} for x in X]})
+    with pytest.raises(ValueError, match=r"infinite values, of neuron 1.* by units="):
+        reader(given, **options)
+    trials = reader(given, units=[2, 0], **options)
+    np.testing.assert_allclose(trials.X, X[..., [2, 0]])
+
+
+def test_times_that_cannot_be_of_a_mat_file_cost_their_trial(tmp_path, spikes):
+    saved = of_trials(spikes, spikes[0][:1])
+    for k, trial in enumerate(saved):
+        trial["stop"] = 1e6 if k == 9 else 2.0
+    path = tmp_path / "s.mat"
+    savemat(path, {"trials": saved})
+    with pytest.warns(UserWarning, match=r"'stop' cannot be right in 1 of 18|left out"):
+        trials = trials_from_mat(path, spike_times="spikes", window=(0.0, "stop"))
+    assert trials.table.index.tolist() == [k for k in range(18) if k != 9]
+    with pytest.warns(
+        UserWarning, match=r"window of a trial lasts 70 s, but spikes .* 1.99 s"
+    ):
+        trials_from_mat(path, spike_times="spikes", window=(-20, 50))
+
+
+def test_a_recording_that_pynapple_cut_in_two_has_no_gap(spikes):
+    support = nap.IntervalSet([0.0, 20.000001], [20.0, 60.0])  # as it cuts them
+    data = nap.TsGroup({0: nap.Ts(spikes[0])}, time_support=support)
+    epochs = pd.DataFrame({"start": STARTS, "end": STARTS + 2})
+    assert np.isfinite(trials_from_pynapple(data, epochs).X).all()
+
+
+def test_times_of_bins_in_the_unit_that_they_name():
+    values, dims = np.ones((2, 4, 3)), ("trial", "time", "neuron")
+    times = ("time", [-15.0, -5.0, 5.0, 15.0], {"units": "ms"})
+    array = xr.DataArray(values, {"time": times}, dims)
+    trials = trials_from_xarray(array)
+    assert (trials.dt, trials.start) == (0.01, -0.02)
+    assert trials_from_xarray(array, time_unit="s").dt == 10.0
+    gap = array.assign_coords(time=[-0.015, -0.005, np.nan, 0.015])
+    with pytest.raises(ValueError, match="must be finite; number 2 is nan"):
+        trials_from_xarray(gap)
+
+
 # ------------------------------------------------------------------------------ text
 
 
@@ -253,6 +425,18 @@ def test_bytes_are_text():
     assert table["side"].tolist() == ["left", 3.5]
     assert table["n"].dtype == int
     assert given.iloc[0, 0] == b"left \0"
+
+
+def test_bytes_in_any_table_are_text():
+    X = np.ones((2, 4, 3))
+    side, names = np.array([b"left ", "é".encode("latin-1")]), [b"u0", b"u1", b"u2"]
+    coords = {"side": ("trial", side), "neuron": np.array(names)}
+    array = xr.DataArray(X, coords, ("trial", "time", "neuron"))
+    tables = pd.DataFrame({"side": side.astype(object)}), pd.DataFrame(index=names)
+    for trials in (trials_from_xarray(array, dt=0.01), TrialSet(X, 0.01, *tables)):
+        assert trials.table["side"].tolist() == ["left", "é"]
+        assert trials.units.index.tolist() == ["u0", "u1", "u2"]
+        assert len(trials.select(trials="side == 'left'", units=["u1"])) == 1
 
 
 def test_bytes_of_npz_files_are_text(tmp_path):

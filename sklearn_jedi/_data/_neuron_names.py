@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sklearn_jedi._data._labelled_arrays import axis_named, is_labelled
-from sklearn_jedi._data._numbers import is_missing
+from sklearn_jedi._data._numbers import is_missing, text_of
 from sklearn_jedi._utils._plain import as_objects
 
 Name = str | int | float | tuple[Any, ...] | None
@@ -26,7 +26,7 @@ def plain_name(name: Any) -> Name:
     if isinstance(name, np.generic):
         name = name.item()
     if isinstance(name, bytes):
-        return name.decode("utf-8", "replace")
+        return text_of(name)
     if is_missing(name):
         return None
     if isinstance(name, int) or (isinstance(name, float) and math.isfinite(name)):

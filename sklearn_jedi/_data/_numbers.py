@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 # What arrays may hold that is not activity, by the letter of their dtype.
 _OTHERS = {"M": "dates", "m": "time differences", "S": "text", "U": "text", "T": "text"}
 # Of these numpy makes numbers, and NaN of None.
+FILLING = " \0"  # what texts of fixed length are filled up with
 _PLAIN = (int, float, np.bool_, np.integer, np.floating, type(None))
 
 
@@ -61,13 +62,27 @@ def as_numbers(values: Any, what: str) -> np.ndarray:
 
 
 def as_objects(values: ArrayLike) -> np.ndarray:
-    """An array of objects, None where it is masked."""
+    """An array of objects, None where it is masked, text for bytes."""
     array: np.ndarray = np.asanyarray(values, dtype=object)
-    if not isinstance(array, np.ma.MaskedArray):
-        return array
-    objects = np.array(array.data)
-    objects[np.ma.getmaskarray(array)] = None
-    return objects
+    if isinstance(array, np.ma.MaskedArray):
+        objects = np.array(array.data)
+        objects[np.ma.getmaskarray(array)] = None
+        array = objects
+    held = np.array([isinstance(value, bytes) for value in array.ravel().tolist()])
+    if held.any():
+        array = np.array(array)
+        which = held.reshape(array.shape)
+        array[which] = [text_of(value) for value in array[which]]
+    return array
+
+
+def text_of(value: bytes) -> str:
+    """Text of bytes, in UTF-8, or else in Latin-1, without what fills it up."""
+    try:
+        text = value.decode("utf-8")
+    except UnicodeDecodeError:
+        text = value.decode("latin-1")
+    return text.rstrip(FILLING)
 
 
 def has_masks(values: object) -> bool:

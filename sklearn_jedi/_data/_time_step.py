@@ -68,7 +68,7 @@ def _of_labelled(X: Any) -> float | None:
         times = X.coords[name]
         step = _median_step(times.values)
         if step is not None and times.dtype.kind not in "mM":
-            unit = _unit(times.attrs.get("units")) or _unit(name) or 1.0
+            unit = unit_of(times.attrs.get("units")) or unit_of(name) or 1.0
             step = float(f"{step * unit:.9g}")
     if step is None and isinstance(X.attrs.get("dt"), numbers.Real):
         step = float(X.attrs["dt"])
@@ -80,7 +80,7 @@ def _of_rows(frame: Any) -> tuple[float | None, bool]:
     if not hasattr(frame, "iloc") or frame.index.nlevels > 1:
         return None, False
     labels = frame.index.to_numpy()
-    step, unit = _median_step(labels), _unit(frame.index.name)
+    step, unit = _median_step(labels), unit_of(frame.index.name)
     if step is None:
         return None, False
     if unit is not None and labels.dtype.kind not in "mM":
@@ -88,7 +88,7 @@ def _of_rows(frame: Any) -> tuple[float | None, bool]:
     return step, labels.dtype.kind in "mM" or step % 1 > 0
 
 
-def _unit(text: object) -> float | None:
+def unit_of(text: object) -> float | None:
     """The unit of time that a text has among its words, in seconds, if any."""
     words = re.split("[^a-z]+", str(text).lower().replace("µ", "u").replace("μ", "u"))
     for seconds, names in _UNITS.items():

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from sklearn_jedi._data._labelled_arrays import DIMS
+from sklearn_jedi._data._numbers import FILLING
 from sklearn_jedi.io._bin_times import start_and_width
 from sklearn_jedi.io._files import import_io, quoted
-from sklearn_jedi.io._text import FILLING, with_text
+from sklearn_jedi.io._selection import Selection
+from sklearn_jedi.io._text import with_text
 from sklearn_jedi.io._trial_set import TrialSet
+
+if TYPE_CHECKING:
+    from pandas import Index
 
 _NO_LABEL = object()
 
@@ -39,16 +44,47 @@ def as_activity(values: object, what: str) -> np.ndarray:
     Raises
     ------
     ValueError
-        If the values are not real numbers, or some are infinite.
+        If the values are not real numbers.
     """
     activity = np.asarray(values)
     if activity.dtype.kind not in "biuf":
         raise ValueError(f"{what} must hold real numbers; it holds {activity.dtype}")
     if activity.dtype not in (np.float32, np.float64):
         activity = activity.astype(np.float64)
-    if np.isinf(activity).any():
-        raise ValueError(f"{what} has infinite values; use NaN where none was recorded")
     return activity
+
+
+def chosen_of(
+    trials: TrialSet,
+    chosen_trials: Selection | None,
+    chosen_units: Selection | None,
+    what: str,
+) -> TrialSet:
+    """The trials and neurons that were chosen.
+
+    Raises
+    ------
+    ValueError
+        If nothing is chosen, or values of what is chosen are infinite.
+    """
+    if chosen_trials is not None or chosen_units is not None:
+        trials = trials.select(chosen_trials, chosen_units)
+    for trial, values in zip(trials.table.index, trials.X, strict=True):
+        refuse_infinite(values, trials.units.index, what, f" in trial {trial}")
+    return trials
+
+
+def refuse_infinite(
+    values: np.ndarray, names: Index, what: str, place: str = ""
+) -> None:
+    """Raise where values (n_timepoints, n_neurons) are infinite, and say of whom."""
+    infinite = np.isinf(values).any(axis=0)
+    if infinite.any():
+        raise ValueError(
+            f"{what} has infinite values, of neuron {names[int(infinite.argmax())]}"
+            f"{place}: use NaN where none was recorded, or leave the neuron out by "
+            "units="
+        )
 
 
 def choose(
@@ -97,6 +133,8 @@ def from_arrays(
     time: str | None,
     time_unit: str,
     where: str,
+    trials: Selection | None,
+    units: Selection | None,
 ) -> TrialSet:
     """Trials of a 3-D array; arrays with one entry a trial become their table.
 
@@ -113,6 +151,8 @@ def from_arrays(
         Of the bin times.
     where : str
         The file, for messages.
+    trials, units : str, bool array, list of numbers or None
+        Those that are chosen.
     """
     pandas = import_io("pandas")
     X = as_activity(arrays[key], f"{where}: {key}")
@@ -132,7 +172,9 @@ def from_arrays(
     }
     columns = {name: column for name, column in columns.items() if column is not None}
     table = with_text(pandas.DataFrame(columns, index=range(len(X))))
-    return TrialSet(X, dt, table, pandas.DataFrame(index=range(X.shape[2])), start)
+    all_units = pandas.DataFrame(index=range(X.shape[2]))
+    everything = TrialSet(X, dt, table, all_units, start)
+    return chosen_of(everything, trials, units, f"{where}: {key}")
 
 
 def column_of(values: object, n_trials: int) -> ArrayLike | None:

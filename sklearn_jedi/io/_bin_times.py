@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sklearn_jedi._data._numbers import as_numbers
 from sklearn_jedi._utils._checks import check_choice, check_real
 
 SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
@@ -35,18 +36,30 @@ def from_centres(
     times = as_seconds(centres, what)
     if times.ndim != 1 or len(times) < 2:
         raise ValueError(f"{what} must be at least two in a row; shape {times.shape}")
+    unknown = np.flatnonzero(~np.isfinite(times))
+    if len(unknown):
+        raise ValueError(
+            f"{what} must be finite; number {unknown[0]} is {times[unknown[0]]}"
+        )
     step = (times[-1] - times[0]) / (len(times) - 1)
     # float32 times of long sessions are off by more than rounding of the step
     off = np.abs(np.diff(times) - step).max()
     if not step > 0 or not off <= 1e-3 * step:
         raise ValueError(
             f"{what} must increase in even steps; steps go from "
-            f"{np.diff(times).min():g} to {np.diff(times).max():g} {time_unit}"
+            f"{np.diff(times).min():g} to {np.diff(times).max():g} {time_unit}, the "
+            f"most uneven after number {_most_uneven(times)}"
         )
     scale = SECONDS[time_unit]
     # 0.1 ms steps times 1e-3 is not 1e-4 in floating point
     dt = float(f"{step * scale:.9g}")
     return float(times[0] * scale - dt / 2), dt
+
+
+def _most_uneven(times: np.ndarray) -> int:
+    """The number of the time after which the step differs most from the usual one."""
+    steps = np.diff(times)
+    return int(np.abs(steps - np.median(steps)).argmax())
 
 
 def as_seconds(times: object, what: str) -> np.ndarray:
@@ -67,8 +80,12 @@ def as_seconds(times: object, what: str) -> np.ndarray:
         )
     try:
         return np.array(times, dtype=float)
+    except (TypeError, ValueError):  # such as pandas' NA among objects
+        pass
+    try:
+        return as_numbers(array, what).astype(float)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{what} are not numbers") from error
+        raise ValueError(f"{what} are not numbers: {error}") from error
 
 
 def start_and_width(

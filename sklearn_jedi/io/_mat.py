@@ -18,6 +18,7 @@ from sklearn_jedi.io._mat_trials import (
     trials_of_matrices,
     trials_of_spikes,
 )
+from sklearn_jedi.io._selection import Selection
 from sklearn_jedi.io._trial_set import TrialSet
 from sklearn_jedi.io._windows import Window
 
@@ -35,6 +36,8 @@ def trials_from_mat(
     align: str | None = None,
     window: Window | None = None,
     bin_size: float = 0.01,
+    trials: Selection | None = None,
+    units: Selection | None = None,
 ) -> TrialSet:
     """Trials from a MATLAB file, of version 5 to 7.3.
 
@@ -81,6 +84,10 @@ def trials_from_mat(
         fields with times. Needed with `spike_times`.
     bin_size : float, default=0.01
         Width in s of the bins in which spikes are counted.
+    trials, units : str, bool array, list of ids or None
+        Which trials and neurons, which are numbered: an expression such as ``"side ==
+        'left'"`` or ``"index != 7"``, a mask, or numbers. What is not chosen is not
+        looked at: a bad unit that is left out does no harm.
 
     Returns
     -------
@@ -101,7 +108,8 @@ def trials_from_mat(
     -----
     UserWarning
         If trials are left out, because a time is missing or no bin fits into the
-        window; if spike times look as if they were in another unit.
+        window; if times look corrupt, or spike times or the window as if they were in
+        another unit.
 
     Examples
     --------
@@ -133,13 +141,17 @@ def trials_from_mat(
     where = f"{path}: {variable}"
     value = variables[variable]
     if is_matrix(value, 3):
-        return from_arrays(variables, variable, dims, dt, time, time_unit, str(path))
+        return from_arrays(
+            variables, variable, dims, dt, time, time_unit, str(path), trials, units
+        )
 
     fields, listed_trials = per_trial(value)
     if spike_times is not None and window is not None:
         choose([*fields], spike_times, f"{where}: fields", "spike_times")
         saved = Fields(fields, listed_trials, spike_times, where)
-        return trials_of_spikes(saved, align, window, bin_size, time_unit)
+        return trials_of_spikes(
+            saved, align, window, bin_size, time_unit, trials, units
+        )
     # of one neuron, matrices arrive as vectors: those have to be asked for
     matrices = [name for name in fields if activity or _is_activity(fields[name])]
     if not matrices:
@@ -147,9 +159,11 @@ def trials_from_mat(
     what = f"{where}: fields"
     activity = choose(matrices, activity, what, "activity", quoted(fields))
     if is_matrix(fields[activity], 3):
-        return from_arrays(fields, activity, dims, dt, time, time_unit, where)
+        return from_arrays(
+            fields, activity, dims, dt, time, time_unit, where, trials, units
+        )
     saved = Fields(fields, listed_trials, activity, where)
-    return trials_of_matrices(saved, dims, dt, time, time_unit)
+    return trials_of_matrices(saved, dims, dt, time, time_unit, trials, units)
 
 
 def _read(path: Path) -> dict[str, Any]:

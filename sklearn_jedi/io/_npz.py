@@ -12,6 +12,7 @@ import numpy as np
 from sklearn_jedi._utils._warnings import warn_user
 from sklearn_jedi.io._arrays import check_dims, choose, from_arrays, with_shapes
 from sklearn_jedi.io._files import check_file, quoted, unreadable
+from sklearn_jedi.io._selection import Selection
 from sklearn_jedi.io._trial_set import TrialSet
 
 
@@ -23,6 +24,8 @@ def trials_from_npz(
     time: str | None = None,
     time_unit: str = "s",
     dims: tuple[str, ...] = ("trial", "time", "neuron"),
+    trials: Selection | None = None,
+    units: Selection | None = None,
 ) -> TrialSet:
     """Trials from an npz file, as `numpy.savez` writes it.
 
@@ -41,6 +44,10 @@ def trials_from_npz(
         Unit of `time`.
     dims : tuple of str, default=("trial", "time", "neuron")
         What the axes of the activity are.
+    trials, units : str, bool array, list of ids or None
+        Which trials and neurons, which are numbered: an expression such as ``"side ==
+        'left'"`` or ``"index != 7"``, a mask, or numbers. What is not chosen is not
+        looked at: a bad unit that is left out does no harm.
 
     Returns
     -------
@@ -87,7 +94,7 @@ def trials_from_npz(
     ]
     what = f"{path}: arrays with three axes"
     key = choose(candidates, key, what, "key", with_shapes(arrays))
-    return from_arrays(arrays, key, dims, dt, time, time_unit, str(path))
+    return from_arrays(arrays, key, dims, dt, time, time_unit, str(path), trials, units)
 
 
 def _read(path: Path, needed: set[str | None]) -> dict[str, np.ndarray]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sklearn_jedi._utils._warnings import warn_user
 from sklearn_jedi.io._bin_times import LATEST
 from sklearn_jedi.io._cutting import cut_spikes
 from sklearn_jedi.io._files import check_file, import_io, quoted, unreadable
@@ -18,10 +19,14 @@ from sklearn_jedi.io._selection import Selection, select_rows
 from sklearn_jedi.io._spike_times import problem_of
 from sklearn_jedi.io._text import with_text
 from sklearn_jedi.io._trial_set import TrialSet
+from sklearn_jedi.io._trial_times import corrupt_times
 from sklearn_jedi.io._windows import Window
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Index
+
+# So many times as late as all else, or as long as the session, a time is corrupt.
+_FAR = 30.0
 
 
 def trials_from_nwb(
@@ -110,8 +115,9 @@ def trials_from_nwb(
     times = table[["start_time", "stop_time"]].to_numpy(dtype=float)
     fine = [t for t, problem in zip(trains, problems, strict=True) if not problem]
     session = _session(fine, times)
+    _warn_of_observed(observed, session, unit_table.index, path)
     observed = [union(of_unit) if len(of_unit) else session for of_unit in observed]
-    durations = np.array([duration(of_unit) for of_unit in observed])
+    durations = np.array([duration(_within(o, session)) for o in observed])
     n_spikes = np.array([len(train) for train in trains])
     if "rate" not in unit_table:
         unit_table["rate"] = n_spikes / np.where(durations > 0, durations, np.nan)
@@ -172,6 +178,9 @@ def _table(nwb: Any, name: str, path: Path) -> DataFrame:
     table = tables[name].to_dataframe(exclude={"timeseries"})
     if not len(table):
         raise ValueError(f"{path}: {name} is empty: there are no trials")
+    for name in table:
+        if all(np.shape(value) == (1,) for value in table[name]):
+            table[name] = [value[0] for value in table[name]]
     plain = [c for c in table if pandas.api.types.is_scalar(table[c].iloc[0])]
     return with_text(table[plain])
 
@@ -201,16 +210,47 @@ def _units(
         )
     # Read by pynwb: pynapple sorts spike times without a word and loses the only spike
     # of a unit; of units whose ids are not in order, some versions mix up the columns.
-    ends = np.asarray(nwb.units.spike_times_index.data[:])
-    trains = np.split(np.asarray(nwb.units.spike_times.data[:], dtype=float), ends[:-1])
+    times = np.asarray(nwb.units.spike_times.data[:], dtype=float)
+    ends = _ends(nwb.units, "spike_times", len(times), path)
+    trains = np.split(times[: ends[-1]], ends[:-1])
     observed = [np.empty((0, 2))] * len(ids)
     if "obs_intervals" in nwb.units.colnames:
+        if hasattr(nwb.units, "obs_intervals_index"):
+            _ends(nwb.units, "obs_intervals", len(nwb.units.obs_intervals.data), path)
         observed = [
             np.reshape(nwb.units.get_unit_obs_intervals(k), (-1, 2)).astype(float)
             for k in range(len(ids))
         ]
     metadata = pandas.DataFrame(_metadata(nwb.units), index=ids)
     return trains, with_text(metadata), observed
+
+
+def _ends(units: Any, name: str, n_rows: int, path: Path) -> np.ndarray:
+    """After which row of a ragged column each unit ends.
+
+    Raises
+    ------
+    ValueError
+        If there are no such rows.
+
+    Warns
+    -----
+    UserWarning
+        If the last rows are of no unit.
+    """
+    ends = np.asarray(getattr(units, f"{name}_index").data[:]).astype(np.int64)
+    if (np.diff(ends, prepend=0) < 0).any() or ends[-1] > n_rows:
+        raise ValueError(
+            f"{path}: units: {name}_index must increase from unit to unit, up to the "
+            f"{n_rows} rows of {name}; it goes from {ends.min()} to {ends.max()}: the "
+            "file is damaged, or was not written by add_unit of pynwb"
+        )
+    if ends[-1] < n_rows:
+        warn_user(
+            f"{path}: units: the last {n_rows - ends[-1]} of {n_rows} rows of {name} "
+            f"are left out: by {name}_index they are of no unit"
+        )
+    return ends
 
 
 def _problems(
@@ -220,10 +260,11 @@ def _problems(
     problems = []
     for unit, train, intervals in zip(ids, trains, observed, strict=True):
         problem = problem_of(train, f"{path}: units: spike_times of unit {unit}", 0.0)
-        if not problem and (np.diff(intervals) < 0).any():
-            problem = (
-                f"{path}: units: obs_intervals of unit {unit} end before they begin"
-            )
+        what = f"{path}: units: obs_intervals of unit {unit}"
+        if not problem and np.isnan(intervals).any():
+            problem = f"{what} have ends that are no numbers (NaN)"
+        elif not problem and (intervals[:, 1] < intervals[:, 0]).any():
+            problem = f"{what} end before they begin"
         problems.append(problem)
     return problems
 
@@ -256,8 +297,49 @@ def _locations(electrodes: Any) -> np.ndarray:
 
 
 def _session(trains: list[np.ndarray], times: np.ndarray) -> np.ndarray:
-    """The time (1, 2) in which a session without further evidence was recorded."""
-    spikes = [train[[0, -1]] for train in trains if len(train)]
+    """The time (1, 2) in which a session without further evidence was recorded.
+
+    What is far from everything else is corrupt, and does not count.
+    """
+    spikes = np.array([train[[0, -1]] for train in trains if len(train)]).reshape(-1, 2)
     known = times[np.isfinite(times) & (np.abs(times) < LATEST)]
-    seen = np.concatenate([*spikes, known])
+    usual = max(np.median(spikes[:, 1]) if len(spikes) else 0.0, *known, 0.0)
+    spikes = spikes[spikes[:, 1] <= _FAR * usual]
+    if len(spikes):
+        corrupt = corrupt_times(times, (spikes.min(), spikes.max()))
+        known = times[np.isfinite(times) & ~corrupt]
+    seen = np.concatenate([spikes.ravel(), known])
     return np.array([[seen.min(), seen.max()]])
+
+
+def _reach(session: np.ndarray) -> tuple[float, float]:
+    """From where to where units can have been observed at most."""
+    begin, end = session[0]
+    return begin - _FAR * (end - begin), end + _FAR * (end - begin)
+
+
+def _within(observed: np.ndarray, session: np.ndarray) -> np.ndarray:
+    """Intervals whose ends, where they are open or cannot be, are the session's."""
+    first, last = _reach(session)
+    ended = np.where(observed < first, session[0, 0], observed)
+    return union(np.where(ended > last, session[0, 1], ended))
+
+
+def _warn_of_observed(
+    observed: list[np.ndarray], session: np.ndarray, ids: Index, path: Path
+) -> None:
+    """Say where observation intervals are far longer than the session."""
+    first, last = _reach(session)
+    far = [
+        bool(((o < first) & (o > -np.inf) | (o > last) & (o < np.inf)).any())
+        for o in observed
+    ]
+    if any(far):
+        unit = int(np.argmax(far))
+        warn_user(
+            f"{path}: units: obs_intervals of {sum(far)} of {len(far)} units (first: "
+            f"{ids[unit]}) go from {observed[unit].min():g} to "
+            f"{observed[unit].max():g}, and spikes and trials only from "
+            f"{session[0, 0]:g} to {session[0, 1]:g} s: are they in seconds? Rates are "
+            "taken within the session"
+        )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sklearn_jedi.io._arrays import refuse_infinite
 from sklearn_jedi.io._bin_times import from_centres
 from sklearn_jedi.io._cutting import cut_samples, cut_spikes
 from sklearn_jedi.io._files import import_io
@@ -127,6 +128,7 @@ def trials_from_pynapple(
             check_spike_times(train, f"data: spike times of unit {unit}", -np.inf)
         return cut_spikes(trains, [_recorded(data)] * len(chosen), *cut)
     values = np.asarray(data.values, dtype=float).reshape(len(data), -1)[:, chosen]
+    refuse_infinite(values, neurons.index, "data")
     return cut_samples(data.t, values, *cut)
 
 
@@ -188,9 +190,13 @@ def _recorded(spikes: TsGroup) -> np.ndarray:
 
     Where a group was made without a time support, pynapple takes the time from its
     first to its last spike. These two say nothing of when the recording began and
-    ended, so the intervals are left open there.
+    ended, so the intervals are left open there. Where it cut one off because the next
+    begins there, nothing is missing.
     """
     intervals = np.array(spikes.time_support.values)
+    gaps = intervals[1:, 0] - intervals[:-1, 1]
+    touch = np.flatnonzero(gaps < 1.5 * _PYNAPPLE_GAP)
+    intervals[touch, 1] = intervals[touch + 1, 0]
     times = [train.t[[0, -1]] for train in spikes.values() if len(train)]
     if times and np.min(times) == intervals[0, 0] and np.max(times) == intervals[-1, 1]:
         intervals[0, 0], intervals[-1, 1] = -1e8, 1e8

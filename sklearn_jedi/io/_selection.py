@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sklearn_jedi._data._numbers import is_missing
+from sklearn_jedi._utils._plain import as_objects
 from sklearn_jedi.io._files import quoted
 
 if TYPE_CHECKING:
@@ -71,13 +73,29 @@ def select_rows(
         rows = np.flatnonzero(_evaluate(table, selection, name, where))
         asked = repr(selection)
     else:
-        rows = _from_list(table, np.asarray(selection), name, where)
+        rows = _from_list(table, _as_values(selection), name, where)
         asked = "the selection"
     if not len(rows):
         raise ValueError(
             f"{where}: {name}: {asked} chooses none of the {len(table)} {name}"
         )
     return rows
+
+
+def _as_values(selection: ArrayLike) -> np.ndarray:
+    """A mask, in which what is missing is false, or labels, which may be tuples."""
+    entries: Any = selection.tolist() if hasattr(selection, "tolist") else selection
+    if isinstance(entries, (list, tuple)) and any(
+        isinstance(x, tuple) for x in entries
+    ):
+        return as_objects(entries)
+    values = np.asarray(selection)
+    if values.dtype != object or values.ndim != 1:
+        return values
+    known = [value for value in values if not is_missing(value)]
+    if not known or not all(isinstance(value, (bool, np.bool_)) for value in known):
+        return values
+    return np.array([not is_missing(value) and bool(value) for value in values])
 
 
 def _from_list(
@@ -99,7 +117,10 @@ def _from_list(
         raise ValueError(
             f"{where}: ids of {name} are not unique; choose {name} by a mask"
         )
-    rows = table.index.get_indexer(values)
+    labels = values
+    if values.dtype == object and table.index.nlevels == 1:  # tuples are labels, too
+        labels = type(table.index)(values, tupleize_cols=False)
+    rows = table.index.get_indexer(labels)
     unknown = values[rows < 0].tolist()
     if unknown:
         raise ValueError(

@@ -29,6 +29,8 @@ class Spikes(NamedTuple):
         Spikes of each unit.
     last : array of shape (n_units,)
         Of which the last comes at this time, in s; 0 of units without spikes.
+    middle : array of shape (n_units,)
+        Half come before this time, in s; 0 of units without spikes.
     whole : bool array of shape (n_units,)
         Whether all are whole numbers.
     first : float
@@ -39,6 +41,7 @@ class Spikes(NamedTuple):
 
     n: np.ndarray
     last: np.ndarray
+    middle: np.ndarray
     whole: np.ndarray
     first: float
     duration: float
@@ -57,6 +60,7 @@ class Spikes(NamedTuple):
         return cls(
             np.array([len(train) for train in trains]),
             last,
+            np.array([train[len(train) // 2] if len(train) else 0 for train in trains]),
             np.array([bool((train % 1 == 0).all()) for train in trains]),
             first,
             duration,
@@ -96,6 +100,14 @@ def warn_of_spike_clock(
             f"{where}: spike times of {_units(samples, names)} are whole numbers, up "
             f"to {spikes.last[samples].max():g}, and trials go up to {end:g} s: they "
             f"look like sample numbers; {remedy.format(by='the sampling rate')}"
+        )
+    elif late.any() and (spikes.middle[late] <= reach).all():
+        first = int(late.argmax())
+        warn_user(
+            f"{where}: spike times of {_units(late, names)} go up to "
+            f"{spikes.last[first]:g} s, though half of them come before "
+            f"{spikes.middle[first]:g} s, and trials end at {end:g} s: the last are "
+            "corrupt; leave them out, or the unit"
         )
     elif late.any():
         last = spikes.last[late].max()

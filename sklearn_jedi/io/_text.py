@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sklearn_jedi._data._numbers import text_of
+
 if TYPE_CHECKING:
     from pandas import DataFrame
-
-FILLING = " \0"  # what texts of fixed length are filled up with
 
 
 def with_text(table: DataFrame) -> DataFrame:
@@ -32,9 +32,7 @@ def with_text(table: DataFrame) -> DataFrame:
 
 
 def _as_text(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace").rstrip(FILLING)
-    return value
+    return text_of(value) if isinstance(value, bytes) else value
 
 
 def _has_bytes(values: Any) -> bool:

@@ -14,6 +14,7 @@ from sklearn_jedi._data._labelled_arrays import DIMS
 from sklearn_jedi.io._binning import stack
 from sklearn_jedi.io._files import import_io
 from sklearn_jedi.io._selection import Selection, select_rows
+from sklearn_jedi.io._text import with_text
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -39,7 +40,8 @@ class TrialSet:
     dt : float
         Bin width in s.
     table : DataFrame of n_trials rows
-        Trial metadata; the index has the ids of the trials.
+        Trial metadata; the index has the ids of the trials. Text that is held as bytes,
+        here and in `units`, becomes text.
     units : DataFrame of n_neurons rows
         Metadata of the neurons; the index has their ids or names.
     start : float or array of shape (n_trials,), default=0.0
@@ -92,6 +94,9 @@ class TrialSet:
                     f"X has {len(self.X)} trials, but {name} has {size} rows: give one "
                     "for each trial"
                 )
+        # of a frozen dataclass
+        object.__setattr__(self, "table", with_text(self.table))
+        object.__setattr__(self, "units", with_text(self.units))
 
     def __iter__(self) -> Iterator[Activity | float | DataFrame]:
         return iter((self.X, self.dt, self.table))

@@ -58,7 +58,12 @@ def times_of(table: DataFrame, column: str, where: str) -> np.ndarray:
 
 
 def checked_times(
-    table: DataFrame, columns: list[str], clock: Clock | None, slack: float, where: str
+    table: DataFrame,
+    columns: list[str],
+    clock: Clock | None,
+    slack: float,
+    where: str,
+    recording: tuple[float, float] | None = None,
 ) -> dict[str, np.ndarray]:
     """Columns of times, with NaN for times that cannot be.
 
@@ -74,6 +79,8 @@ def checked_times(
         How far outside its trial a time may lie, in s.
     where : str
         File or object, for messages.
+    recording : pair of float, default=None
+        First and last time recorded, where there is no clock that tells.
 
     Raises
     ------
@@ -89,7 +96,7 @@ def checked_times(
     of_trial = [] if clock is None else [clock.begin, clock.end]
     names = [*columns, *(n for n in of_trial if n in table and n not in columns)]
     times = np.array([times_of(table, name, where) for name in names]).T
-    corrupt = corrupt_times(times, None if clock is None else clock.recording)
+    corrupt = corrupt_times(times, recording if clock is None else clock.recording)
     for name, column, bad in zip(names, times.T, corrupt.T, strict=True):
         if bad.any():
             warn_user(

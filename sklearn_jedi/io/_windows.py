@@ -60,6 +60,7 @@ def cut_windows(
     bin_size: float,
     where: str,
     clock: Clock | None = None,
+    recording: tuple[float, float] | None = None,
 ) -> TrialWindows:
     """The window of each trial, from the times in its row of the table.
 
@@ -77,6 +78,8 @@ def cut_windows(
         File or object, for messages.
     clock : Clock, default=None
         Of the recording that trials are cut from; None: each trial has its own.
+    recording : pair of float, default=None
+        Without a clock, the first and last time recorded in any trial.
 
     Warns
     -----
@@ -98,7 +101,7 @@ def cut_windows(
         )
     ends = [str(begin) if align is None else align, begin, end]
     used = list(dict.fromkeys(name for name in ends if isinstance(name, str)))
-    times = checked_times(table, used, clock, bin_size, where)
+    times = checked_times(table, used, clock, bin_size, where, recording)
     zero, lefts, rights = (
         times[name] if isinstance(name, str) else times[str(ends[0])] for name in ends
     )

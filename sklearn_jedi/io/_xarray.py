@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sklearn_jedi._data._labelled_arrays import DIMS
-from sklearn_jedi.io._arrays import as_activity
+from sklearn_jedi._data._time_step import unit_of
+from sklearn_jedi.io._arrays import as_activity, chosen_of
 from sklearn_jedi.io._bin_times import start_and_width
 from sklearn_jedi.io._files import import_io
+from sklearn_jedi.io._selection import Selection
 from sklearn_jedi.io._trial_set import TrialSet
 
 if TYPE_CHECKING:
@@ -16,7 +18,12 @@ if TYPE_CHECKING:
 
 
 def trials_from_xarray(
-    array: DataArray, *, dt: float | None = None, time_unit: str = "s"
+    array: DataArray,
+    *,
+    dt: float | None = None,
+    time_unit: str | None = None,
+    trials: Selection | None = None,
+    units: Selection | None = None,
 ) -> TrialSet:
     """Trials from a labelled array.
 
@@ -26,8 +33,12 @@ def trials_from_xarray(
         With the dimensions trial, time and neuron, in any order. NaN is kept.
     dt : float, default=None
         Bin width in s; None: the step of the time coordinate, or the attribute `dt`.
-    time_unit : {"s", "ms", "us"}, default="s"
-        Unit of the time coordinate, the bins' centres.
+    time_unit : {"s", "ms", "us"}, default=None
+        Unit of the time coordinate, the bins' centres; None: what its attribute `units`
+        says, seconds where it says nothing.
+    trials, units : str, bool array, list of ids or None
+        Which trials and neurons: an expression of coordinates, such as ``"side ==
+        'left'"``, a mask, or ids.
 
     Returns
     -------
@@ -75,8 +86,13 @@ def trials_from_xarray(
     if dt is None and (centres is None or len(centres) == 1):
         dt = array.attrs.get("dt")
     what = "times of the array"
+    if time_unit is None:
+        time_unit = "s"
+        if centres is not None and centres.dtype.kind in "biuf":
+            centres = centres * (unit_of(array["time"].attrs.get("units")) or 1.0)
     start, dt = start_and_width(dt, centres, X.shape[1], what, time_unit)
-    return TrialSet(X, dt, _table(array, "trial"), _table(array, "neuron"), start)
+    tables = _table(array, "trial"), _table(array, "neuron")
+    return chosen_of(TrialSet(X, dt, *tables, start), trials, units, "array")
 
 
 def _table(array: DataArray, dim: str) -> DataFrame:

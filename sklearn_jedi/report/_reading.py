@@ -143,9 +143,8 @@ def reading_of(args: argparse.Namespace) -> Reading:
     names = (name for name in _OPTIONS[kind] if name not in ("align", "bin_size"))
     settings = {name: getattr(args, name) for name in names}
     settings["dims"] = None if args.dims is None else tuple(args.dims)
+    settings |= chosen
     then: list[Call] = []
-    if args.trials or args.units:
-        then.append(("select", (), _given(chosen)))
     if kind == ".mat" and args.spike_times:
         settings |= {"align": args.align, **spikes}
     elif window is not None:
