@@ -75,6 +75,7 @@ FORMS = {
     "labelled objects": LABELLED.astype(object).transpose(),
     "list of labelled": [trial.transpose() for trial in LABELLED],
     "TrialSet": trial_set(),
+    "table of polars": pl.DataFrame({"rates": [x.tolist() for x in X]}),
 }
 
 
@@ -113,6 +114,48 @@ def test_one_neuron_in_every_form(form):
     block = trials.read(np.arange(len(trials)))
     found = np.where(block.recorded, block.values, np.nan)[..., 0]
     np.testing.assert_array_equal(found, X[:, : found.shape[1], 0])
+
+
+def test_the_column_with_the_trials_is_pointed_out():
+    table = pd.DataFrame({"y": range(6), "rates": list(X)})
+    with pytest.raises(ValueError, match=r"\['y', 'rates'\]: pass .* X\['rates'\]"):
+        check_trials(LinearStateSpace(), table, reset=True)
+
+
+# --------------------------------------------------------------------- artefacts
+
+NOISE = np.random.default_rng(1).standard_normal((20, 30, 3))
+
+
+@pytest.mark.parametrize("dtype", ["counts", "activity"])
+@pytest.mark.parametrize("value", [65535.0, -9999.0])
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_value_far_from_all_others_is_named(dtype, value, times):
+    Z = np.abs(NOISE).round() if dtype == "counts" else NOISE + 2
+    Z = Z.copy()
+    Z[7 : 7 + times, 10, 1] = value
+    with pytest.warns(UserWarning, match=f"trial 7, neuron 1 has a value of {value:g}"):
+        check_trials(LinearStateSpace(), Z, reset=True)
+
+
+def test_a_value_far_from_all_others_is_named_with_its_session():
+    Z = NOISE.copy()
+    Z[7, 10, 1] = 1e4
+    with pytest.warns(UserWarning, match=r"^session 'b', trials .*: trial 3, neuron"):
+        MetaDynamicalSSM(1, 1).fit(Z, sessions=["a", "b"] * 10)
+
+
+def test_sparse_activity_is_no_artefact(recwarn):
+    """A spike or two, a burst, heavy tails, a baseline with gaps."""
+    sparse = np.zeros((20, 30, 5))
+    sparse[3, 4, 0] = 1
+    sparse[[3, 9], 4, 1] = 1, 2
+    sparse[5, 10:14, 2] = 8
+    sparse[..., 3] = np.random.default_rng(2).standard_t(2.5, (20, 30))
+    sparse[..., 4] = 1e6 + NOISE[..., 0]
+    sparse[4, 10:, 4] = np.nan
+    check_trials(LinearStateSpace(), sparse, reset=True)
+    assert [str(one.message) for one in recwarn] == []
 
 
 # --------------------------------------------------------------------- names of neurons

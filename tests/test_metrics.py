@@ -268,6 +268,25 @@ def test_scores_of_trials_with_gaps_are_the_same_in_any_form(rng, form, score):
     assert score(X, turned(rates)) == pytest.approx(expected, abs=1e-12)
 
 
+def test_predictions_of_other_times_are_refused(rng):
+    X = turned(rng.standard_normal((3, 5, 4))).assign_coords(time=0.01 * np.arange(5))
+    assert trajectory_r2(X, X.assign_coords(time=X.time + 1e-9)) == 1.0
+    backwards = X.isel(time=slice(None, None, -1))
+    with pytest.raises(ValueError, match=r"times of X_pred are not those of X .*0\.04"):
+        trajectory_r2(X, backwards)
+    with pytest.raises(ValueError, match="the times of rates are not those of X"):
+        bits_per_spike(abs(X).round(), abs(backwards) + 1)
+
+
+def test_a_prediction_that_is_missing_is_named(rng):
+    X = rng.standard_normal((3, 5, 4))
+    predicted = X.copy()
+    predicted[1, 2, 3] = np.nan
+    with pytest.raises(ValueError, match="NaN in trial 1, time point 2, neuron 3"):
+        trajectory_r2(X, predicted)
+    assert trajectory_r2(predicted, predicted) == 1.0
+
+
 @pytest.mark.parametrize("form", [list, frames, column, turned, trial_set])
 @pytest.mark.parametrize("score", [state_space_divergence, power_spectrum_distance])
 def test_long_runs_are_compared_in_any_form(rng, form, score):

@@ -116,6 +116,21 @@ def test_adapt_refuses_sessions_that_are_known_and_too_few_neurons(data, meta):
     refused(meta.adapt, data.X[:2], "one label per trial", sessions=["x"])
 
 
+def test_adapt_refuses_labels_of_another_kind(data, meta):
+    new = [data.X[0] + 1.0] * 2
+    text = r"not by \['int', 'str'\]"
+    refused(meta.adapt, new, text, TypeError, sessions=["x", "x"])
+    refused(meta.adapt, new, "text, numbers or tuples", TypeError, sessions=[{}, {}])
+
+
+def test_labels_of_bytes_are_text(data):
+    X, names = data.X[:3], np.array([b"day 1 ", b"day 1", b"day 1"])
+    meta = MetaDynamicalSSM(embedding="trial").fit(X, sessions=names)
+    assert meta.sessions_.tolist() == ["day 1"]
+    expected = meta.transform(X, sessions=["day 1"] * 3)
+    np.testing.assert_array_equal(meta.transform(X, sessions=names), expected)
+
+
 def test_one_session_labelled_zero_is_not_one_without_a_label(data):
     X = data.X[:3]
     meta = MetaDynamicalSSM(embedding="trial").fit(X, sessions=[0, 0, 0])

@@ -97,6 +97,13 @@ def _refuse_uncut(X: Any) -> None:
         )
     if isinstance(X, Mapping) and not hasattr(X, "toarray"):
         raise TypeError(f"X is a {kind}: pass its trials, list(X.values())")
+    if _is_table(X) and X.shape[1] > 1:
+        held = [k for k in range(X.shape[1]) if _holds_arrays(X.iloc[:, k])]
+        if held:
+            raise ValueError(
+                f"X is a table of the columns {list(X.columns)}: pass the one with the "
+                f"trials, X[{X.columns[held[0]]!r}]"
+            )
     if _is_table(X) and "time" in map(role_of, X.index.names):
         raise ValueError(
             "X is one data frame with a row for each time point: pass a frame for each "
@@ -109,6 +116,11 @@ def _is_table(X: Any) -> bool:
     return hasattr(X, "iloc") and hasattr(X, "columns")
 
 
+def _holds_arrays(column: Any) -> bool:
+    """Whether a column of a data frame holds arrays, one for each trial."""
+    return column.dtype == object and any(_ndim(entry) for entry in column[:1])
+
+
 def _needs_numbers(X: Any) -> bool:
     """An array of trials of what may be numbers, or certainly is none."""
     kind = getattr(getattr(X, "dtype", None), "kind", "f")
@@ -119,6 +131,8 @@ def entries_of(X: Any) -> list[Any] | None:
     """Entries of a column, or of an array of arrays: one for each trial; or None."""
     if _is_table(X) and X.shape[1] == 1:
         X = X.iloc[:, 0]  # a table of one column
+    elif hasattr(X, "to_series") and getattr(X, "width", None) == 1:  # of polars
+        X = X.to_series()
     if hasattr(X, "to_list") and not hasattr(X, "columns"):  # a Series
         entries = X.to_list()
     elif isinstance(X, np.ndarray) and X.dtype == object and X.size in X.shape:
@@ -278,6 +292,28 @@ def refuse_other_ids(X: TrialsLike, other: TrialsLike, name: str) -> None:
     if ids[0] is not None and ids[1] is not None:
         own, given = (list(map(plain_name, labels)) for labels in (ids[0], ids[1]))
         check_same(given, own, f"the trials of {name}", "X")
+
+
+def refuse_other_times(X: TrialsLike, other: TrialsLike, name: str) -> None:
+    """Raise where both are labelled arrays whose times are not the same."""
+    found = []
+    for array in (X, other):
+        axis = axis_named(array, "time") if is_labelled(array) else None
+        if axis is None or axis not in array.coords:  # type: ignore[union-attr]
+            return
+        found.append(np.asarray(array.coords[axis]))  # type: ignore[union-attr]
+    own, given = found
+    if len(own) != len(given) or not all(t.dtype.kind in "biuf" for t in found):
+        return
+    step = np.abs(np.diff(own)).min(initial=np.inf)
+    differ = np.flatnonzero(np.abs(given - own) > 0.5 * step)
+    if len(differ):
+        k = int(differ[0])
+        raise ValueError(
+            f"the times of {name} are not those of X (the first that differs: "
+            f"{given[k]:g}, for {own[k]:g}): select the same ones in the same order, "
+            "or pass plain arrays if only the labels differ"
+        )
 
 
 def labels_given(**labels: ArrayLike | None) -> dict[str, ArrayLike]:

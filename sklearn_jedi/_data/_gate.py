@@ -15,7 +15,7 @@ from sklearn_jedi._data._forms import TrialsLike, is_2d, is_list, names_of, unwr
 from sklearn_jedi._data._neuron_names import Name, as_names, check_names, neuron_names
 from sklearn_jedi._data._numbers import as_numbers, as_objects, is_missing
 from sklearn_jedi._data._trials import Source, Trials
-from sklearn_jedi._utils._streaming import RunningMoments
+from sklearn_jedi._utils._streaming import RunningExtremes, RunningMoments
 from sklearn_jedi._utils._warnings import warn_user
 
 __all__ = ["Summary", "check_labels", "check_trials", "is_2d"]
@@ -26,6 +26,8 @@ _ARRAY_RULES: dict[str, Any] = {
     "ensure_all_finite": "allow-nan",
 }
 _LARGEST = 1e100
+# So many times as far from the mean as all others, a value is no activity.
+_FAR = 50.0
 # Columns of tables that are no neurons.
 _NO_NEURON = re.compile(r"(time|timestamp|trial)s?(_id|[ _(\[]*(m|u)?s(ec)?[)\]]*)?")
 
@@ -67,6 +69,7 @@ def check_trials(
     reset: bool,
     name: str | None = None,
     names: list[Name] | None = None,
+    prefix: str = "",
 ) -> tuple[Trials, Summary]:
     """Validate trials, reading them once in pieces.
 
@@ -89,6 +92,14 @@ def check_trials(
         What messages call the estimator; None: its class.
     names : list, default=None
         Names of the neurons; None: those that X has.
+    prefix : str, default=""
+        What warnings of single trials begin with.
+
+    Warns
+    -----
+    UserWarning
+        If X has two dimensions; in `fit`, if a value is so far from all others of its
+        neuron that it can hardly be activity, or a column hardly a neuron.
 
     Raises
     ------
@@ -123,7 +134,7 @@ def check_trials(
     batch_size = getattr(estimator, "batch_size", 32)
     batch_size = batch_size if isinstance(batch_size, int) else 32
     trials = Trials(source, lengths, n_neurons, dtype, max(1, batch_size))
-    lengths, summary = _scan(trials, name, reset)
+    lengths, summary = _scan(trials, name, reset, prefix)
     trials = trials._replace(lengths=lengths)
     if reset:
         differ = len(set(lengths)) > 1
@@ -258,9 +269,12 @@ def _other_neurons(name: str, source: Source, expected: int) -> str:
     )
 
 
-def _scan(trials: Trials, name: str, reset: bool) -> tuple[np.ndarray, Summary]:
+def _scan(
+    trials: Trials, name: str, reset: bool, prefix: str
+) -> tuple[np.ndarray, Summary]:
     """One pass: refuse what cannot be used, find where trials end, and sum up."""
     moments = RunningMoments(trials.n_neurons)
+    high, low = (RunningExtremes(trials.n_neurons) for _ in range(2))
     lengths = np.empty(len(trials), dtype=int)
     first_whole = np.zeros(len(trials), dtype=int)
     partial, counts = 0, True
@@ -293,6 +307,8 @@ def _scan(trials: Trials, name: str, reset: bool) -> tuple[np.ndarray, Summary]:
         counts = counts and bool((values >= 0).all() and (values % 1 == 0).all())
         if reset:
             moments.add(values, recorded)
+            high.add(values, recorded, block.numbers)
+            low.add(-values, recorded, block.numbers)
     empty = np.flatnonzero(moments.count == 0)
     if reset and len(empty):
         raise ValueError(
@@ -300,8 +316,39 @@ def _scan(trials: Trials, name: str, reset: bool) -> tuple[np.ndarray, Summary]:
             f"{'have' if len(empty) > 1 else 'has'} no finite value in any trial; "
             "leave out what was never recorded"
         )
+    if reset:
+        _warn_of_artefacts(high, low, moments.mean, prefix)
     sd = np.sqrt(moments.scatter / np.maximum(moments.count, 1))
     return lengths, Summary(moments.mean, sd, first_whole, partial, counts)
+
+
+def _warn_of_artefacts(
+    high: RunningExtremes, low: RunningExtremes, mean: np.ndarray, prefix: str
+) -> None:
+    """Say where a value, or one that is repeated, is far from all others of a neuron.
+
+    Such as 65535 in counts or -9999 in a voltage, which stand for what was not
+    recorded.
+    """
+    far = []
+    for sign, one, other in ((1.0, high, low), (-1.0, low, high)):
+        off, following = one.top - sign * mean, np.abs(one.following - sign * mean)
+        usual = np.maximum(following, other.top + sign * mean)
+        differ = one.following > -other.top  # or one spike in zeros would be far off
+        far += [
+            (int(one.trial[neuron]), int(neuron), sign * one.top[neuron])
+            for neuron in np.flatnonzero(differ & (off > _FAR * usual))
+        ]
+    if far:
+        trial, neuron, value = min(far)
+        others = len({neuron for _, neuron, _ in far}) - 1
+        warn_user(
+            f"{prefix}trial {trial}, neuron {neuron} has a value of {value:.6g}, more "
+            f"than {_FAR:.0f} times as far from the neuron's mean as any other value"
+            + (f", and {others} more neurons have such" if others else "")
+            + ": if it stands for what was not recorded, give NaN; if it is an "
+            "artefact, leave it out"
+        )
 
 
 def check_labels(name: str, labels: ArrayLike, n_trials: int) -> np.ndarray:

@@ -126,6 +126,7 @@ def check_sessions(
                 reset=reset,
                 name=type(estimator).__name__,
                 names=names,
+                prefix=f"session {label!r}, trials counted within it: ",
             )
         except (ValueError, TypeError) as error:
             raise type(error)(
@@ -173,6 +174,12 @@ def _plain_labels(sessions: ArrayLike, numbers: np.ndarray) -> list[Label]:
     firsts = [int(np.argmax(numbers == k)) for k in range(numbers.max() + 1)]
     labels = [array[row] for row in firsts]
     labels = [x.item() if isinstance(x, np.generic) else x for x in labels]
+    refuse_mixed(labels)
+    return labels
+
+
+def refuse_mixed(labels: Sequence[object]) -> None:
+    """Raise where sessions are labelled by something else than all text or numbers."""
     if not all(isinstance(x, (int, float)) for x in labels) and not all(
         isinstance(x, str) for x in labels
     ):
@@ -180,7 +187,6 @@ def _plain_labels(sessions: ArrayLike, numbers: np.ndarray) -> list[Label]:
         raise TypeError(
             f"sessions must be labelled by text or by numbers, not by {kinds}"
         )
-    return labels
 
 
 def _refuse_unseen(

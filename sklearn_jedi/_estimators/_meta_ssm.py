@@ -18,6 +18,7 @@ from sklearn_jedi._data._gate_of_sessions import (
     Neurons,
     SessionTrials,
     check_sessions,
+    refuse_mixed,
 )
 from sklearn_jedi._data._smoothed_before import warn_of_smoothing
 from sklearn_jedi._data._spectra import fluctuations, pieces_of
@@ -450,6 +451,7 @@ class MetaDynamicalSSM(SessionMethods):
             with on_cores(self.n_jobs, n_neurons):
                 recording = self._recordings([part], neurons)[0]
                 models[part.label] = adapt_session(recording, some)
+        refuse_mixed([*models])
         other = copy.copy(self)
         other._set_sessions(models, {**self._neurons, **neurons})
         return other

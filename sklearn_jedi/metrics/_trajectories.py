@@ -16,6 +16,7 @@ from sklearn_jedi._data._forms import (
     labels_given,
     recorded_trials,
     refuse_other_ids,
+    refuse_other_times,
     refuse_other_units,
     trials_of,
 )
@@ -42,14 +43,20 @@ def trajectory_r2(X: TrialsLike, X_pred: TrialsLike) -> float:
     X, X_pred : array-like of shape (n_trials, n_timepoints, n_neurons), list of \
             arrays of shape (n_timepoints_i, n_neurons), or TrialSet
         Recorded and predicted activity; bins where X is NaN do not count. Labelled
-        arrays are read by the names of their axes; where both name trials or neurons,
-        they have to be the same.
+        arrays are read by the names of their axes; where both name trials, times or
+        neurons, they have to be the same.
 
     Returns
     -------
     float
         1 for a perfect prediction; 0 for each neuron's mean. Where the activity does
         not vary: 1 if predicted exactly, otherwise 0.
+
+    Raises
+    ------
+    ValueError
+        If the two are not of the same trials, times and neurons, or a bin that was
+        recorded is predicted as NaN.
 
     Examples
     --------
@@ -60,6 +67,14 @@ def trajectory_r2(X: TrialsLike, X_pred: TrialsLike) -> float:
     (1.0, 0.0)
     """
     trials, runs = paired(X, X_pred, "X_pred")
+    for k, (trial, run) in enumerate(zip(trials, runs, strict=True)):
+        missing = np.argwhere(np.isnan(run) & ~np.isnan(trial))
+        if len(missing):
+            time, neuron = missing[0]
+            raise ValueError(
+                f"X_pred is NaN in trial {k}, time point {time}, neuron {neuron}, "
+                "where X was recorded: make X NaN where nothing was predicted"
+            )
     return pooled_r2(summed(R2Sums, trials, runs))
 
 
@@ -136,6 +151,7 @@ def paired(
             f"{described[0]} and {described[1]}"
         )
     refuse_other_ids(X, predicted, name)
+    refuse_other_times(X, predicted, name)
     refuse_other_units(**{"X": trials, name: runs})
     return [np.asarray(x) for x in trials], [np.asarray(x) for x in runs]
 

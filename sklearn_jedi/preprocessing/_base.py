@@ -162,14 +162,14 @@ class TrialStep(
                 block.numbers, values, block.lengths, strict=True
             ):
                 out[number][:end] = value[:end]
-        mapped: SameForm = _like(X, out, neurons)
+        mapped: SameForm = like_trials(X, out, neurons)
         return mapped
 
 
-def _like(X: Any, values: Any, neurons: np.ndarray) -> Any:
+def like_trials(X: Any, values: Any, neurons: np.ndarray) -> Any:
     """Values of some neurons, an array or a list, as trials of the kind of X."""
     if is_trial_set(X) and dataclasses.is_dataclass(X):
-        inside = _like(X.X, values, neurons)
+        inside = like_trials(X.X, values, neurons)
         return dataclasses.replace(X, X=inside, units=X.units.iloc[neurons])
     entries = entries_of(X)
     if entries is not None and not is_2d(X):

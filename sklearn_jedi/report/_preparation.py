@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,14 +10,15 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from sklearn_jedi._data._forms import (
     TrialsLike,
-    is_trial_set,
+    is_2d,
     names_of,
     recorded_trials,
+    trials_of,
     unwrap,
 )
-from sklearn_jedi._data._labelled_arrays import axis_named, is_labelled
 from sklearn_jedi._data._neuron_names import Name
 from sklearn_jedi.preprocessing import SquareRoot
+from sklearn_jedi.preprocessing._base import like_trials
 from sklearn_jedi.report._text import first_few
 
 
@@ -86,7 +86,13 @@ class Preparation(
         ValueError
             If neurons are missing, or X holds no spike counts where the report did.
         """
-        chosen = _taken(X, self._numbers(X))
+        neurons = np.array(self._numbers(X))
+        chosen = X
+        if not is_2d(X):
+            array: Any = unwrap(X)
+            kept = [np.asarray(trial)[:, neurons] for trial in trials_of(X)]
+            same = kept if isinstance(array, (list, tuple)) else np.stack(kept)
+            chosen = like_trials(X, same, neurons)
         if not self.square_root:
             return chosen
         for number, trial in enumerate(recorded_trials(chosen)):
@@ -131,19 +137,3 @@ class Preparation(
                 "report"
             )
         return [where[name] for name in self.names]
-
-
-def _taken(X: Any, neurons: list[int]) -> Any:
-    """Some of the neurons, of trials in any form."""
-    if is_trial_set(X) and dataclasses.is_dataclass(X):
-        units: Any = X.units
-        inside = _taken(X.X, neurons)
-        return dataclasses.replace(X, X=inside, units=units.iloc[neurons])
-    if is_labelled(X):
-        array: Any = X
-        return array.isel({axis_named(X, "neuron"): neurons})
-    trials: Any = unwrap(X)
-    if isinstance(trials, (list, tuple)):
-        return [np.asarray(trial)[:, neurons] for trial in trials]
-    array = np.asarray(trials)
-    return array[:, :, neurons] if array.ndim == 3 else array
