@@ -9,8 +9,9 @@ from numpy.typing import ArrayLike
 
 # What arrays may hold that is not activity, by the letter of their dtype.
 _OTHERS = {"M": "dates", "m": "time differences", "S": "text", "U": "text", "T": "text"}
+# What texts of fixed length are filled up with.
+FILLING = " \0"
 # Of these numpy makes numbers, and NaN of None.
-FILLING = " \0"  # what texts of fixed length are filled up with
 _PLAIN = (int, float, np.bool_, np.integer, np.floating, type(None))
 
 

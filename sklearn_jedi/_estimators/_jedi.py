@@ -14,17 +14,10 @@ from sklearn_jedi._data._smoothed_before import warn_of_smoothing
 from sklearn_jedi._data._spectra import fluctuations, pieces_of
 from sklearn_jedi._data._trials import Trials
 from sklearn_jedi._data._unit_copies import warn_of_copies
-from sklearn_jedi._data._units import (
-    Scaling,
-    choose_scaling,
-    is_of_unit_scale,
-)
+from sklearn_jedi._data._units import Scaling, choose_scaling, is_of_unit_scale
 from sklearn_jedi._data._white_noise import choose_observation, white_share
 from sklearn_jedi._engine._likelihoods import LIKELIHOODS
-from sklearn_jedi._engine._settings import (
-    Settings,
-    default_settings,
-)
+from sklearn_jedi._engine._settings import Settings, default_settings
 from sklearn_jedi._estimators._jedi_fitted import FittedMethods
 from sklearn_jedi._estimators._parameters import check_parameters, warn_of_unused
 from sklearn_jedi._models import _files, _predictions
